@@ -1,0 +1,153 @@
+//! An Application Message: one reference-counted allocation that in-flight entries, queues, the
+//! retained tree, other shards and the log share.
+//!
+//! May use: `codec`, `topic`. Invariant: the bytes never change; topic and properties were
+//! validated when the message was built.
+
+use triomphe::ThinArc;
+
+use super::time::Time;
+use crate::codec::{Properties, QoS};
+use crate::topic::TopicName;
+
+/// Payloads longer than this many bytes are not copied into a receiver's output buffer: the
+/// buffer refers to the message instead.
+pub const INLINE_PAYLOAD_BYTES_MAX: usize = 2048;
+
+#[derive(Debug)]
+struct Meta {
+    expires: Time,
+    properties_len: u32,
+    topic_len: u16,
+    qos: QoS,
+    retain: bool,
+}
+
+/// An Application Message. Cloning it costs one atomic increment.
+#[derive(Clone, Debug)]
+pub struct Message(ThinArc<Meta, u8>);
+
+/// What a [`Message`] is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageParts<'a> {
+    /// QoS it was published with
+    pub qos: QoS,
+    /// RETAIN flag it was published with
+    pub retain: bool,
+    /// when it expires, [`Time::NEVER`] if it does not
+    pub expires: Time,
+    /// Topic Name
+    pub topic: TopicName<'a>,
+    /// properties as they were received; only those that are forwarded are kept
+    pub properties: Properties<'a>,
+    /// payload
+    pub payload: &'a [u8],
+}
+
+impl Message {
+    /// Copies `parts` into one allocation. `scratch` is overwritten; it is an argument so that its
+    /// memory is reused.
+    pub fn new(parts: &MessageParts<'_>, scratch: &mut Vec<u8>) -> Self {
+        scratch.clear();
+        scratch.extend_from_slice(parts.topic.as_str().as_bytes());
+        parts.properties.forwarded(scratch);
+        let properties_len = (scratch.len() - parts.topic.as_str().len()) as u32;
+        scratch.extend_from_slice(parts.payload);
+        let meta = Meta {
+            expires: parts.expires,
+            properties_len,
+            topic_len: parts.topic.as_str().len() as u16,
+            qos: parts.qos,
+            retain: parts.retain,
+        };
+        Self(ThinArc::from_header_and_slice(meta, scratch))
+    }
+
+    /// The QoS it was published with.
+    pub fn qos(&self) -> QoS {
+        self.0.header.header.qos
+    }
+
+    /// The RETAIN flag it was published with.
+    pub fn retain(&self) -> bool {
+        self.0.header.header.retain
+    }
+
+    /// When it expires; [`Time::NEVER`] if it does not.
+    pub fn expires(&self) -> Time {
+        self.0.header.header.expires
+    }
+
+    /// Whether its Message Expiry Interval has passed \[MQTT-3.3.2-5\].
+    pub fn is_expired(&self, now: Time) -> bool {
+        self.expires() <= now
+    }
+
+    /// The Message Expiry Interval to send: what is left, in whole seconds, rounded up so that a
+    /// message that is still alive never says 0 \[MQTT-3.3.2-6\].
+    pub fn expiry_left_s(&self, now: Time) -> Option<u32> {
+        match self.expires() {
+            Time::NEVER => None,
+            at => Some(at.ms_since(now).div_ceil(1000).min(u64::from(u32::MAX)) as u32),
+        }
+    }
+
+    /// Its topic as text, valid as a Topic Name.
+    pub fn topic_str(&self) -> &str {
+        let bytes = &self.0.slice[..self.topic_len()];
+        std::str::from_utf8(bytes).unwrap_or_default() // it was a `str`
+    }
+
+    /// Its Topic Name.
+    pub fn topic(&self) -> TopicName<'_> {
+        TopicName::from_validated(self.topic_str())
+    }
+
+    /// The encoded properties that are forwarded with it.
+    pub fn properties(&self) -> &[u8] {
+        let start = self.topic_len();
+        &self.0.slice[start..start + self.0.header.header.properties_len as usize]
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        &self.0.slice[self.topic_len() + self.0.header.header.properties_len as usize..]
+    }
+
+    /// What it counts for in budgets, in bytes: everything it holds, and its own overhead.
+    pub fn cost_bytes(&self) -> usize {
+        size_of::<Meta>() + 2 * size_of::<usize>() + self.0.slice.len()
+    }
+
+    /// Whether both are the same allocation.
+    pub fn same(a: &Self, b: &Self) -> bool {
+        std::ptr::eq(a.0.slice.as_ptr(), b.0.slice.as_ptr())
+    }
+
+    fn topic_len(&self) -> usize {
+        usize::from(self.0.header.header.topic_len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back() {
+        let parts = MessageParts {
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            expires: Time(5000),
+            topic: TopicName::new("a/ü").unwrap(),
+            properties: Properties::default(),
+            payload: b"hello",
+        };
+        let m = Message::new(&parts, &mut Vec::new());
+        assert_eq!((m.topic_str(), m.payload(), m.properties()), ("a/ü", &b"hello"[..], &b""[..]));
+        assert_eq!((m.qos(), m.retain()), (QoS::AtLeastOnce, true));
+        assert_eq!(m.expiry_left_s(Time(3001)), Some(2));
+        assert!(!m.is_expired(Time(4999)) && m.is_expired(Time(5000)));
+        assert_eq!(size_of::<Message>(), 8);
+    }
+}

@@ -1,0 +1,4 @@
+//! Stonechat, an MQTT broker.
+pub mod broker;
+pub mod codec;
+pub mod topic;
