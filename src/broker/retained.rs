@@ -1,0 +1,420 @@
+//! Retained messages (section 3.3.1.3): one tree for all shards.
+//!
+//! May use: `topic`, the message. Invariant: at most one message per topic; `count`, `bytes` and
+//! `expiring` say what is in the tree; nothing is sent twice or left out by a reader whose cursor
+//! goes through the tree while topics come and go.
+//!
+//! The messages are kept in one ordered set, by topic, with `/` below every other byte (as byte 0,
+//! which no topic contains). So a topic is directly followed by everything below it, and a
+//! message's own topic is the key: no second copy, about 16 bytes per entry besides the message.
+
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use thiserror::Error;
+
+use super::message::Message;
+use super::time::Time;
+use crate::topic::{TopicFilter, TopicName};
+
+/// What an entry costs besides its message, in bytes.
+pub const RETAINED_ENTRY_BYTES: usize = 24;
+/// How many entries a full tree looks at for expired ones before it refuses a message.
+const VISITS_WHEN_FULL: usize = 64;
+
+/// Why a message was not retained: which limit it met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum RetainedFull {
+    /// There are as many retained messages as there may be.
+    #[error("the number of retained messages is at its limit")]
+    Count,
+    /// They hold as many bytes as they may.
+    #[error("the bytes of retained messages are at their limit")]
+    Bytes,
+}
+
+/// How much is retained, expired messages that were not met yet included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetainedUsage {
+    /// messages
+    pub count: usize,
+    /// their [`Message::cost_bytes`] and [`RETAINED_ENTRY_BYTES`] for each
+    pub bytes: usize,
+}
+
+/// Where a reader is: the last message it looked at, whether it matched or not, and whether the
+/// tree still has it or not.
+#[derive(Clone, Debug, Default)]
+pub struct RetainedCursor(Option<Message>);
+
+/// The retained messages, as the broker sees them.
+pub trait RetainedStore {
+    /// Stores `message`, in place of the one with its topic if there is one \[MQTT-3.3.1-5\].
+    /// Returns the version of this set: versions rise. A message without payload is not for here
+    /// but for `clear` \[MQTT-3.3.1-7\]. On an error the older message stays.
+    fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull>;
+
+    /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\]. Returns the version of
+    /// this change.
+    fn clear(&mut self, topic: TopicName<'_>) -> u64;
+
+    /// Appends at most `count_max` live messages whose topics match `filter`, in the tree's order,
+    /// those after `cursor`, and moves `cursor`. The work of a call is bounded, so it may append
+    /// fewer, even none. Returns whether there may be more.
+    fn read(
+        &mut self,
+        filter: TopicFilter<'_>,
+        cursor: &mut RetainedCursor,
+        count_max: usize,
+        now: Time,
+        out: &mut Vec<Message>,
+    ) -> bool;
+
+    /// Looks at the next `visit_max` messages, going round, and removes the expired ones
+    /// \[MQTT-3.3.2-5\]. Returns how many it removed.
+    fn expire(&mut self, now: Time, visit_max: usize) -> usize;
+
+    /// How much is retained.
+    fn usage(&self) -> RetainedUsage;
+}
+
+/// What the set is ordered by. The set holds messages and is asked for texts; that a trait object
+/// stands for both is what spares a copy of the topic.
+trait Key {
+    fn topic(&self) -> &str;
+}
+
+struct Entry(Message);
+struct Topic<'a>(&'a str);
+
+impl Key for Entry {
+    fn topic(&self) -> &str {
+        self.0.topic_str()
+    }
+}
+
+impl Key for Topic<'_> {
+    fn topic(&self) -> &str {
+        self.0
+    }
+}
+
+impl<'a> Borrow<dyn Key + 'a> for Entry {
+    fn borrow(&self) -> &(dyn Key + 'a) {
+        self
+    }
+}
+
+/// `/` is below every other byte.
+fn compare(a: &str, b: &str) -> Ordering {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        None => a.len().cmp(&b.len()),
+        Some((b'/', _)) => Ordering::Less,
+        Some((_, b'/')) => Ordering::Greater,
+        Some((a, b)) => a.cmp(b),
+    }
+}
+
+impl Ord for dyn Key + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.topic(), other.topic())
+    }
+}
+
+impl PartialOrd for dyn Key + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Key + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for dyn Key + '_ {}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Self) -> Ordering {
+        compare(self.topic(), other.topic())
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Entry {}
+
+/// The retained messages, in memory.
+pub struct RetainedTree {
+    entries: BTreeSet<Entry>,
+    count_max: usize,
+    bytes_max: usize,
+    bytes: usize,
+    /// how many of them have a Message Expiry Interval
+    expiring: usize,
+    version: u64,
+    /// the topic that `expire` looked at last, empty at the start of a round
+    swept: String,
+}
+
+impl RetainedTree {
+    /// An empty tree that holds at most so much, see [`RetainedUsage`].
+    pub fn new(count_max: usize, bytes_max: usize) -> Self {
+        Self {
+            entries: BTreeSet::new(),
+            count_max,
+            bytes_max,
+            bytes: 0,
+            expiring: 0,
+            version: 0,
+            swept: String::new(),
+        }
+    }
+
+    /// Whether `message` fits in place of what has its topic. What does not make things worse
+    /// always fits: limits may have been lowered.
+    fn check_room(&self, message: &Message) -> Result<(), RetainedFull> {
+        let cost = cost(message);
+        let old = self.entries.get(&Topic(message.topic_str()) as &dyn Key);
+        let old_cost = old.map_or(0, |old| self::cost(&old.0));
+        if old.is_none() && self.entries.len() >= self.count_max {
+            return Err(RetainedFull::Count);
+        }
+        if cost > old_cost && self.bytes - old_cost + cost > self.bytes_max {
+            return Err(RetainedFull::Bytes);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, topic: &str) {
+        if let Some(Entry(old)) = self.entries.take(&Topic(topic) as &dyn Key) {
+            self.forget(&old);
+        }
+    }
+
+    fn forget(&mut self, old: &Message) {
+        self.bytes -= cost(old);
+        self.expiring -= usize::from(old.expires() != Time::NEVER);
+    }
+
+    fn next_version(&mut self) -> u64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// The entries from `start` on.
+    fn from(&self, start: Bound<&str>) -> impl Iterator<Item = &Message> {
+        let start = start.map(Topic);
+        let start = match &start {
+            Bound::Included(topic) => Bound::Included(topic as &dyn Key),
+            Bound::Excluded(topic) => Bound::Excluded(topic as &dyn Key),
+            Bound::Unbounded => Bound::Unbounded,
+        };
+        self.entries.range::<dyn Key, _>((start, Bound::Unbounded)).map(|entry| &entry.0)
+    }
+}
+
+fn cost(message: &Message) -> usize {
+    message.cost_bytes() + RETAINED_ENTRY_BYTES
+}
+
+impl RetainedStore for RetainedTree {
+    fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull> {
+        debug_assert!(!message.payload().is_empty(), "an empty payload clears");
+        if self.check_room(message).is_err() {
+            self.expire(now, VISITS_WHEN_FULL);
+            self.check_room(message)?;
+        }
+        self.bytes += cost(message);
+        self.expiring += usize::from(message.expires() != Time::NEVER);
+        if let Some(Entry(old)) = self.entries.replace(Entry(message.clone())) {
+            self.forget(&old);
+        }
+        Ok(self.next_version())
+    }
+
+    fn clear(&mut self, topic: TopicName<'_>) -> u64 {
+        self.remove(topic.as_str());
+        self.next_version()
+    }
+
+    fn read(
+        &mut self,
+        filter: TopicFilter<'_>,
+        cursor: &mut RetainedCursor,
+        count_max: usize,
+        now: Time,
+        out: &mut Vec<Message>,
+    ) -> bool {
+        let out_len_max = out.len().saturating_add(count_max);
+        let mut visits_left = count_max.saturating_mul(4).saturating_add(64);
+        let (mut expired, mut target) = (Vec::new(), String::new());
+        // Each round seeks once and then goes on from message to message as long as they match.
+        let more = loop {
+            let start = match &cursor.0 {
+                None => {
+                    append_literal(filter.levels(), &mut target);
+                    Bound::Included(target.as_str())
+                }
+                Some(at) => match next_after(filter, at.topic_str(), &mut target) {
+                    Next::InOrder => Bound::Excluded(at.topic_str()),
+                    Next::AtTarget => Bound::Included(target.as_str()),
+                    Next::Nowhere => break false,
+                },
+            };
+            let (mut last, mut round) = (None, Round::Exhausted);
+            for message in self.from(start) {
+                if out.len() >= out_len_max || visits_left == 0 {
+                    round = Round::Full;
+                    break;
+                }
+                visits_left -= 1;
+                last = Some(message);
+                if !filter.matches(message.topic()) {
+                    round = Round::Mismatch;
+                    break;
+                }
+                let list = if message.is_expired(now) { &mut expired } else { &mut *out };
+                list.push(message.clone());
+            }
+            if let Some(last) = last {
+                cursor.0 = Some(last.clone());
+            }
+            match round {
+                Round::Mismatch => {}
+                Round::Full => break true,
+                Round::Exhausted => break false,
+            }
+        };
+        for message in expired {
+            self.remove(message.topic_str());
+        }
+        more
+    }
+
+    fn expire(&mut self, now: Time, visit_max: usize) -> usize {
+        if self.expiring == 0 {
+            return 0;
+        }
+        let start = Bound::Excluded(self.swept.as_str());
+        let (mut expired, mut last, mut visits) = (Vec::new(), None, 0);
+        for message in self.from(start).take(visit_max) {
+            if message.is_expired(now) {
+                expired.push(message.clone());
+            }
+            last = Some(message);
+            visits += 1;
+        }
+        let last = last.filter(|_| visits == visit_max).cloned();
+        self.swept.clear();
+        // A copy of the topic, not the message: that may be large, and cleared soon.
+        self.swept.push_str(last.as_ref().map_or("", Message::topic_str));
+        for message in &expired {
+            self.remove(message.topic_str());
+        }
+        expired.len()
+    }
+
+    fn usage(&self) -> RetainedUsage {
+        RetainedUsage { count: self.entries.len(), bytes: self.bytes }
+    }
+}
+
+/// How a round of `read` ended.
+enum Round {
+    /// a message that does not match: seek
+    Mismatch,
+    /// enough for this call
+    Full,
+    /// there is nothing more in the tree
+    Exhausted,
+}
+
+/// Where the next topic that a filter matches may be, after a given one.
+#[derive(Debug, PartialEq)]
+enum Next {
+    /// directly after it
+    InOrder,
+    /// at or after the target
+    AtTarget,
+    /// there is none
+    Nowhere,
+}
+
+/// Where the next topic after `topic` that `filter` matches may be: nothing between the two
+/// matches. That `topic` itself matches is not asked for.
+///
+/// The levels are compared up to the first that differs. Where the topic is too low, the filter's
+/// own levels are the target; where it is too high or too deep, no topic that is equal up to there
+/// can match any more, so the last level before it that may change, the nearest `+`, must rise.
+fn next_after(filter: TopicFilter<'_>, topic: &str, target: &mut String) -> Next {
+    target.clear();
+    if topic.starts_with('$') && filter.as_str().starts_with(['+', '#']) {
+        target.push('%'); // what follows '$' [MQTT-4.7.2-1]
+        return Next::AtTarget;
+    }
+    let (mut levels, mut names) = (filter.levels(), topic.split('/'));
+    let mut start = 0; // of the level that is compared
+    let mut plus_end = None; // of the last level that a '+' stands for
+    loop {
+        let rest = levels.clone();
+        let (Some(level), name) = (levels.next(), names.next()) else { break };
+        match (level, name) {
+            ("#", _) => return Next::InOrder,
+            (_, None) => {
+                target.push_str(topic);
+                target.push('/');
+                append_literal(rest, target);
+                return Next::AtTarget;
+            }
+            ("+", Some(name)) => {
+                plus_end = Some(start + name.len());
+                start += name.len() + 1;
+            }
+            // there is no '/' in a level, so bytes compare as they are
+            (level, Some(name)) => match name.cmp(level) {
+                Ordering::Equal => start += name.len() + 1,
+                Ordering::Less => {
+                    target.push_str(&topic[..start]);
+                    append_literal(rest, target);
+                    return Next::AtTarget;
+                }
+                Ordering::Greater => break,
+            },
+        }
+    }
+    let Some(end) = plus_end else { return Next::Nowhere };
+    target.push_str(&topic[..end]);
+    target.push('\u{1}'); // above '/', so above all that is below this level
+    Next::AtTarget
+}
+
+/// Appends the lowest topic that a filter with these `levels` may match, up to its first wildcard.
+fn append_literal<'a>(levels: impl Iterator<Item = &'a str>, out: &mut String) {
+    for (i, level) in levels.enumerate() {
+        if level == "#" {
+            return; // the parent level matches too
+        }
+        if i > 0 {
+            out.push('/');
+        }
+        if level == "+" {
+            return; // an empty level is the lowest
+        }
+        out.push_str(level);
+    }
+}

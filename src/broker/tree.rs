@@ -1,0 +1,594 @@
+//! The filter tree: a trie over the levels of Topic Filters with a value at each node.
+//!
+//! May use: `topic`. The hash seed is an argument; nothing visible depends on iteration order.
+//!
+//! Invariant: every node but the root is reached from its parent in exactly one way, through the
+//! parent's `+` slot, its `#` slot, or the edge table by the node's level; between operations every
+//! leaf holds a value (whoever inserts fills it, whoever empties a value prunes).
+//!
+//! Nodes live in one arena and are named by 32-bit numbers; all edges with literal levels are in
+//! one hash table whose entries are just the child's number. So a node without wildcards below it
+//! costs 32 bytes, its value, and about 8 bytes of edge table, and no allocation of its own.
+
+use std::hash::{BuildHasher, Hasher};
+use std::mem;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+use crate::topic::{TopicFilter, TopicName};
+
+const ROOT: u32 = 0;
+/// No node: the root is nobody's child, but 0 as "none" would hide mistakes.
+const NONE: u32 = u32::MAX;
+/// `edges` of a node on the free list; its `parent` is then the next free node.
+const VACANT: u32 = u32::MAX;
+
+/// What stands at a node of a [`FilterTree`].
+pub trait NodeValue: Default {
+    /// Whether there is nothing in it: such a node is not visited, and is pruned when childless.
+    fn is_empty(&self) -> bool;
+}
+
+/// Names a node of one [`FilterTree`], from its `insert` until its `prune`; numbers are reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NodeId(u32);
+
+/// The text of one level. Most levels fit in the node, which saves an allocation of 32 bytes and
+/// a cache miss per step; the long ones pay a double indirection to keep all nodes small.
+enum Level {
+    Short { len: u8, bytes: [u8; LEVEL_SHORT_BYTES_MAX] },
+    Long(Box<Box<[u8]>>),
+}
+
+const LEVEL_SHORT_BYTES_MAX: usize = 14;
+
+impl Level {
+    const EMPTY: Self = Self::Short { len: 0, bytes: [0; LEVEL_SHORT_BYTES_MAX] };
+
+    fn new(text: &[u8]) -> Self {
+        if text.len() > LEVEL_SHORT_BYTES_MAX {
+            return Self::Long(Box::new(text.into()));
+        }
+        let mut bytes = [0; LEVEL_SHORT_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text);
+        Self::Short { len: text.len() as u8, bytes }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(text) => text,
+        }
+    }
+
+    /// What it holds outside the node.
+    fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Short { .. } => 0,
+            Self::Long(text) => size_of::<Box<[u8]>>() + text.len(),
+        }
+    }
+}
+
+struct Node<T> {
+    /// empty for wildcards: the parent's slots say which they are
+    level: Level,
+    parent: u32,
+    plus: u32,
+    hash: u32,
+    /// how many children are in the edge table, or [`VACANT`]
+    edges: u32,
+    value: T,
+}
+
+impl<T: NodeValue> Node<T> {
+    fn new(parent: u32, level: Level) -> Self {
+        Self { level, parent, plus: NONE, hash: NONE, edges: 0, value: T::default() }
+    }
+
+    fn is_childless(&self) -> bool {
+        self.edges == 0 && self.plus == NONE && self.hash == NONE
+    }
+}
+
+/// A trie over the levels of Topic Filters.
+pub struct FilterTree<T> {
+    nodes: Vec<Node<T>>,
+    /// first node of the free list
+    free: u32,
+    live: usize,
+    /// the nodes with literal levels, by (parent, level)
+    edges: HashTable<u32>,
+    hasher: FixedState,
+    /// what the long levels hold
+    level_bytes: usize,
+}
+
+impl<T: NodeValue> FilterTree<T> {
+    /// An empty tree. `seed` keys its hash table and should be random, else clients could choose
+    /// levels that collide.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            nodes: vec![Node::new(NONE, Level::EMPTY)],
+            free: NONE,
+            live: 1,
+            edges: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            level_bytes: 0,
+        }
+    }
+
+    /// The node of `filter`; it and the path to it are created where they do not exist. The caller
+    /// fills the value, or prunes.
+    pub fn insert(&mut self, filter: TopicFilter<'_>) -> NodeId {
+        let mut id = ROOT;
+        for level in filter.levels() {
+            id = match self.child(id, level) {
+                NONE => self.add_child(id, level),
+                child => child,
+            };
+        }
+        NodeId(id)
+    }
+
+    /// The node of `filter`, if there is one.
+    pub fn find(&self, filter: TopicFilter<'_>) -> Option<NodeId> {
+        let mut id = ROOT;
+        for level in filter.levels() {
+            id = self.child(id, level);
+            if id == NONE {
+                return None;
+            }
+        }
+        Some(NodeId(id))
+    }
+
+    /// The value at `id`.
+    pub fn value(&self, id: NodeId) -> &T {
+        &self.node(id.0).value
+    }
+
+    /// The value at `id`; who empties it prunes the node afterwards.
+    pub fn value_mut(&mut self, id: NodeId) -> &mut T {
+        debug_assert_ne!(self.node(id.0).edges, VACANT, "stale node id");
+        &mut self.node_mut(id.0).value
+    }
+
+    /// Removes the node and its ancestors as long as they are childless and without a value.
+    pub fn prune(&mut self, id: NodeId) {
+        let mut id = id.0;
+        while id != ROOT {
+            let node = self.node(id);
+            debug_assert_ne!(node.edges, VACANT, "stale node id");
+            if !node.value.is_empty() || !node.is_childless() {
+                return;
+            }
+            let parent = node.parent;
+            self.unlink(id, parent);
+            self.release(id);
+            id = parent;
+        }
+    }
+
+    /// Appends the filter whose node `id` is.
+    pub fn filter_text(&self, id: NodeId, out: &mut String) {
+        let mut path = Vec::new();
+        let mut at = id.0;
+        while at != ROOT {
+            path.push(at);
+            at = self.node(at).parent;
+        }
+        for (i, &at) in path.iter().rev().enumerate() {
+            if i > 0 {
+                out.push('/');
+            }
+            let node = self.node(at);
+            let parent = self.node(node.parent);
+            if parent.plus == at {
+                out.push('+');
+            } else if parent.hash == at {
+                out.push('#');
+            } else {
+                // it was a `str`
+                out.push_str(std::str::from_utf8(node.level.as_bytes()).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Visits every node that has a value and whose filter matches `topic`, each once
+    /// (section 4.7).
+    pub fn matches(&self, topic: TopicName<'_>, visit: &mut impl FnMut(NodeId, &T)) {
+        let text = topic.as_str().as_bytes();
+        let mut visit_value = |id: u32| {
+            let value = &self.node(id).value;
+            if !value.is_empty() {
+                visit(NodeId(id), value);
+            }
+        };
+        // A node and where in `text` the level below it starts, beyond the end for none. One way
+        // is followed at once, the others wait: at most one for each level of the topic.
+        let mut waiting = Stack::new();
+        let mut next = Some((ROOT, 0));
+        while let Some((id, at)) = next.take().or_else(|| waiting.pop()) {
+            let node = self.node(id);
+            // only the root is met at 0
+            let wildcards = at != 0 || !topic.is_dollar(); // [MQTT-4.7.2-1]
+            if wildcards && node.hash != NONE {
+                visit_value(node.hash); // before the end is looked at: "a/#" matches "a" too
+            }
+            let Some(rest) = text.get(at as usize..) else {
+                visit_value(id);
+                continue;
+            };
+            let len = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+            let after = at + len as u32 + 1;
+            if wildcards && node.plus != NONE {
+                waiting.push((node.plus, after));
+            }
+            if node.edges > 0 {
+                next = self.literal_child(id, &rest[..len]).map(|child| (child, after));
+            }
+        }
+    }
+
+    /// Visits every node that has a value, in no useful order.
+    pub fn for_each(&self, mut visit: impl FnMut(NodeId, &T)) {
+        for (id, node) in self.nodes.iter().enumerate() {
+            if !node.value.is_empty() {
+                visit(NodeId(id as u32), &node.value);
+            }
+        }
+    }
+
+    /// How many nodes there are, the root not counted.
+    pub fn node_count(&self) -> usize {
+        self.live - 1
+    }
+
+    /// What the tree holds, without what the values hold elsewhere. The arena does not shrink
+    /// (its numbers are given away), but freed nodes are reused.
+    pub fn memory_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node<T>>()
+            + self.edges.allocation_size()
+            + self.level_bytes
+    }
+
+    fn node(&self, id: u32) -> &Node<T> {
+        &self.nodes[id as usize]
+    }
+
+    fn node_mut(&mut self, id: u32) -> &mut Node<T> {
+        &mut self.nodes[id as usize]
+    }
+
+    /// The child for one level of a filter, or [`NONE`].
+    fn child(&self, parent: u32, level: &str) -> u32 {
+        match level {
+            "+" => self.node(parent).plus,
+            "#" => self.node(parent).hash,
+            _ => self.literal_child(parent, level.as_bytes()).unwrap_or(NONE),
+        }
+    }
+
+    fn literal_child(&self, parent: u32, level: &[u8]) -> Option<u32> {
+        let hash = edge_hash(&self.hasher, parent, level);
+        let is_it = |&id: &u32| {
+            let node = self.node(id);
+            node.parent == parent && node.level.as_bytes() == level
+        };
+        self.edges.find(hash, is_it).copied()
+    }
+
+    fn add_child(&mut self, parent: u32, level: &str) -> u32 {
+        match level {
+            "+" => {
+                let id = self.allocate(Node::new(parent, Level::EMPTY));
+                self.node_mut(parent).plus = id;
+                id
+            }
+            "#" => {
+                let id = self.allocate(Node::new(parent, Level::EMPTY));
+                self.node_mut(parent).hash = id;
+                id
+            }
+            _ => {
+                let level = level.as_bytes();
+                let id = self.allocate(Node::new(parent, Level::new(level)));
+                self.node_mut(parent).edges += 1;
+                let hash = edge_hash(&self.hasher, parent, level);
+                let (nodes, hasher) = (&self.nodes, &self.hasher);
+                self.edges.insert_unique(hash, id, |&id| rehash(nodes, hasher, id));
+                id
+            }
+        }
+    }
+
+    fn allocate(&mut self, node: Node<T>) -> u32 {
+        self.live += 1;
+        self.level_bytes += node.level.heap_bytes();
+        if self.free == NONE {
+            self.nodes.push(node);
+            return (self.nodes.len() - 1) as u32;
+        }
+        let id = self.free;
+        self.free = self.node(id).parent;
+        *self.node_mut(id) = node;
+        id
+    }
+
+    /// Takes a node out of its parent.
+    fn unlink(&mut self, id: u32, parent: u32) {
+        let up = self.node_mut(parent);
+        if up.plus == id {
+            up.plus = NONE;
+            return;
+        }
+        if up.hash == id {
+            up.hash = NONE;
+            return;
+        }
+        up.edges -= 1;
+        let hash = rehash(&self.nodes, &self.hasher, id);
+        if let Ok(edge) = self.edges.find_entry(hash, |&edge| edge == id) {
+            edge.remove();
+        }
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        // At a quarter: inserts and prunes in turn do not make it grow and shrink.
+        if self.edges.len() < self.edges.capacity() / 4 {
+            self.edges.shrink_to(self.edges.len() * 2, |&id| rehash(nodes, hasher, id));
+        }
+    }
+
+    /// Puts a node that was unlinked on the free list.
+    fn release(&mut self, id: u32) {
+        let free = mem::replace(&mut self.free, id);
+        let node = self.node_mut(id);
+        let level = mem::replace(&mut node.level, Level::EMPTY);
+        node.value = T::default(); // an empty value may still hold capacity
+        node.parent = free;
+        node.edges = VACANT;
+        self.live -= 1;
+        self.level_bytes -= level.heap_bytes();
+    }
+
+    /// Panics when the tree is not what it should be between operations.
+    pub fn check_invariants(&self) {
+        let mut edges = vec![0; self.nodes.len()];
+        let (mut live, mut level_bytes, mut literal) = (0, 0, 0);
+        for (id, node) in self.nodes.iter().enumerate() {
+            if node.edges == VACANT {
+                assert!(node.value.is_empty(), "free node {id} has a value");
+                continue;
+            }
+            live += 1;
+            level_bytes += node.level.heap_bytes();
+            if id as u32 == ROOT {
+                assert!(node.value.is_empty(), "the root has a value");
+                continue;
+            }
+            assert!(
+                !node.is_childless() || !node.value.is_empty(),
+                "leaf {id} has no value: it was not pruned, or not filled"
+            );
+            if self.check_link(id as u32) {
+                edges[node.parent as usize] += 1;
+                literal += 1;
+            }
+        }
+        assert_eq!(live, self.live, "live nodes are miscounted");
+        assert_eq!(level_bytes, self.level_bytes, "bytes of long levels are miscounted");
+        assert_eq!(literal, self.edges.len(), "the edge table has edges to nowhere");
+        for (id, node) in self.nodes.iter().enumerate() {
+            assert!(
+                node.edges == VACANT || node.edges == edges[id],
+                "edges of node {id} are miscounted"
+            );
+        }
+        self.check_free_list();
+        self.check_rooted();
+    }
+
+    /// Checks that a node's parent knows it; returns whether that is by the edge table.
+    fn check_link(&self, id: u32) -> bool {
+        let node = self.node(id);
+        let parent = self.node(node.parent);
+        assert_ne!(parent.edges, VACANT, "the parent of node {id} is free");
+        let wildcard = parent.plus == id || parent.hash == id;
+        let found = self.literal_child(node.parent, node.level.as_bytes());
+        if wildcard {
+            assert_ne!(parent.plus, parent.hash, "node {id} is both wildcards");
+            assert!(node.level.as_bytes().is_empty(), "wildcard {id} has a level");
+        } else {
+            assert_eq!(found, Some(id), "node {id} is not found from its parent");
+        }
+        assert!(node.hash == NONE || self.node(node.hash).parent == id, "'#' of {id} is not its");
+        assert!(node.plus == NONE || self.node(node.plus).parent == id, "'+' of {id} is not its");
+        !wildcard
+    }
+
+    fn check_free_list(&self) {
+        let (mut at, mut count) = (self.free, 0);
+        while at != NONE {
+            assert_eq!(self.node(at).edges, VACANT, "live node {at} is on the free list");
+            count += 1;
+            assert!(count <= self.nodes.len(), "the free list is a circle");
+            at = self.node(at).parent;
+        }
+        assert_eq!(count + self.live, self.nodes.len(), "nodes are lost from the free list");
+    }
+
+    /// Checks that every node's ancestors end at the root.
+    fn check_rooted(&self) {
+        let mut rooted = vec![false; self.nodes.len()];
+        rooted[ROOT as usize] = true;
+        let mut path = Vec::new();
+        for id in 0..self.nodes.len() as u32 {
+            let mut at = id;
+            while self.node(id).edges != VACANT && !rooted[at as usize] {
+                path.push(at);
+                assert!(path.len() <= self.live, "node {id} is its own ancestor");
+                at = self.node(at).parent;
+            }
+            for at in path.drain(..) {
+                rooted[at as usize] = true;
+            }
+        }
+    }
+}
+
+fn edge_hash(hasher: &FixedState, parent: u32, level: &[u8]) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write_u32(parent);
+    hasher.write(level);
+    hasher.finish()
+}
+
+fn rehash<T>(nodes: &[Node<T>], hasher: &FixedState, id: u32) -> u64 {
+    let node = &nodes[id as usize];
+    edge_hash(hasher, node.parent, node.level.as_bytes())
+}
+
+/// The ways through the tree that wait while another is followed: on the machine's stack as long
+/// as they are few, so that matching allocates nothing.
+struct Stack {
+    few: [(u32, u32); STACK_FEW],
+    few_len: usize,
+    more: Vec<(u32, u32)>,
+}
+
+const STACK_FEW: usize = 12;
+
+impl Stack {
+    fn new() -> Self {
+        Self { few: [(0, 0); STACK_FEW], few_len: 0, more: Vec::new() }
+    }
+
+    fn push(&mut self, way: (u32, u32)) {
+        match self.few.get_mut(self.few_len) {
+            Some(slot) => {
+                *slot = way;
+                self.few_len += 1;
+            }
+            None => self.more.push(way),
+        }
+    }
+
+    fn pop(&mut self) -> Option<(u32, u32)> {
+        if let Some(way) = self.more.pop() {
+            return Some(way);
+        }
+        self.few_len = self.few_len.checked_sub(1)?;
+        Some(self.few[self.few_len])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Flag(bool);
+
+    impl NodeValue for Flag {
+        fn is_empty(&self) -> bool {
+            !self.0
+        }
+    }
+
+    fn filter(s: &str) -> TopicFilter<'_> {
+        TopicFilter::new(s).unwrap()
+    }
+
+    fn tree_of(filters: &[&str]) -> FilterTree<Flag> {
+        let mut tree = FilterTree::<Flag>::new(7);
+        for f in filters {
+            let id = tree.insert(filter(f));
+            tree.value_mut(id).0 = true;
+        }
+        tree.check_invariants();
+        tree
+    }
+
+    fn matched(tree: &FilterTree<Flag>, topic: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        tree.matches(TopicName::new(topic).unwrap(), &mut |id, _| {
+            let mut text = String::new();
+            tree.filter_text(id, &mut text);
+            found.push(text);
+        });
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn matches_as_section_4_7_says() {
+        let tree = tree_of(&[
+            "#",
+            "+",
+            "+/+",
+            "a/#",
+            "a/+",
+            "a",
+            "a/b",
+            "/",
+            "/+",
+            "$x/#",
+            "$x/+",
+            "+/b",
+            "é/#",
+            "a/a level too long for the node/#",
+        ]);
+        assert_eq!(matched(&tree, "a"), ["#", "+", "a", "a/#"]);
+        assert_eq!(matched(&tree, "a/b"), ["#", "+/+", "+/b", "a/#", "a/+", "a/b"]);
+        assert_eq!(matched(&tree, "/"), ["#", "+/+", "/", "/+"]);
+        assert_eq!(matched(&tree, "$x/b"), ["$x/#", "$x/+"]);
+        assert_eq!(matched(&tree, "$x"), ["$x/#"]);
+        assert_eq!(matched(&tree, "é/q/r"), ["#", "é/#"]);
+        assert_eq!(
+            matched(&tree, "a/a level too long for the node/x"),
+            ["#", "a/#", "a/a level too long for the node/#"]
+        );
+    }
+
+    #[test]
+    fn prune_takes_what_nobody_needs() {
+        let mut tree = tree_of(&["a/b/c/d", "a/b"]);
+        let (long, short) = (tree.find(filter("a/b/c/d")), tree.find(filter("a/b")));
+        tree.prune(long.unwrap());
+        assert_eq!(tree.node_count(), 4, "a value keeps its node");
+        tree.value_mut(short.unwrap()).0 = false;
+        tree.prune(short.unwrap());
+        assert_eq!(tree.node_count(), 4, "children keep their parent");
+        tree.value_mut(long.unwrap()).0 = false;
+        tree.prune(long.unwrap());
+        assert_eq!(tree.node_count(), 0);
+        tree.check_invariants();
+        assert_eq!(tree.find(filter("a")), None);
+        let arena = tree.nodes.len();
+        tree.insert(filter("x/+/#"));
+        assert_eq!(tree.nodes.len(), arena, "freed nodes are reused");
+    }
+
+    #[test]
+    fn deep_filters_do_not_overflow_the_stack() {
+        let plus = ["+"; 32_000].join("/");
+        let literal = ["a"; 32_000].join("/");
+        let mixed = format!("{}/#", ["a", "+"].repeat(15_000).join("/"));
+        let mut tree = tree_of(&[&plus, &literal, &mixed]);
+        assert_eq!(matched(&tree, &literal).len(), 3);
+        for f in [&plus, &literal, &mixed] {
+            let id = tree.find(filter(f)).unwrap();
+            tree.value_mut(id).0 = false;
+            tree.prune(id);
+            tree.check_invariants();
+        }
+        assert_eq!(tree.node_count(), 0);
+    }
+
+    #[test]
+    fn nodes_are_small() {
+        assert_eq!(size_of::<Node<Flag>>(), 40);
+        assert_eq!(size_of::<Level>(), 16);
+    }
+}
