@@ -1,0 +1,537 @@
+//! One message to one session: sent now, put in flight, queued, or dropped by a named limit; and
+//! the acknowledgements that come back.
+//!
+//! Invariants: QoS 1 and 2 messages of a session leave in the order in which they came; nothing
+//! is in flight beyond the client's Receive Maximum \[MQTT-3.3.4-9\]; every message that is
+//! dropped is counted.
+
+use triomphe::Arc;
+
+use super::inflight::{InFlight, Stage};
+use super::input::{Effects, LinkKey, Record, Seq, SessionKey};
+use super::limits::QueueFull;
+use super::link::{Alias, Link};
+use super::message::Message;
+use super::pending::{HeldPacket, Until};
+use super::publish::Publication;
+use super::session::{Extra, Queued};
+use super::shared::MinQoS;
+use super::{Broker, Refusal, Time, refusal};
+use crate::codec::{Ack, Packet, PacketId, QoS, ReasonCode};
+
+/// How many messages one call sends for one session before others have their turn.
+pub(super) const PUMP_MESSAGES_MAX: usize = 1024;
+
+/// What differs from receiver to receiver.
+struct Out<'a> {
+    dup: bool,
+    qos: QoS,
+    retain: bool,
+    packet_id: Option<PacketId>,
+    extra: Option<&'a Arc<Extra>>,
+}
+
+impl Broker {
+    /// Whether a QoS 1 or 2 message for the session would be sent at once.
+    pub(super) fn has_room(&self, session: SessionKey, fx: &Effects) -> bool {
+        let Some(s) = self.sessions.get(session) else { return false };
+        let Some(l) = s.link.and_then(|l| self.links.get(l)) else { return false };
+        l.ready
+            && s.queue.is_empty()
+            && !s.outbound.has_unsent()
+            && s.outbound.used() < l.window
+            && s.outbound.has_free_id()
+            && fx.sends.backlog(l.key) < self.limits.output_bytes_max
+    }
+
+    /// Delivers to one session. Returns the record to wait for, 0 if nothing durable was kept.
+    #[expect(clippy::too_many_arguments, reason = "the hot path: a struct would be built per receiver")]
+    pub(super) fn deliver(
+        &mut self,
+        now: Time,
+        to: SessionKey,
+        publication: &mut Publication<'_>,
+        granted: QoS,
+        retain: bool,
+        extra: Option<&Arc<Extra>>,
+        fx: &mut Effects,
+    ) -> Seq {
+        let qos = publication.qos().min_with(granted);
+        if qos == QoS::AtMostOnce {
+            self.deliver_qos0(now, to, publication, retain, extra, fx);
+            return Seq(0);
+        }
+        if !self.has_room(to, fx) {
+            let message = publication.message(&mut self.scratch);
+            return self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+        }
+        let message = publication.message(&mut self.scratch);
+        let queued = Queued { message, extra: extra.cloned(), qos, retain };
+        self.put_in_flight(now, to, queued, publication, fx)
+    }
+
+    fn deliver_qos0(
+        &mut self,
+        now: Time,
+        to: SessionKey,
+        publication: &mut Publication<'_>,
+        retain: bool,
+        extra: Option<&Arc<Extra>>,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get(to) else {
+            self.counters.stale_inputs += 1;
+            return;
+        };
+        match s.link.filter(|&l| self.links.get(l).is_some_and(|l| l.ready)) {
+            Some(link) => {
+                if fx.sends.backlog(link) >= self.limits.output_bytes_max {
+                    self.counters.dropped_qos0 += 1;
+                    return;
+                }
+                let qos = QoS::AtMostOnce;
+                let out = Out { dup: false, qos, retain, packet_id: None, extra };
+                self.write(now, link, publication, &out, fx);
+            }
+            None if self.limits.queue_qos0 && s.is_persistent() => {
+                let message = publication.message(&mut self.scratch);
+                let qos = QoS::AtMostOnce;
+                self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+            }
+            None => {}
+        }
+    }
+
+    /// Assigns the next Packet Identifier and sends; QoS 2 to a persistent session only once the
+    /// identifier is committed.
+    fn put_in_flight(
+        &mut self,
+        now: Time,
+        to: SessionKey,
+        queued: Queued,
+        publication: &mut Publication<'_>,
+        fx: &mut Effects,
+    ) -> Seq {
+        let Queued { message, extra, qos, retain } = queued;
+        let Some(s) = self.sessions.get_mut(to) else { return Seq(0) };
+        let Some(link) = s.link else { return Seq(0) };
+        let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
+        let kept = s.is_persistent().then(|| (s.client_id.clone(), message.clone()));
+        let entry = InFlight {
+            message: Some(message),
+            extra: extra.clone(),
+            stage,
+            retain,
+            dup: false,
+            sent: true,
+        };
+        let packet_id = s.outbound.push(entry);
+        self.counters.in_flight += 1;
+        let mut seq = Seq(0);
+        if let Some((client_id, message)) = kept {
+            seq = self.record(fx, Record::InFlight { client_id, message, qos, packet_id });
+            if stage == Stage::Publish2 {
+                let until = Until { seq, ..Until::default() };
+                self.send_when(now, link, HeldPacket::Publish2(packet_id), until, fx);
+                return seq;
+            }
+        }
+        let extra = extra.as_ref();
+        let out = Out { dup: false, qos, retain, packet_id: Some(packet_id), extra };
+        if !self.write(now, link, publication, &out, fx) {
+            // Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
+            self.complete(to, packet_id, fx);
+        }
+        seq
+    }
+
+    /// Sends what stands in flight under `id`.
+    pub(super) fn send_in_flight(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        id: PacketId,
+        fx: &mut Effects,
+    ) {
+        let Some(session) = self.links.get(link).map(|l| l.session) else { return };
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let Some(entry) = s.outbound.get_mut(id) else { return };
+        let Some(message) = entry.message.clone() else { return };
+        let qos =
+            if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        let (dup, retain, extra) = (entry.dup, entry.retain, entry.extra.clone());
+        let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
+        if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
+            self.complete(session, id, fx);
+        }
+    }
+
+    /// Appends a PUBLISH to the link's outbox. False if it is larger than the client takes
+    /// \[MQTT-3.1.2-24\].
+    fn write(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        publication: &mut Publication<'_>,
+        out: &Out<'_>,
+        fx: &mut Effects,
+    ) -> bool {
+        let Some(l) = self.links.get_mut(link) else { return true };
+        let ids: &[u32] = out.extra.map_or(&[], |e| &e.subscription_ids);
+        let written = if l.alias_out_max > 0 || (!ids.is_empty() && l.version.is_v5()) {
+            write_own(now, l, publication, out, ids, fx)
+        } else {
+            let (version, max) = (l.version, l.maximum_packet_size);
+            let v = publication.variant(now, version, out.qos, out.retain, &mut self.encoded);
+            let fits = v.packet_len <= max as usize;
+            if fits {
+                let bytes = &self.encoded[v.start..v.end];
+                fx.sends.append(link, |buffer| {
+                    let at = buffer.len();
+                    buffer.extend_from_slice(bytes);
+                    if let Some(id) = out.packet_id {
+                        let flags = (out.qos as u8) << 1 | u8::from(out.dup) << 3;
+                        buffer[at] = buffer[at] & 0b1111_0001 | flags;
+                        let at = at + v.packet_id_at;
+                        buffer[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
+                    }
+                });
+            }
+            fits
+        };
+        if !written {
+            self.counters.dropped_too_large += 1;
+            return false;
+        }
+        if !publication.is_inline() {
+            fx.sends.append_payload(link, publication.message(&mut self.scratch));
+        }
+        self.counters.packets_sent += 1;
+        self.counters.publish_sent += 1;
+        self.counters.publish_bytes_sent += publication.payload_len() as u64;
+        true
+    }
+
+    /// Queues for a session, within the limits.
+    pub(super) fn enqueue(&mut self, to: SessionKey, entry: Queued, fx: &mut Effects) -> Seq {
+        if !self.make_room(to, entry.cost_bytes(), fx) {
+            self.counters.dropped_queue_full += 1;
+            return Seq(0);
+        }
+        let Some(s) = self.sessions.get_mut(to) else {
+            self.counters.stale_inputs += 1;
+            return Seq(0);
+        };
+        self.counters.queued_messages += 1;
+        self.counters.queued_bytes += entry.cost_bytes() as u64;
+        let kept = (s.is_persistent() && entry.qos != QoS::AtMostOnce)
+            .then(|| (s.client_id.clone(), entry.message.clone(), entry.qos));
+        s.queue.push(entry);
+        if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
+            outbox.wants_room = true;
+        }
+        match kept {
+            None => Seq(0),
+            Some((client_id, message, qos)) => {
+                self.record(fx, Record::Queued { client_id, message, qos })
+            }
+        }
+    }
+
+    /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
+    fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
+        loop {
+            let Some(s) = self.sessions.get(to) else { return true };
+            let fits = s.queue.len() < self.limits.queued_messages_max
+                && s.queue.bytes() + bytes <= self.limits.queued_bytes_max
+                && self.counters.queued_bytes as usize + bytes <= self.limits.queue_bytes_max;
+            if fits {
+                return true;
+            }
+            if self.limits.queue_full == QueueFull::DropNewest {
+                return false;
+            }
+            let Some(dropped) = self.dequeue(to) else { return false };
+            self.counters.dropped_queue_full += 1;
+            self.record_dropped(to, dropped, fx);
+        }
+    }
+
+    fn dequeue(&mut self, session: SessionKey) -> Option<Queued> {
+        let entry = self.sessions.get_mut(session)?.queue.pop()?;
+        self.counters.queued_messages -= 1;
+        self.counters.queued_bytes -= entry.cost_bytes() as u64;
+        Some(entry)
+    }
+
+    pub(super) fn record_dropped(&mut self, session: SessionKey, entry: Queued, fx: &mut Effects) {
+        if let Some(s) = self.sessions.get(session)
+            && s.is_persistent()
+            && entry.qos != QoS::AtMostOnce
+        {
+            let client_id = s.client_id.clone();
+            self.record(fx, Record::Dropped { client_id, message: entry.message });
+        }
+    }
+
+    /// Sends what the session's link has room for: first what is to be sent again, in order
+    /// \[MQTT-4.4.0-1\], then its queue.
+    pub(super) fn pump(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        for _ in 0..PUMP_MESSAGES_MAX {
+            let Some(s) = self.sessions.get_mut(session) else { return };
+            if !s.has_more() {
+                return;
+            }
+            let Some(l) = s.link.and_then(|l| self.links.get(l)).filter(|l| l.ready) else {
+                return;
+            };
+            let (link, window) = (l.key, l.window);
+            if fx.sends.backlog(link) >= self.limits.output_bytes_max {
+                if let Some(outbox) = fx.sends.outbox_mut(link) {
+                    outbox.wants_room = true;
+                }
+                return;
+            }
+            if let Some((id, entry)) = s.outbound.next_unsent(window) {
+                match entry.stage {
+                    Stage::Release => {
+                        self.send(link, &Packet::PubRel(Ack::new(id, ReasonCode::Success)), fx);
+                    }
+                    _ => self.send_in_flight(now, link, id, fx),
+                }
+                continue;
+            }
+            if s.outbound.has_unsent() || !self.pump_queue(now, session, link, window, fx) {
+                break;
+            }
+        }
+        self.more_work(session);
+    }
+
+    /// Sends the head of the queue; false if it has to wait or there is none.
+    fn pump_queue(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        link: LinkKey,
+        window: u16,
+        fx: &mut Effects,
+    ) -> bool {
+        let Some(s) = self.sessions.get(session) else { return false };
+        let Some(head) = s.queue.front() else { return false };
+        let expired = head.message.is_expired(now);
+        let waits = head.qos != QoS::AtMostOnce
+            && (s.outbound.used() >= window || !s.outbound.has_free_id());
+        if waits && !expired {
+            return false;
+        }
+        let Some(entry) = self.dequeue(session) else { return false };
+        if expired {
+            self.counters.dropped_expired += 1; // [MQTT-3.3.2-5]
+            self.record_dropped(session, entry, fx);
+            return true;
+        }
+        let message = entry.message.clone();
+        let mut publication = Publication::of(&message);
+        if entry.qos == QoS::AtMostOnce {
+            let Queued { extra, qos, retain, .. } = &entry;
+            let extra = extra.as_ref();
+            let out = Out { dup: false, qos: *qos, retain: *retain, packet_id: None, extra };
+            self.write(now, link, &mut publication, &out, fx);
+        } else {
+            self.put_in_flight(now, session, entry, &mut publication, fx);
+        }
+        true
+    }
+
+    /// Sends a retained message for a new subscription; the caller has seen that there is room.
+    pub(super) fn send_retained(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        message: Message,
+        granted: QoS,
+        extra: Option<Arc<Extra>>,
+        fx: &mut Effects,
+    ) {
+        let qos = message.qos().min_with(granted);
+        let mut publication = Publication::of(&message);
+        let entry = Queued { message: message.clone(), extra, qos, retain: true };
+        if qos == QoS::AtMostOnce {
+            let Some(link) = self.sessions.get(session).and_then(|s| s.link) else { return };
+            let extra = entry.extra.as_ref();
+            let out = Out { dup: false, qos, retain: true, packet_id: None, extra };
+            self.write(now, link, &mut publication, &out, fx);
+        } else {
+            self.put_in_flight(now, session, entry, &mut publication, fx);
+        }
+    }
+
+    /// A delivery is complete: its identifier is free.
+    fn complete(&mut self, session: SessionKey, packet_id: PacketId, fx: &mut Effects) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        if s.outbound.remove(packet_id).is_none() {
+            return;
+        }
+        self.counters.in_flight -= 1;
+        if s.is_persistent() {
+            let client_id = s.client_id.clone();
+            self.record(fx, Record::Acknowledged { client_id, packet_id });
+        }
+    }
+
+    fn stage_of(&mut self, session: SessionKey, id: PacketId) -> Option<Stage> {
+        Some(self.sessions.get_mut(session)?.outbound.get_mut(id)?.stage)
+    }
+
+    /// PUBACK (section 3.4). One for an identifier that is not in use changes nothing.
+    pub(super) fn on_puback(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        match self.stage_of(session, ack.packet_id) {
+            None => Ok(()),
+            Some(Stage::Publish1) => {
+                // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
+                self.counters.refused_by_clients += u64::from(ack.reason.is_error());
+                self.complete(session, ack.packet_id, fx);
+                self.pump(now, session, fx);
+                Ok(())
+            }
+            Some(_) => Err(refusal(ReasonCode::ProtocolError, "PUBACK for a QoS 2 message")),
+        }
+    }
+
+    /// PUBREC (section 3.5).
+    pub(super) fn on_pubrec(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let id = ack.packet_id;
+        match self.stage_of(session, id) {
+            Some(Stage::Publish1) => {
+                Err(refusal(ReasonCode::ProtocolError, "PUBREC for a QoS 1 message"))
+            }
+            Some(_) if ack.reason.is_error() => {
+                self.counters.refused_by_clients += 1;
+                self.complete(session, id, fx);
+                self.pump(now, session, fx);
+                Ok(())
+            }
+            None if ack.reason.is_error() => Ok(()),
+            None => {
+                let reason = ReasonCode::PacketIdentifierNotFound;
+                self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
+                Ok(())
+            }
+            Some(stage) => {
+                let Some(s) = self.sessions.get_mut(session) else { return Ok(()) };
+                s.outbound.release(id);
+                let mut until = Until::default();
+                if stage == Stage::Publish2 && s.is_persistent() {
+                    let client_id = s.client_id.clone();
+                    until.seq = self.record(fx, Record::Released { client_id, packet_id: id });
+                }
+                self.send_when(now, link, HeldPacket::PubRel(id), until, fx);
+                Ok(())
+            }
+        }
+    }
+
+    /// PUBCOMP (section 3.7).
+    pub(super) fn on_pubcomp(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        match self.stage_of(session, ack.packet_id) {
+            None => Ok(()),
+            Some(Stage::Release) => {
+                self.complete(session, ack.packet_id, fx);
+                self.pump(now, session, fx);
+                Ok(())
+            }
+            Some(_) => {
+                Err(refusal(ReasonCode::ProtocolError, "PUBCOMP for a message without PUBREL"))
+            }
+        }
+    }
+
+    /// PUBREL (section 3.6): the identifier is free once its release is committed.
+    pub(super) fn on_pubrel(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        session: SessionKey,
+        ack: &Ack<'_>,
+        fx: &mut Effects,
+    ) {
+        let packet_id = ack.packet_id;
+        let mut until = Until::default();
+        let mut reason = ReasonCode::Success;
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        match s.inbound.remove(packet_id) {
+            None => reason = ReasonCode::PacketIdentifierNotFound,
+            Some(entry) => {
+                if s.is_persistent() {
+                    let client_id = s.client_id.clone();
+                    until.seq = self.record(fx, Record::InboundEnd { client_id, packet_id });
+                }
+                // What its PUBREC waited for, this one need not: but the log is causal, and the
+                // gate releases in order.
+                until.wait = entry.wait;
+                if entry.counted {
+                    self.quota_back(link);
+                }
+            }
+        }
+        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason), until, fx);
+    }
+}
+
+/// The way for receivers with Topic Aliases or Subscription Identifiers: a head of their own.
+fn write_own(
+    now: Time,
+    l: &mut Link,
+    publication: &Publication<'_>,
+    out: &Out<'_>,
+    ids: &[u32],
+    fx: &mut Effects,
+) -> bool {
+    let mut head = publication.head(now, out.qos, out.retain);
+    head.dup = out.dup;
+    head.packet_id = out.packet_id;
+    head.subscription_ids = ids;
+    let (version, max) = (l.version, l.maximum_packet_size as usize);
+    let len = head.packet_len(version);
+    if len > max {
+        return false;
+    }
+    // An alias adds three bytes, and perhaps one to each of the two lengths before it.
+    if l.alias_out_max > 0 && len + 5 <= max {
+        let aliases = l.aliases_out.get_or_insert_default();
+        match aliases.assign(publication.topic().as_str(), l.alias_out_max) {
+            Alias::New(alias) => head.topic_alias = Some(alias),
+            Alias::Known(alias) => {
+                head.topic_alias = Some(alias);
+                head.topic = None;
+            }
+        }
+    }
+    fx.sends.append(l.key, |buffer| {
+        head.encode(version, buffer);
+        if publication.is_inline() {
+            buffer.extend_from_slice(publication.payload());
+        }
+    });
+    true
+}

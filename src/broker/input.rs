@@ -1,0 +1,332 @@
+//! Everything that a broker is told (Inputs) and everything that it wants done (Effects).
+//!
+//! A broker has no other way to the world: no clock, no randomness, no file, no socket.
+
+use std::sync::Arc;
+
+use super::key::Key;
+use super::link::Link;
+use super::message::Message;
+use super::pending::Wait;
+use super::sends::Sends;
+use super::session::Session;
+use super::will::StoredWill;
+use crate::codec::{Connect, DecodeError, Packet, PacketId, QoS, SubscriptionOptions};
+
+/// Names a Network Connection. The server chooses the slot (its connection's) and the generation.
+pub type LinkKey = Key<Link>;
+/// Names a Session of this shard.
+pub type SessionKey = Key<Session>;
+/// Names a publisher's acknowledgement that waits for receipts.
+pub type WaitKey = Key<Wait>;
+
+/// A shard of this process, 0 to 63.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(pub u8);
+
+/// How many shards there can be.
+pub const SHARDS_MAX: usize = 64;
+
+/// A set of shards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardSet(u64);
+
+impl ShardSet {
+    /// Adds `shard`.
+    pub fn insert(&mut self, shard: ShardId) {
+        self.0 |= 1 << shard.0;
+    }
+    /// Takes `shard` out.
+    pub fn remove(&mut self, shard: ShardId) {
+        self.0 &= !(1 << shard.0);
+    }
+    /// Whether `shard` is in it.
+    pub fn contains(self, shard: ShardId) -> bool {
+        self.0 & (1 << shard.0) != 0
+    }
+    /// Whether nobody is in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+    /// Both together.
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+    /// The shards in it, in order.
+    pub fn iter(self) -> impl Iterator<Item = ShardId> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let at = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            (at < 64).then_some(ShardId(at as u8))
+        })
+    }
+}
+
+/// A position in the sequence of records that a shard wrote; 0 is before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Seq(pub u64);
+
+/// A client that the porch let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// the packet
+    pub connect: &'a Connect<'a>,
+    /// the effective Client Identifier
+    pub client_id: &'a str,
+    /// whether the server made it up \[MQTT-3.1.3-6\]
+    pub assigned: bool,
+}
+
+/// What a broker is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A client that may enter.
+    Opened(LinkKey, Opening<'a>),
+    /// A packet of a link.
+    Packet(LinkKey, Packet<'a>),
+    /// Bytes of a link that are no packet.
+    Malformed(LinkKey, DecodeError),
+    /// The Network Connection is gone.
+    Closed(LinkKey),
+    /// An outbox that `wants_room` was written down to `backlog` bytes.
+    Wrote(LinkKey, usize),
+    /// A message of another shard; those of one shard arrive in the order in which it sent them.
+    Peer(ShardId, PeerMessage),
+    /// All of this shard's records up to this one are on disk, or void.
+    Committed(Seq),
+    /// The answer to [`Request::Load`].
+    Loaded(SessionKey, Vec<Message>),
+    /// The answer to [`Request::Ask`].
+    Answer(LinkKey, bool),
+    /// New limits.
+    Reload(Box<super::Limits>),
+    /// A message of the broker's own (`$SYS`).
+    Publish(Message),
+    /// Time has passed: at or after `Broker::next_deadline`.
+    Tick,
+    /// The process ends: clients are told (0x8B), links closed.
+    Shutdown,
+}
+
+/// What a broker wants done: four lists, reused from call to call.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// for the log, in order
+    pub records: Vec<Record>,
+    /// packets and closes, per link
+    pub sends: Sends,
+    /// for other shards, in order
+    pub peers: Vec<(ShardId, PeerMessage)>,
+    /// questions whose answers are Inputs
+    pub requests: Vec<Request>,
+}
+
+/// What another shard is interested in, for one Topic Filter.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interest {
+    /// nothing
+    #[default]
+    None,
+    /// some subscription
+    Present,
+    /// a subscription of a persistent session at QoS 1 or 2: its shard is asked for receipts
+    Durable,
+}
+
+/// A message between shards.
+#[derive(Clone, Debug)]
+pub enum PeerMessage {
+    /// The sender's interest in `filter` is now this. Versions of one sender rise.
+    Interest {
+        /// the change's number
+        version: u64,
+        /// the Topic Filter
+        filter: Arc<str>,
+        /// the new state
+        interest: Interest,
+    },
+    /// The sender's members of a Shared Subscription are now these.
+    Group {
+        /// the change's number, of the same sequence as interest
+        version: u64,
+        /// `$share/ShareName/filter`
+        group: Arc<str>,
+        /// online members
+        online: u32,
+        /// offline members with persistent sessions
+        offline: u32,
+    },
+    /// All changes up to `version` are in force here.
+    InterestAck {
+        /// the newest such change
+        version: u64,
+    },
+    /// An Application Message for the receiver's subscriptions, shared ones left out.
+    Publish {
+        /// the message
+        message: Message,
+        /// whom to send the receipt to, if one is asked for
+        receipt: Option<WaitKey>,
+    },
+    /// A message that looks for a member of a shared group.
+    Shared(Box<SharedTravel>),
+    /// The same, back without having found one.
+    SharedBack(Box<SharedTravel>),
+    /// Everything kept for this publication is committed (or nothing was kept).
+    Receipt {
+        /// the publisher's acknowledgement
+        wait: WaitKey,
+    },
+    /// So many bytes of the receiver's messages are no longer under way.
+    Credit {
+        /// bytes
+        bytes: usize,
+    },
+}
+
+/// A shared message on its way between shards.
+#[derive(Clone, Debug)]
+pub struct SharedTravel {
+    /// the message
+    pub message: Message,
+    /// `$share/ShareName/filter`
+    pub group: Arc<str>,
+    /// whom to send the receipt to
+    pub receipt: Option<WaitKey>,
+    /// the shards that had no member
+    pub visited: ShardSet,
+    /// looking for an offline persistent member: no shard had an online one
+    pub offline: bool,
+}
+
+/// What the log keeps.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// A persistent session was opened or resumed.
+    Session {
+        /// whose
+        client_id: Arc<str>,
+        /// Session Expiry Interval in seconds
+        expiry_s: u32,
+    },
+    /// Its connection ended; the expiry runs from here.
+    Disconnected {
+        /// whose
+        client_id: Arc<str>,
+        /// Session Expiry Interval in seconds, as it is now
+        expiry_s: u32,
+    },
+    /// It ended.
+    SessionEnd {
+        /// whose
+        client_id: Arc<str>,
+    },
+    /// A Will that waits with it.
+    Will {
+        /// whose
+        client_id: Arc<str>,
+        /// the Will; `None`: it is published or cancelled
+        will: Option<StoredWill>,
+    },
+    /// A Subscription.
+    Subscribed {
+        /// whose
+        client_id: Arc<str>,
+        /// its filter
+        filter: Box<str>,
+        /// its options
+        options: SubscriptionOptions,
+        /// its Subscription Identifier
+        id: Option<u32>,
+    },
+    /// Its end.
+    Unsubscribed {
+        /// whose
+        client_id: Arc<str>,
+        /// its filter
+        filter: Box<str>,
+    },
+    /// A message was queued for a session.
+    Queued {
+        /// whose
+        client_id: Arc<str>,
+        /// the message
+        message: Message,
+        /// with this QoS
+        qos: QoS,
+    },
+    /// A message went into flight under a Packet Identifier, from the queue if it was there.
+    InFlight {
+        /// whose
+        client_id: Arc<str>,
+        /// the message
+        message: Message,
+        /// with this QoS
+        qos: QoS,
+        /// under this identifier
+        packet_id: PacketId,
+    },
+    /// The client answered PUBREC: from here on PUBREL is repeated.
+    Released {
+        /// whose
+        client_id: Arc<str>,
+        /// the identifier
+        packet_id: PacketId,
+    },
+    /// A delivery is complete.
+    Acknowledged {
+        /// whose
+        client_id: Arc<str>,
+        /// the identifier
+        packet_id: PacketId,
+    },
+    /// Messages left a queue undelivered (expired, or a limit).
+    Dropped {
+        /// whose
+        client_id: Arc<str>,
+        /// the message
+        message: Message,
+    },
+    /// A QoS 2 identifier of the client's is in use.
+    Inbound {
+        /// whose
+        client_id: Arc<str>,
+        /// the identifier
+        packet_id: PacketId,
+    },
+    /// It is free again.
+    InboundEnd {
+        /// whose
+        client_id: Arc<str>,
+        /// the identifier
+        packet_id: PacketId,
+    },
+    /// A retained message was set; replay keeps the highest version of a topic.
+    Retained {
+        /// the set's number in the tree
+        version: u64,
+        /// the message; an empty payload clears
+        message: Message,
+    },
+}
+
+/// A question that takes time.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Read back queued messages of a session; answered by `Input::Loaded`.
+    Load {
+        /// whose
+        session: SessionKey,
+        /// how many
+        count: usize,
+    },
+    /// Ask an authorizer; the link's input waits for `Input::Answer`.
+    Ask {
+        /// who asks
+        link: LinkKey,
+    },
+}
+
+
+

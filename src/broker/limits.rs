@@ -1,0 +1,180 @@
+//! The named limits of a shard, and the counters of what it did and what its limits cost.
+//!
+//! Invariant: everything that grows has a limit here; meeting it is counted here.
+
+/// What to do when a session's queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueFull {
+    /// The oldest queued message gives way, so that a dead session never stops a publisher.
+    #[default]
+    DropOldest,
+    /// The new message is not queued.
+    DropNewest,
+}
+
+/// The settings that the broker's decisions depend on. Those of the whole process (`*_max` of
+/// sessions, subscriptions, ...) are this shard's share.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// longest Session Expiry Interval granted, in seconds; `u32::MAX`: sessions may last for ever
+    pub session_expiry_max_s: u32,
+    /// ceiling of Keep Alive in seconds (Server Keep Alive), 0: none
+    pub keep_alive_max_s: u16,
+    /// Receive Maximum that clients are told
+    pub receive_maximum: u16,
+    /// QoS 1 and 2 messages under way to one client
+    pub in_flight_max: u16,
+    /// Topic Alias Maximum that clients are told
+    pub topic_alias_max: u16,
+    /// Topic Aliases that the broker uses towards one client
+    pub topic_alias_outgoing_max: u16,
+    /// largest packet accepted, in bytes; told in CONNACK
+    pub packet_bytes_max: usize,
+    /// whether retained messages are supported
+    pub retain_available: bool,
+    /// what is returned as Response Information, empty: nothing
+    pub response_information: String,
+    /// outgoing bytes waiting on one connection
+    pub output_bytes_max: usize,
+    /// messages queued for one session
+    pub queued_messages_max: usize,
+    /// bytes queued for one session
+    pub queued_bytes_max: usize,
+    /// bytes of all queues
+    pub queue_bytes_max: usize,
+    /// what happens at those three
+    pub queue_full: QueueFull,
+    /// whether QoS 0 messages are queued for offline sessions
+    pub queue_qos0: bool,
+    /// subscriptions of one session
+    pub subscriptions_per_session_max: usize,
+    /// levels of a Topic Filter
+    pub filter_levels_max: usize,
+    /// sessions
+    pub sessions_max: usize,
+    /// subscriptions
+    pub subscriptions_max: usize,
+    /// Wills kept
+    pub wills_max: usize,
+    /// bytes of Wills kept
+    pub will_bytes_max: usize,
+    /// bytes under way to one other shard before the links that cause them are not read
+    pub peer_bytes_max: usize,
+    /// bytes of the match cache
+    pub match_cache_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            session_expiry_max_s: 604_800,
+            keep_alive_max_s: 0,
+            receive_maximum: 1024,
+            in_flight_max: 1024,
+            topic_alias_max: 64,
+            topic_alias_outgoing_max: 16,
+            packet_bytes_max: 17 << 20,
+            retain_available: true,
+            response_information: String::new(),
+            output_bytes_max: 1 << 20,
+            queued_messages_max: 100_000,
+            queued_bytes_max: 64 << 20,
+            queue_bytes_max: 1 << 30,
+            queue_full: QueueFull::DropOldest,
+            queue_qos0: false,
+            subscriptions_per_session_max: 1_000_000,
+            filter_levels_max: 128,
+            sessions_max: 1_000_000,
+            subscriptions_max: 10_000_000,
+            wills_max: 1_000_000,
+            will_bytes_max: 256 << 20,
+            peer_bytes_max: 64 << 20,
+            match_cache_bytes_max: 8 << 20,
+        }
+    }
+}
+
+/// Counts since the shard's start, except where a field says that it is a present value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// present: links
+    pub links: u64,
+    /// present: sessions
+    pub sessions: u64,
+    /// present: subscriptions
+    pub subscriptions: u64,
+    /// present: Wills kept
+    pub wills: u64,
+    /// present: bytes of Wills kept
+    pub will_bytes: u64,
+    /// present: messages in queues
+    pub queued_messages: u64,
+    /// present: bytes in queues
+    pub queued_bytes: u64,
+    /// present: messages under way to clients and not acknowledged
+    pub in_flight: u64,
+    /// CONNECTs accepted
+    pub connects: u64,
+    /// sessions that ended by expiry
+    pub sessions_expired: u64,
+    /// PUBLISH packets received
+    pub publish_received: u64,
+    /// PUBLISH packets sent
+    pub publish_sent: u64,
+    /// bytes of payload received in PUBLISH packets
+    pub publish_bytes_received: u64,
+    /// bytes of payload sent in PUBLISH packets
+    pub publish_bytes_sent: u64,
+    /// packets received
+    pub packets_received: u64,
+    /// packets sent
+    pub packets_sent: u64,
+    /// Wills published
+    pub wills_published: u64,
+    /// QoS 0 messages dropped at `output_bytes_max`
+    pub dropped_qos0: u64,
+    /// QoS 0 messages dropped at `peer_bytes_max`
+    pub dropped_peer_qos0: u64,
+    /// messages dropped at a queue limit
+    pub dropped_queue_full: u64,
+    /// messages dropped because they had expired
+    pub dropped_expired: u64,
+    /// messages not sent because the client's Maximum Packet Size is smaller
+    pub dropped_too_large: u64,
+    /// shared messages that found no member
+    pub dropped_no_member: u64,
+    /// messages published to `$SYS` by clients
+    pub dropped_dollar_sys: u64,
+    /// retained messages refused at `retained_*_max`
+    pub refused_retained: u64,
+    /// CONNECTs refused at `sessions_max` or the limits of Wills
+    pub refused_connects: u64,
+    /// subscriptions refused at a limit
+    pub refused_subscriptions: u64,
+    /// refusals (0x80 and above) that clients answered a PUBLISH with
+    pub refused_by_clients: u64,
+    /// inputs that named something that is gone
+    pub stale_inputs: u64,
+    /// links that were not read for a while because of `peer_bytes_max`
+    pub paused_links: u64,
+}
+
+macro_rules! add_fields {
+    ($($field:ident)*) => {
+        impl Counters {
+            /// Adds another shard's counts to these.
+            pub fn add(&mut self, other: &Self) {
+                let Self { $($field),* } = other; // all of them, or this does not compile
+                $(self.$field += $field;)*
+            }
+        }
+    };
+}
+add_fields! {
+    links sessions subscriptions wills will_bytes queued_messages queued_bytes in_flight connects
+    sessions_expired publish_received publish_sent publish_bytes_received publish_bytes_sent
+    packets_received packets_sent wills_published dropped_qos0 dropped_peer_qos0
+    dropped_queue_full dropped_expired dropped_too_large dropped_no_member dropped_dollar_sys
+    refused_retained refused_connects refused_subscriptions refused_by_clients stale_inputs
+    paused_links
+}

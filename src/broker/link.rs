@@ -1,0 +1,136 @@
+//! A Link: the pure side of one Network Connection, and what lives exactly as long as it.
+//!
+//! Invariant: nothing here outlives the Network Connection: Topic Aliases \[MQTT-3.3.2-7\], the
+//! send quota, the acknowledgements that are held back.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::input::{LinkKey, SessionKey};
+use super::pending::Held;
+use super::time::Time;
+use crate::codec::Version;
+
+/// One Network Connection that has sent a valid CONNECT.
+#[derive(Debug)]
+pub struct Link {
+    pub(super) key: LinkKey,
+    pub(super) session: SessionKey,
+    pub(super) version: Version,
+    /// A bridge gets nothing back that it sent, and RETAIN flags as they are.
+    pub(super) bridge: bool,
+    /// CONNACK has left the gate: other packets may be sent \[MQTT-3.2.0-1\].
+    pub(super) ready: bool,
+    /// An answer is awaited: the server does not hand in packets.
+    pub(super) asked: bool,
+    /// Stands in the list of links that are not read because of a peer's backlog.
+    pub(super) paused: bool,
+    /// Stands in the gate's list of links with held packets.
+    pub(super) in_gate: bool,
+    pub(super) problem_information: bool,
+    /// Keep Alive in force, 0: none.
+    pub(super) keep_alive_ms: u32,
+    pub(super) last_seen: Time,
+    pub(super) maximum_packet_size: u32,
+    /// How many QoS 1 and 2 PUBLISHes may be unacknowledged towards the client.
+    pub(super) window: u16,
+    /// How many the client has unacknowledged towards the broker.
+    pub(super) inbound_used: u16,
+    pub(super) alias_out_max: u16,
+    pub(super) aliases_in: Vec<Option<Rc<str>>>,
+    pub(super) aliases_out: Option<Box<AliasesOut>>,
+    pub(super) held: VecDeque<Held>,
+}
+
+impl Link {
+    /// The deadline after which the Keep Alive has been missed \[MQTT-3.1.2-22\].
+    pub(super) fn keep_alive_deadline(&self) -> Time {
+        match self.keep_alive_ms {
+            0 => Time::NEVER,
+            ms => self.last_seen.plus_ms(u64::from(ms) * 3 / 2),
+        }
+    }
+}
+
+/// The links of a shard, by slot.
+#[derive(Debug, Default)]
+pub(super) struct Links(Vec<Option<Link>>);
+
+impl Links {
+    pub(super) fn insert(&mut self, link: Link) {
+        let index = link.key.index();
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        self.0[index] = Some(link);
+    }
+
+    pub(super) fn get(&self, key: LinkKey) -> Option<&Link> {
+        self.0.get(key.index())?.as_ref().filter(|l| l.key == key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: LinkKey) -> Option<&mut Link> {
+        self.0.get_mut(key.index())?.as_mut().filter(|l| l.key == key)
+    }
+
+    pub(super) fn remove(&mut self, key: LinkKey) -> Option<Link> {
+        self.get(key)?;
+        self.0.get_mut(key.index())?.take()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.0.iter().flatten()
+    }
+}
+
+/// The Topic Aliases that the broker has given out on one link, least recently used first to go.
+#[derive(Debug, Default)]
+pub(super) struct AliasesOut {
+    /// Topic and when it was last used; alias = position + 1.
+    slots: Vec<(Box<str>, u64)>,
+    uses: u64,
+}
+
+/// How a PUBLISH names its topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alias {
+    /// The alias is known: the topic is left out.
+    Known(u16),
+    /// The alias is new or given to another topic: both are sent.
+    New(u16),
+}
+
+impl AliasesOut {
+    /// The alias for `topic`, of at most `max` (> 0).
+    pub(super) fn assign(&mut self, topic: &str, max: u16) -> Alias {
+        self.uses += 1;
+        if let Some(at) = self.slots.iter().position(|(known, _)| **known == *topic) {
+            self.slots[at].1 = self.uses;
+            return Alias::Known(at as u16 + 1);
+        }
+        if self.slots.len() < usize::from(max) {
+            self.slots.push((topic.into(), self.uses));
+            return Alias::New(self.slots.len() as u16);
+        }
+        let oldest = self.slots.iter().enumerate().min_by_key(|(_, (_, used))| *used);
+        let at = oldest.map_or(0, |(at, _)| at);
+        self.slots[at] = (topic.into(), self.uses);
+        Alias::New(at as u16 + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_alias_is_given_away() {
+        let mut aliases = AliasesOut::default();
+        assert_eq!(aliases.assign("a", 2), Alias::New(1));
+        assert_eq!(aliases.assign("b", 2), Alias::New(2));
+        assert_eq!(aliases.assign("a", 2), Alias::Known(1));
+        assert_eq!(aliases.assign("c", 2), Alias::New(2));
+        assert_eq!(aliases.assign("a", 2), Alias::Known(1));
+        assert_eq!(aliases.assign("b", 2), Alias::New(2));
+    }
+}

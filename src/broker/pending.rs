@@ -1,0 +1,205 @@
+//! The gate: what waits for what before it may leave (DESIGN's table), per link in order.
+//!
+//! A packet that has to wait stands in its link's queue of [`Held`] packets; the queue is released
+//! from its head, so PUBACKs leave in the order of their PUBLISHes, PUBRECs likewise, PUBRELs in
+//! the order of the PUBRECs \[MQTT-4.6.0-2\] to \[MQTT-4.6.0-4\]. What needs not wait and finds
+//! the queue empty leaves at once.
+//!
+//! Invariant: nothing passes the gate before its records are committed, its receipts are there,
+//! and the interest that it promises is in force on every shard.
+
+use super::input::{Effects, LinkKey, Seq, WaitKey};
+use super::key::Arena;
+use super::session::Replay;
+use super::{Broker, Time};
+use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties};
+
+/// Receipts of other shards that a publisher's acknowledgement waits for.
+#[derive(Debug)]
+pub struct Wait {
+    pub(super) receipts: u32,
+}
+
+/// A packet that may have to wait.
+#[derive(Debug)]
+pub(super) enum HeldPacket {
+    /// encoded already
+    ConnAck(Box<[u8]>),
+    PubAck(PacketId, ReasonCode),
+    PubRec(PacketId, ReasonCode),
+    PubComp(PacketId, ReasonCode),
+    SubAck(Box<HeldSubAck>),
+    UnsubAck(Box<(PacketId, Vec<ReasonCode>)>),
+    /// a QoS 2 PUBLISH to a persistent session, after its identifier's record
+    Publish2(PacketId),
+    /// after the PUBREC's record
+    PubRel(PacketId),
+}
+
+/// A SUBACK, and the retained messages that may be read once it leaves: not before the interest is
+/// in force everywhere.
+#[derive(Debug)]
+pub(super) struct HeldSubAck {
+    pub(super) packet_id: PacketId,
+    pub(super) reasons: Vec<ReasonCode>,
+    pub(super) replays: Vec<Replay>,
+}
+
+/// What a packet waits for; the default is nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Until {
+    /// own records up to this one committed
+    pub(super) seq: Seq,
+    /// own interest changes up to this one in force on every shard
+    pub(super) interest: u64,
+    /// receipts
+    pub(super) wait: Option<WaitKey>,
+}
+
+/// A packet in the gate.
+#[derive(Debug)]
+pub(super) struct Held {
+    packet: HeldPacket,
+    until: Until,
+}
+
+/// The state that conditions are checked against.
+#[derive(Debug, Default)]
+pub(super) struct Gate {
+    pub(super) waits: Arena<Wait>,
+    pub(super) committed: Seq,
+    /// Links with held packets, each once.
+    pub(super) links: Vec<LinkKey>,
+}
+
+impl Broker {
+    fn is_met(&self, until: &Until) -> bool {
+        until.seq <= self.gate.committed
+            && until.interest <= self.interest_in_force()
+            // A wait that is gone is resolved.
+            && until.wait.is_none_or(|w| self.gate.waits.get(w).is_none_or(|w| w.receipts == 0))
+    }
+
+    /// Sends `packet` now, or when `until` is met and everything before it has left.
+    pub(super) fn send_when(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        packet: HeldPacket,
+        until: Until,
+        fx: &mut Effects,
+    ) {
+        let met = self.is_met(&until);
+        let Some(l) = self.links.get_mut(link) else { return };
+        if met && l.held.is_empty() {
+            if let Some(wait) = until.wait {
+                self.gate.waits.remove(wait);
+            }
+            self.release(now, link, packet, fx);
+            return;
+        }
+        l.held.push_back(Held { packet, until });
+        if !l.in_gate {
+            l.in_gate = true;
+            self.gate.links.push(link);
+        }
+    }
+
+    /// Lets out everything whose conditions are met, after one of them may have changed.
+    pub(super) fn open_gate(&mut self, now: Time, fx: &mut Effects) {
+        let mut links = std::mem::take(&mut self.gate.links);
+        links.retain(|&link| {
+            while let Some(l) = self.links.get_mut(link) {
+                let Some(head) = l.held.front() else {
+                    l.in_gate = false;
+                    return false;
+                };
+                let until = head.until;
+                if !self.is_met(&until) {
+                    return true;
+                }
+                if let Some(wait) = until.wait {
+                    self.gate.waits.remove(wait);
+                }
+                let held = self.links.get_mut(link).and_then(|l| l.held.pop_front());
+                if let Some(held) = held {
+                    self.release(now, link, held.packet, fx);
+                }
+            }
+            false
+        });
+        // Releasing may have put links in; those that stay come first.
+        links.append(&mut self.gate.links);
+        self.gate.links = links;
+    }
+
+    fn release(&mut self, now: Time, link: LinkKey, packet: HeldPacket, fx: &mut Effects) {
+        match packet {
+            HeldPacket::ConnAck(bytes) => {
+                self.counters.packets_sent += 1;
+                fx.sends.append(link, |out| out.extend_from_slice(&bytes));
+                self.link_ready(now, link, fx);
+            }
+            HeldPacket::PubAck(id, reason) => {
+                self.quota_back(link);
+                self.send(link, &Packet::PubAck(Ack::new(id, reason)), fx);
+            }
+            HeldPacket::PubRec(id, reason) => {
+                if reason.is_error() {
+                    self.quota_back(link);
+                }
+                self.send(link, &Packet::PubRec(Ack::new(id, reason)), fx);
+            }
+            HeldPacket::PubComp(id, reason) => {
+                self.send(link, &Packet::PubComp(Ack::new(id, reason)), fx);
+            }
+            HeldPacket::PubRel(id) => {
+                self.send(link, &Packet::PubRel(Ack::new(id, ReasonCode::Success)), fx);
+            }
+            HeldPacket::Publish2(id) => self.send_in_flight(now, link, id, fx),
+            HeldPacket::SubAck(ack) => {
+                let HeldSubAck { packet_id, reasons, replays } = *ack;
+                self.send(link, &Packet::SubAck(plain(packet_id, reasons)), fx);
+                self.start_replays(now, link, replays, fx);
+            }
+            HeldPacket::UnsubAck(ack) => {
+                self.send(link, &Packet::UnsubAck(plain(ack.0, ack.1)), fx);
+            }
+        }
+    }
+
+    /// The client gets a part of its Receive Maximum back (section 4.9).
+    pub(super) fn quota_back(&mut self, link: LinkKey) {
+        if let Some(l) = self.links.get_mut(link) {
+            l.inbound_used = l.inbound_used.saturating_sub(1);
+        }
+    }
+
+    /// A receipt of another shard came.
+    pub(super) fn on_receipt(&mut self, now: Time, wait: WaitKey, fx: &mut Effects) {
+        match self.gate.waits.get_mut(wait) {
+            None => self.counters.stale_inputs += 1,
+            Some(w) => {
+                w.receipts = w.receipts.saturating_sub(1);
+                if w.receipts == 0 {
+                    self.open_gate(now, fx);
+                }
+            }
+        }
+    }
+
+    /// Records are committed: answers leave, and receipts that other shards asked for.
+    pub(super) fn on_committed(&mut self, now: Time, seq: Seq, fx: &mut Effects) {
+        if seq <= self.gate.committed {
+            self.counters.stale_inputs += 1;
+            return;
+        }
+        self.gate.committed = seq;
+        self.send_receipts(fx);
+        self.open_gate(now, fx);
+    }
+}
+
+fn plain(packet_id: PacketId, reasons: Vec<ReasonCode>) -> SubAck<'static> {
+    SubAck { packet_id, reason_string: None, user_properties: UserProperties::default(), reasons }
+}

@@ -1,0 +1,595 @@
+//! PUBLISH: from the publisher's packet to every session, group and shard that it concerns, and
+//! the publisher's acknowledgement through the gate.
+//!
+//! Invariants: a retained message is set before it is forwarded; an acknowledgement names
+//! everything that was kept for it before it may leave.
+
+use std::rc::Rc;
+
+use super::inflight::InboundId;
+use super::input::{
+    Effects, LinkKey, PeerMessage, Record, Seq, SessionKey, ShardId, WaitKey,
+};
+use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
+use super::pending::{HeldPacket, Until, Wait};
+use super::retained::RetainedStore;
+use super::subscriptions::NoLocal;
+use super::{Broker, Refusal, Time, refusal};
+use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
+use crate::topic::TopicName;
+
+/// A PUBLISH encoded without what differs from receiver to receiver.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Variant {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// where the Packet Identifier stands, from `start`
+    pub(super) packet_id_at: usize,
+    /// the whole packet's length, payload included
+    pub(super) packet_len: usize,
+}
+
+/// One message on its way to all its receivers in this call.
+#[derive(Debug)]
+pub(super) struct Publication<'a> {
+    parts: MessageParts<'a>,
+    /// made when the first receiver needs it to outlive the call
+    message: Option<Message>,
+    /// by version class, QoS > 0, RETAIN: where it stands in the broker's `encoded`
+    variants: [Option<Variant>; 8],
+    publisher: Option<SessionKey>,
+    waits: bool,
+    wait: Option<WaitKey>,
+}
+
+impl<'a> Publication<'a> {
+    /// Of a packet that the client `publisher` sent; it waits for an acknowledgement if QoS > 0.
+    fn of_packet(
+        parts: MessageParts<'a>,
+        publisher: SessionKey,
+        scratch: &mut Vec<u8>,
+    ) -> Self {
+        // Properties need filtering once: then the message's own copy is the one to use.
+        let message = (!parts.properties.as_bytes().is_empty())
+            .then(|| Message::new(&parts, scratch));
+        let waits = parts.qos != QoS::AtMostOnce;
+        let publisher = Some(publisher);
+        Self { parts, message, variants: [None; 8], publisher, waits, wait: None }
+    }
+
+    /// Of a message that exists already; nobody waits for an acknowledgement.
+    pub(super) fn of(message: &'a Message) -> Self {
+        let parts = MessageParts {
+            qos: message.qos(),
+            retain: message.retain(),
+            expires: message.expires(),
+            topic: message.topic(),
+            properties: Properties::default(),
+            payload: message.payload(),
+        };
+        let (message, publisher) = (Some(message.clone()), None);
+        Self { parts, message, variants: [None; 8], publisher, waits: false, wait: None }
+    }
+
+    /// Nobody waits for an acknowledgement.
+    pub(super) fn nobody_waits(&mut self) {
+        self.waits = false;
+    }
+
+    pub(super) fn qos(&self) -> QoS {
+        self.parts.qos
+    }
+
+    pub(super) fn retain(&self) -> bool {
+        self.parts.retain
+    }
+
+    pub(super) fn topic(&self) -> TopicName<'a> {
+        self.parts.topic
+    }
+
+    pub(super) fn payload_len(&self) -> usize {
+        self.parts.payload.len()
+    }
+
+    /// The message as something that outlives this call.
+    pub(super) fn message(&mut self, scratch: &mut Vec<u8>) -> Message {
+        let parts = &self.parts;
+        self.message.get_or_insert_with(|| Message::new(parts, scratch)).clone()
+    }
+
+    /// The message, if it has been made.
+    pub(super) fn made(&self) -> Option<&Message> {
+        self.message.as_ref()
+    }
+
+    fn forwarded(&self) -> &[u8] {
+        self.message.as_ref().map_or(&[], Message::properties)
+    }
+
+    fn expiry_left_s(&self, now: Time) -> Option<u32> {
+        super::message::expiry_left_s(self.parts.expires, now)
+    }
+
+    /// The head for a receiver that needs one of its own.
+    pub(super) fn head<'b>(&'b self, now: Time, qos: QoS, retain: bool) -> PublishHead<'b> {
+        PublishHead {
+            dup: false,
+            qos,
+            retain,
+            topic: Some(self.parts.topic),
+            packet_id: None,
+            topic_alias: None,
+            message_expiry_s: self.expiry_left_s(now),
+            subscription_ids: &[],
+            forwarded: self.forwarded(),
+            payload_len: self.parts.payload.len(),
+        }
+    }
+
+    /// Whether the payload is copied behind the head.
+    pub(super) fn is_inline(&self) -> bool {
+        self.parts.payload.len() <= INLINE_PAYLOAD_BYTES_MAX
+    }
+
+    /// The payload.
+    pub(super) fn payload(&self) -> &'a [u8] {
+        self.parts.payload
+    }
+
+    /// The packet for all receivers of one kind, encoded once.
+    pub(super) fn variant(
+        &mut self,
+        now: Time,
+        version: Version,
+        qos: QoS,
+        retain: bool,
+        encoded: &mut Vec<u8>,
+    ) -> Variant {
+        let acked = qos != QoS::AtMostOnce;
+        let kind = usize::from(version.is_v5()) | usize::from(acked) << 1 | usize::from(retain) << 2;
+        if let Some(variant) = self.variants[kind] {
+            return variant;
+        }
+        if self.variants.iter().all(Option::is_none) {
+            encoded.clear();
+        }
+        let start = encoded.len();
+        let qos = if acked { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+        let mut head = self.head(now, qos, retain);
+        head.packet_id = acked.then_some(crate::codec::PacketId::MIN);
+        let packet_len = head.packet_len(version);
+        head.encode(version, encoded);
+        let fixed = match packet_len {
+            0..=129 => 2,
+            130..=16_386 => 3,
+            16_387..=2_097_155 => 4,
+            _ => 5,
+        };
+        let packet_id_at = fixed + 2 + self.parts.topic.as_str().len();
+        if self.is_inline() {
+            encoded.extend_from_slice(self.parts.payload);
+        }
+        let variant = Variant { start, end: encoded.len(), packet_id_at, packet_len };
+        self.variants[kind] = Some(variant);
+        variant
+    }
+}
+
+impl Broker {
+    /// A PUBLISH of a client (section 3.3). An error ends the link.
+    pub(super) fn on_publish(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        p: &Publish<'_>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        self.counters.publish_received += 1;
+        self.counters.publish_bytes_received += p.payload.len() as u64;
+        let aliased;
+        let topic = match (p.topic, p.topic_alias) {
+            (Some(topic), None) => topic,
+            (topic, alias) => {
+                aliased = self.resolve_alias(link, topic, alias)?;
+                TopicName::from_validated(&aliased)
+            }
+        };
+        let Some(l) = self.links.get_mut(link) else { return Ok(()) };
+        let session = l.session;
+        if let (Some(id), Some(s)) = (p.packet_id, self.sessions.get_mut(session))
+            && let Some(known) = s.inbound.get_mut(id)
+        {
+            return self.on_known_id(now, link, p.qos, *known, fx);
+        }
+        if p.packet_id.is_some() {
+            if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
+                return Err(refusal(
+                    ReasonCode::ReceiveMaximumExceeded,
+                    "more QoS 1 and 2 messages under way than Receive Maximum [MQTT-3.3.4-7]",
+                ));
+            }
+            l.inbound_used = l.inbound_used.saturating_add(1);
+        }
+        if let Some(reason) = self.refused(p, topic)? {
+            self.acknowledge(now, link, p, reason, Until::default(), fx);
+            return Ok(());
+        }
+        let parts = MessageParts {
+            qos: p.qos,
+            retain: p.retain,
+            expires: p.message_expiry_s.map_or(Time::NEVER, |s| now.plus_s(u64::from(s))),
+            topic,
+            properties: p.properties,
+            payload: p.payload,
+        };
+        let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
+        let (reason, until) = match self.store_retained(now, &mut publication, retained, fx) {
+            Ok(seq) => {
+                let (reason, routed) = self.route(now, &mut publication, fx);
+                (reason, Until { seq: seq.max(routed), wait: publication.wait, interest: 0 })
+            }
+            Err(reason) => (reason, Until::default()),
+        };
+        self.acknowledge(now, link, p, reason, until, fx);
+        Ok(())
+    }
+
+    /// Topic Alias (section 3.3.2.3.4): the topic that is meant.
+    fn resolve_alias(
+        &mut self,
+        link: LinkKey,
+        topic: Option<TopicName<'_>>,
+        alias: Option<std::num::NonZeroU16>,
+    ) -> Result<Rc<str>, Refusal> {
+        let invalid = |what| refusal(ReasonCode::TopicAliasInvalid, what);
+        let alias = alias.map_or(0, |a| a.get());
+        if alias == 0 || alias > self.limits.topic_alias_max {
+            return Err(invalid("Topic Alias above Topic Alias Maximum [MQTT-3.3.2-9]"));
+        }
+        let Some(l) = self.links.get_mut(link) else { return Err(invalid("no link")) };
+        let at = usize::from(alias) - 1;
+        if let Some(topic) = topic {
+            if l.aliases_in.len() <= at {
+                l.aliases_in.resize(at + 1, None);
+            }
+            match &mut l.aliases_in[at] {
+                Some(known) if **known == *topic.as_str() => {}
+                slot => *slot = Some(topic.as_str().into()),
+            }
+        }
+        match l.aliases_in.get(at) {
+            Some(Some(known)) => Ok(Rc::clone(known)),
+            _ => Err(refusal(
+                ReasonCode::ProtocolError,
+                "a Topic Alias that was never given a Topic Name (3.3.2.3.4)",
+            )),
+        }
+    }
+
+    /// A PUBLISH under an identifier that a QoS 2 exchange has in use.
+    fn on_known_id(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        qos: QoS,
+        known: InboundId,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let Some(l) = self.links.get_mut(link) else { return Ok(()) };
+        if qos != QoS::ExactlyOnce {
+            l.inbound_used = l.inbound_used.saturating_add(1);
+            let packet = HeldPacket::PubAck(known.id, ReasonCode::PacketIdentifierInUse);
+            self.send_when(now, link, packet, Until::default(), fx);
+            return Ok(());
+        }
+        if !known.counted {
+            if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
+                return Err(refusal(
+                    ReasonCode::ReceiveMaximumExceeded,
+                    "more QoS 2 messages sent again than Receive Maximum [MQTT-3.3.4-7]",
+                ));
+            }
+            l.inbound_used += 1;
+            let session = l.session;
+            if let Some(id) = self.sessions.get_mut(session).and_then(|s| s.inbound.get_mut(known.id))
+            {
+                id.counted = true;
+            }
+        }
+        // No second delivery [MQTT-4.3.3-10]; the answer waits for what the first one waits for.
+        let packet = HeldPacket::PubRec(known.id, ReasonCode::Success);
+        let until = Until { seq: known.seq, wait: known.wait, interest: 0 };
+        self.send_when(now, link, packet, until, fx);
+        Ok(())
+    }
+
+    /// What the broker does not take: the reason code for the acknowledgement. For QoS 0, which
+    /// has none, and where the specification wants it, an error that ends the link.
+    fn refused(
+        &mut self,
+        p: &Publish<'_>,
+        topic: TopicName<'_>,
+    ) -> Result<Option<ReasonCode>, Refusal> {
+        if p.retain && !self.limits.retain_available {
+            return Err(refusal(
+                ReasonCode::RetainNotSupported,
+                "RETAIN where CONNACK said Retain Available 0 [MQTT-3.2.2-14]",
+            ));
+        }
+        if is_dollar_sys(topic) {
+            self.counters.dropped_dollar_sys += 1;
+            return Ok(Some(ReasonCode::NotAuthorized));
+        }
+        if !is_well_formed(p.properties, p.payload) {
+            let reason = ReasonCode::PayloadFormatInvalid;
+            return match p.qos {
+                QoS::AtMostOnce => Err(refusal(
+                    reason,
+                    "Payload Format Indicator 1 and a payload that is not UTF-8 (3.3.2.3.2)",
+                )),
+                _ => Ok(Some(reason)),
+            };
+        }
+        Ok(None)
+    }
+
+    /// PUBACK or PUBREC, once `until` is met.
+    fn acknowledge(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        p: &Publish<'_>,
+        reason: ReasonCode,
+        mut until: Until,
+        fx: &mut Effects,
+    ) {
+        let Some(packet_id) = p.packet_id else { return };
+        let Some(l) = self.links.get(link) else { return };
+        // 3.x has no reason codes: what is refused is acknowledged, and counted.
+        let reason = if l.version.is_v5() { reason } else { ReasonCode::Success };
+        if p.qos == QoS::AtLeastOnce {
+            self.send_when(now, link, HeldPacket::PubAck(packet_id, reason), until, fx);
+            return;
+        }
+        let session = l.session;
+        if !reason.is_error()
+            && let Some(s) = self.sessions.get_mut(session)
+        {
+            let client_id = s.is_persistent().then(|| s.client_id.clone());
+            if let Some(client_id) = client_id {
+                let seq = self.record(fx, Record::Inbound { client_id, packet_id });
+                until.seq = until.seq.max(seq);
+            }
+            if let Some(s) = self.sessions.get_mut(session) {
+                let (seq, wait) = (until.seq, until.wait);
+                s.inbound.insert(InboundId { id: packet_id, counted: true, seq, wait });
+            }
+        }
+        self.send_when(now, link, HeldPacket::PubRec(packet_id, reason), until, fx);
+    }
+
+    /// Sets or clears the retained message of the topic (section 3.3.1.3), before it is forwarded.
+    fn store_retained(
+        &mut self,
+        now: Time,
+        publication: &mut Publication<'_>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) -> Result<Seq, ReasonCode> {
+        if !publication.retain() {
+            return Ok(Seq(0)); // [MQTT-3.3.1-8]
+        }
+        let message = publication.message(&mut self.scratch);
+        let version = if message.payload().is_empty() {
+            retained.clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+        } else {
+            match retained.set(&message, now) {
+                Ok(version) => version,
+                Err(_) => {
+                    self.counters.refused_retained += 1;
+                    return match publication.qos() {
+                        // Nobody can be told: it is forwarded, and not kept.
+                        QoS::AtMostOnce => Ok(Seq(0)),
+                        _ => Err(ReasonCode::QuotaExceeded),
+                    };
+                }
+            }
+        };
+        Ok(self.record(fx, Record::Retained { version, message }))
+    }
+
+    /// Delivers to everybody whom the topic concerns. Returns the reason code for the
+    /// acknowledgement, and the last own record to wait for.
+    fn route(
+        &mut self,
+        now: Time,
+        publication: &mut Publication<'_>,
+        fx: &mut Effects,
+    ) -> (ReasonCode, Seq) {
+        let matched = self.subscriptions.matched(publication.topic());
+        let mut seq = Seq(0);
+        let mut anybody = !matched.groups.is_empty() || !matched.peers.is_empty();
+        for r in &matched.receivers {
+            let own;
+            let r = match r.no_local {
+                NoLocal::Never => r,
+                _ if publication.publisher != Some(r.session) => r,
+                NoLocal::All => continue, // [MQTT-3.8.3-3]
+                NoLocal::Some => {
+                    own = self.subscriptions.own_receiver(publication.topic(), r.session);
+                    let Some(own) = &own else { continue };
+                    own
+                }
+            };
+            anybody = true;
+            let retain = r.retain_as_published && publication.retain();
+            let extra = r.extra.as_ref();
+            seq = seq.max(self.deliver(now, r.session, publication, r.qos, retain, extra, fx));
+        }
+        for &group in &matched.groups {
+            seq = seq.max(self.route_shared(now, group, publication, fx));
+        }
+        for shard in matched.peers.iter() {
+            let durable = matched.durable_peers.contains(shard);
+            self.publish_to_peer(shard, durable, publication, fx);
+        }
+        let reason =
+            if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+        (reason, seq)
+    }
+
+    /// A receipt is wanted from one more shard, if somebody waits for an acknowledgement.
+    pub(super) fn ask_receipt(&mut self, publication: &mut Publication<'_>) -> Option<WaitKey> {
+        if !publication.waits {
+            return None;
+        }
+        let key = match publication.wait {
+            Some(key) => key,
+            None => self.gate.waits.insert(Wait { receipts: 0 }),
+        };
+        publication.wait = Some(key);
+        if let Some(wait) = self.gate.waits.get_mut(key) {
+            wait.receipts += 1;
+        }
+        Some(key)
+    }
+
+    fn publish_to_peer(
+        &mut self,
+        shard: ShardId,
+        durable: bool,
+        publication: &mut Publication<'_>,
+        fx: &mut Effects,
+    ) {
+        let under_way = self.peer_bytes[usize::from(shard.0)];
+        if under_way >= self.limits.peer_bytes_max {
+            if publication.qos() == QoS::AtMostOnce {
+                self.counters.dropped_peer_qos0 += 1;
+                return;
+            }
+            self.pause(publication.publisher, fx);
+        }
+        let message = publication.message(&mut self.scratch);
+        self.peer_bytes[usize::from(shard.0)] += message.cost_bytes();
+        let receipt = if durable { self.ask_receipt(publication) } else { None };
+        fx.peers.push((shard, PeerMessage::Publish { message, receipt }));
+    }
+
+    fn pause(&mut self, publisher: Option<SessionKey>, fx: &mut Effects) {
+        let link = publisher.and_then(|p| self.sessions.get(p)).and_then(|s| s.link);
+        if let Some(l) = link.and_then(|link| self.links.get_mut(link))
+            && !l.paused
+        {
+            l.paused = true;
+            self.counters.paused_links += 1;
+            self.paused.push(l.key);
+            fx.sends.hold_reads(l.key, true);
+        }
+    }
+
+    /// Bytes under way to a peer have arrived: links that were not read because of them are read
+    /// again once half of the limit is free everywhere.
+    pub(super) fn on_credit(&mut self, from: ShardId, bytes: usize, fx: &mut Effects) {
+        let left = &mut self.peer_bytes[usize::from(from.0)];
+        *left = left.saturating_sub(bytes);
+        if self.peer_bytes.iter().all(|&b| b <= self.limits.peer_bytes_max / 2) {
+            for link in std::mem::take(&mut self.paused) {
+                if let Some(l) = self.links.get_mut(link) {
+                    l.paused = false;
+                    fx.sends.hold_reads(link, l.asked);
+                }
+            }
+        }
+    }
+
+    /// Tells `to` that its bytes have arrived, in portions that are small against its limit.
+    pub(super) fn give_credit(&mut self, to: ShardId, bytes: usize, fx: &mut Effects) {
+        let owed = &mut self.credit_owed[usize::from(to.0)];
+        *owed += bytes;
+        if *owed >= self.limits.peer_bytes_max / 8 {
+            let bytes = std::mem::take(owed);
+            fx.peers.push((to, PeerMessage::Credit { bytes }));
+        }
+    }
+
+    /// Another shard's publication, for this shard's own subscriptions.
+    pub(super) fn on_peer_publish(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        message: &Message,
+        receipt: Option<WaitKey>,
+        fx: &mut Effects,
+    ) {
+        self.give_credit(from, message.cost_bytes(), fx);
+        let mut publication = Publication::of(message);
+        let matched = self.subscriptions.matched(message.topic());
+        let mut seq = Seq(0);
+        for r in &matched.receivers {
+            let retain = r.retain_as_published && message.retain();
+            let (qos, extra) = (r.qos, r.extra.as_ref());
+            seq = seq.max(self.deliver(now, r.session, &mut publication, qos, retain, extra, fx));
+        }
+        self.answer_receipt(now, from, receipt, seq, fx);
+    }
+
+    /// Sends the receipt that was asked for, once `seq` is committed.
+    pub(super) fn answer_receipt(
+        &mut self,
+        now: Time,
+        to: ShardId,
+        receipt: Option<WaitKey>,
+        seq: Seq,
+        fx: &mut Effects,
+    ) {
+        let Some(wait) = receipt else { return };
+        if seq > self.gate.committed {
+            self.receipts_due.push_back((seq, to, wait));
+        } else if to == self.shard {
+            self.on_receipt(now, wait, fx);
+        } else {
+            fx.peers.push((to, PeerMessage::Receipt { wait }));
+        }
+    }
+
+    /// Sends the receipts whose records are committed now.
+    pub(super) fn send_receipts(&mut self, now: Time, fx: &mut Effects) {
+        while let Some(&(seq, to, wait)) = self.receipts_due.front()
+            && seq <= self.gate.committed
+        {
+            self.receipts_due.pop_front();
+            self.answer_receipt(now, to, Some(wait), seq, fx);
+        }
+    }
+
+    /// Publishes a message of the broker's own: a Will or `$SYS`.
+    pub(super) fn publish_own(
+        &mut self,
+        now: Time,
+        message: &Message,
+        publisher: Option<SessionKey>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let mut publication = Publication::of(message);
+        publication.publisher = publisher;
+        // A retained message that finds no room is still forwarded: nobody could be told.
+        let _ = self.store_retained(now, &mut publication, retained, fx);
+        self.route(now, &mut publication, fx);
+    }
+}
+
+/// Whether only the broker may publish there (section 4.7.2).
+pub(super) fn is_dollar_sys(topic: TopicName<'_>) -> bool {
+    let topic = topic.as_str();
+    topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether the payload is what the Payload Format Indicator says (3.3.2.3.2).
+pub(super) fn is_well_formed(properties: Properties<'_>, payload: &[u8]) -> bool {
+    properties.as_bytes().is_empty()
+        || !properties.iter().any(|p| p == Property::PayloadFormatIndicator(true))
+        || std::str::from_utf8(payload).is_ok()
+}

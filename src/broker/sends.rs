@@ -1,0 +1,345 @@
+//! What is to go out: one outbox per link, and the list of those that got something.
+//!
+//! The broker encodes straight into the receiver's outbox; the server (or a simulator) takes it
+//! out and flushes each dirty outbox once, at the end of a pass. May use: `codec`.
+//!
+//! Invariants: an idle outbox owns no memory; bytes leave in the order in which they were put in;
+//! nothing is added after [`Sends::close`] \[MQTT-3.14.4-1\].
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::input::LinkKey;
+use super::message::Message;
+use crate::codec::ReasonCode;
+
+/// Buffers larger than this are given back to the allocator instead of being kept for reuse.
+const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// A reader that is never quite done must not make its buffer grow for ever: once this much of it
+/// is sent, and half of it, the rest moves to the front.
+const COMPACT_BYTES_MIN: usize = 64 * 1024;
+/// How many empty buffers are kept for reuse.
+const POOLED_BUFFERS_MAX: usize = 256;
+
+/// Why the broker ends a Network Connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// the reason code that was sent, or would have been sent to an MQTT 5.0 client
+    pub reason: ReasonCode,
+    /// in words, for the log
+    pub why: &'static str,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    Bytes(Vec<u8>),
+    Payload(Message),
+}
+
+impl Chunk {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Payload(message) => message.payload(),
+        }
+    }
+}
+
+/// Outgoing bytes of one link.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    generation: u32,
+    /// The front: encoded packets.
+    bytes: Vec<u8>,
+    /// How much of the front chunk (`bytes`, or the first of `later` when `bytes` is empty) is sent.
+    sent: usize,
+    /// What comes after `bytes` once a large payload was sent by reference.
+    later: Option<Box<VecDeque<Chunk>>>,
+    later_len: usize,
+    closing: Option<Closing>,
+    dirty: bool,
+    /// The broker wants to be told (`Input::Wrote`) when there is room again.
+    pub wants_room: bool,
+    /// The broker does not want this link's socket to be read for now.
+    pub reads_held: bool,
+}
+
+impl Outbox {
+    /// Bytes not yet written.
+    pub fn backlog(&self) -> usize {
+        self.bytes.len() + self.later_len - self.sent
+    }
+
+    /// Set once the broker has ended the link: flush, then close the socket.
+    pub fn closing(&self) -> Option<Closing> {
+        self.closing
+    }
+
+    /// Fills `slices` with what is to be written next; returns how many.
+    pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut n = 0;
+        let mut skip = self.sent;
+        let later = self.later.iter().flat_map(|later| later.iter().map(Chunk::as_slice));
+        let front = Some(self.bytes.as_slice()).filter(|b| !b.is_empty());
+        for (slice, slot) in front.into_iter().chain(later).zip(slices) {
+            *slot = IoSlice::new(&slice[skip..]);
+            skip = 0;
+            n += 1;
+        }
+        n
+    }
+
+    /// Takes `n` written bytes off the front. True when nothing is left.
+    pub fn advance(&mut self, n: usize) -> bool {
+        self.sent += n;
+        if !self.bytes.is_empty() {
+            if self.sent < self.bytes.len() {
+                if self.sent >= COMPACT_BYTES_MIN && self.sent * 2 >= self.bytes.len() {
+                    self.bytes.drain(..self.sent);
+                    self.sent = 0;
+                }
+                return false;
+            }
+            self.sent -= self.bytes.len();
+            self.bytes.clear();
+        }
+        let Some(later) = &mut self.later else { return true };
+        while let Some(chunk) = later.front() {
+            let len = chunk.as_slice().len();
+            if self.sent < len {
+                return false;
+            }
+            self.sent -= len;
+            self.later_len -= len;
+            later.pop_front();
+        }
+        self.later = None;
+        true
+    }
+
+    /// Everything not yet written, in one piece (tests and simulators).
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 64];
+        let n = self.slices(&mut slices);
+        let mut all: Vec<u8> = slices[..n].iter().flat_map(|s| s.iter().copied()).collect();
+        all.truncate(self.backlog());
+        all
+    }
+
+    fn tail(&mut self) -> &mut Vec<u8> {
+        match &mut self.later {
+            None => &mut self.bytes,
+            Some(later) => {
+                if !matches!(later.back(), Some(Chunk::Bytes(_))) {
+                    later.push_back(Chunk::Bytes(Vec::new()));
+                }
+                match later.back_mut() {
+                    Some(Chunk::Bytes(bytes)) => bytes,
+                    _ => &mut self.bytes, // not reached: pushed above
+                }
+            }
+        }
+    }
+}
+
+/// The outboxes of a shard, by link slot.
+#[derive(Debug, Default)]
+pub struct Sends {
+    boxes: Vec<Outbox>,
+    dirty: Vec<LinkKey>,
+    resumed: Vec<LinkKey>,
+    pool: Vec<Vec<u8>>,
+}
+
+impl Sends {
+    /// Makes the slot of `link` ready for it. Called once per link, before anything is sent.
+    pub fn open(&mut self, link: LinkKey) {
+        if self.boxes.len() <= link.index() {
+            self.boxes.resize_with(link.index() + 1, Outbox::default);
+        }
+        self.boxes[link.index()] = Outbox { generation: link.generation(), ..Outbox::default() };
+    }
+
+    /// The outbox of `link`, while it is that link's.
+    pub fn outbox(&self, link: LinkKey) -> Option<&Outbox> {
+        self.boxes.get(link.index()).filter(|b| b.generation == link.generation())
+    }
+
+    /// The outbox of `link`, while it is that link's.
+    pub fn outbox_mut(&mut self, link: LinkKey) -> Option<&mut Outbox> {
+        self.boxes.get_mut(link.index()).filter(|b| b.generation == link.generation())
+    }
+
+    /// Bytes waiting for `link`.
+    pub fn backlog(&self, link: LinkKey) -> usize {
+        self.outbox(link).map_or(0, Outbox::backlog)
+    }
+
+    /// Lets `write` append whole packets for `link`; nothing happens once the link is closing.
+    pub fn append<R>(&mut self, link: LinkKey, write: impl FnOnce(&mut Vec<u8>) -> R) -> Option<R> {
+        let outbox = self.boxes.get_mut(link.index())?;
+        if outbox.generation != link.generation() || outbox.closing.is_some() {
+            return None;
+        }
+        if !outbox.dirty {
+            outbox.dirty = true;
+            self.dirty.push(link);
+            if outbox.bytes.capacity() == 0
+                && outbox.later.is_none()
+                && let Some(buffer) = self.pool.pop()
+            {
+                outbox.bytes = buffer;
+            }
+        }
+        let in_later = outbox.later.is_some();
+        let tail = outbox.tail();
+        let before = tail.len();
+        let result = write(tail);
+        let added = tail.len() - before;
+        if in_later {
+            outbox.later_len += added;
+        }
+        Some(result)
+    }
+
+    /// Appends the payload of `message` by reference, right after the head that was just appended.
+    pub fn append_payload(&mut self, link: LinkKey, message: Message) {
+        if let Some(outbox) = self.outbox_mut(link)
+            && outbox.closing.is_none()
+        {
+            outbox.later_len += message.payload().len();
+            outbox.later.get_or_insert_default().push_back(Chunk::Payload(message));
+        }
+    }
+
+    /// Ends the link: what is in the outbox still goes out, nothing is added.
+    pub fn close(&mut self, link: LinkKey, closing: Closing) {
+        if let Some(outbox) = self.outbox_mut(link)
+            && outbox.closing.is_none()
+        {
+            outbox.closing = Some(closing);
+            if !outbox.dirty {
+                outbox.dirty = true;
+                self.dirty.push(link);
+            }
+        }
+    }
+
+    /// Holds or frees the reading of the link's socket. Freed links are in [`Sends::take_resumed`].
+    pub fn hold_reads(&mut self, link: LinkKey, hold: bool) {
+        if let Some(outbox) = self.outbox_mut(link)
+            && outbox.reads_held != hold
+        {
+            outbox.reads_held = hold;
+            if !hold {
+                self.resumed.push(link);
+            }
+        }
+    }
+
+    /// Whether some outbox got something since the last [`Sends::take_dirty`].
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Swaps the list of outboxes that got something (or are to be closed) into `list`.
+    pub fn take_dirty(&mut self, list: &mut Vec<LinkKey>) {
+        list.clear();
+        std::mem::swap(&mut self.dirty, list);
+        for link in list.iter() {
+            if let Some(outbox) = self.boxes.get_mut(link.index()) {
+                outbox.dirty = false;
+            }
+        }
+    }
+
+    /// Swaps the list of links that may be read again into `list`.
+    pub fn take_resumed(&mut self, list: &mut Vec<LinkKey>) {
+        list.clear();
+        std::mem::swap(&mut self.resumed, list);
+    }
+
+    /// To be called when an outbox was written empty: its buffer goes back to the pool.
+    pub fn recycle(&mut self, link: LinkKey) {
+        let Some(outbox) = self.boxes.get_mut(link.index()) else { return };
+        if outbox.generation == link.generation() && outbox.backlog() == 0 {
+            let buffer = std::mem::take(&mut outbox.bytes);
+            outbox.sent = 0;
+            outbox.later = None;
+            if buffer.capacity() > 0
+                && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX
+                && self.pool.len() < POOLED_BUFFERS_MAX
+            {
+                self.pool.push(buffer);
+            }
+        }
+    }
+
+    /// Forgets the link's outbox.
+    pub fn forget(&mut self, link: LinkKey) {
+        if let Some(outbox) = self.outbox_mut(link) {
+            *outbox = Outbox { generation: link.generation().wrapping_add(1), ..Outbox::default() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::{MessageParts, Time};
+    use crate::codec::{Properties, QoS};
+    use crate::topic::TopicName;
+
+    fn message(payload: &[u8]) -> Message {
+        let parts = MessageParts {
+            qos: QoS::AtMostOnce,
+            retain: false,
+            expires: Time::NEVER,
+            topic: TopicName::new("t").unwrap(),
+            properties: Properties::default(),
+            payload,
+        };
+        Message::new(&parts, &mut Vec::new())
+    }
+
+    #[test]
+    fn bytes_and_payloads_leave_in_order_however_the_writes_are_cut() {
+        for step in 1..12 {
+            let link = LinkKey::new(3, 7);
+            let mut sends = Sends::default();
+            sends.open(link);
+            sends.append(link, |b| b.extend_from_slice(b"abc"));
+            sends.append_payload(link, message(b"PAYLOAD"));
+            sends.append(link, |b| b.extend_from_slice(b"def"));
+            sends.append_payload(link, message(b"X"));
+            sends.append_payload(link, message(b"Y"));
+            sends.append(link, |b| b.extend_from_slice(b"g"));
+            let outbox = sends.outbox_mut(link).unwrap();
+            assert_eq!(outbox.to_vec(), b"abcPAYLOADdefXYg");
+            let mut got = Vec::new();
+            while outbox.backlog() > 0 {
+                let all = outbox.to_vec();
+                let n = step.min(all.len());
+                got.extend_from_slice(&all[..n]);
+                assert_eq!(outbox.advance(n), n == all.len());
+            }
+            assert_eq!(got, b"abcPAYLOADdefXYg");
+        }
+    }
+
+    #[test]
+    fn nothing_after_close_and_nothing_for_a_stale_key() {
+        let (old, link) = (LinkKey::new(0, 1), LinkKey::new(0, 2));
+        let mut sends = Sends::default();
+        sends.open(old);
+        sends.open(link);
+        assert!(sends.append(old, |b| b.push(1)).is_none());
+        sends.append(link, |b| b.push(2));
+        sends.close(link, Closing { reason: ReasonCode::Success, why: "" });
+        assert!(sends.append(link, |b| b.push(3)).is_none());
+        assert_eq!(sends.outbox(link).map(Outbox::to_vec), Some(vec![2]));
+        let mut dirty = Vec::new();
+        sends.take_dirty(&mut dirty);
+        assert_eq!(dirty, [link]);
+    }
+}

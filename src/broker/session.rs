@@ -1,0 +1,184 @@
+//! A Session: what the specification calls Session State (section 4.1), and its queue.
+//!
+//! Invariant: everything here survives the Network Connection for as long as the Session Expiry
+//! Interval says; nothing here depends on which link is attached.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc as StdArc;
+
+use triomphe::Arc;
+
+use super::inflight::{Inbound, Outbound};
+use super::input::LinkKey;
+use super::message::Message;
+use super::retained::RetainedCursor;
+use super::subscriptions::SubId;
+use super::time::Time;
+use super::will::StoredWill;
+use crate::codec::QoS;
+
+/// What a delivery carries beside its message; most carry nothing.
+#[derive(Debug, Default)]
+pub(super) struct Extra {
+    /// Subscription Identifiers, sent with the PUBLISH \[MQTT-3.3.4-3\].
+    pub(super) subscription_ids: Vec<u32>,
+    /// `$share/ShareName/filter`: goes to another member when the session ends unacknowledged.
+    pub(super) group: Option<StdArc<str>>,
+}
+
+/// A message that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) message: Message,
+    pub(super) extra: Option<Arc<Extra>>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+}
+
+impl Queued {
+    /// What it counts for in queue limits, in bytes. A message in several queues counts in each.
+    pub(super) fn cost_bytes(&self) -> usize {
+        size_of::<Self>() + self.message.cost_bytes()
+    }
+}
+
+/// Messages that wait, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: VecDeque<Queued>,
+    bytes: usize,
+    /// How many of them can expire: a sweep skips queues without any.
+    expiring: usize,
+}
+
+impl Queue {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn can_expire(&self) -> bool {
+        self.expiring > 0
+    }
+
+    pub(super) fn push(&mut self, entry: Queued) {
+        self.bytes += entry.cost_bytes();
+        self.expiring += usize::from(entry.message.expires() != Time::NEVER);
+        self.entries.push_back(entry);
+    }
+
+    pub(super) fn front(&self) -> Option<&Queued> {
+        self.entries.front()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Queued> {
+        let entry = self.entries.pop_front()?;
+        self.bytes -= entry.cost_bytes();
+        self.expiring -= usize::from(entry.message.expires() != Time::NEVER);
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new(); // an idle session owns no buffer
+        }
+        Some(entry)
+    }
+
+    /// Takes out what has expired.
+    pub(super) fn expire(&mut self, now: Time, mut dropped: impl FnMut(Queued)) {
+        let (entries, mut kept) = (std::mem::take(self).entries, Self::default());
+        for entry in entries {
+            if entry.message.is_expired(now) {
+                dropped(entry);
+            } else {
+                kept.push(entry);
+            }
+        }
+        *self = kept;
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
+        self.entries.iter()
+    }
+}
+
+/// Retained messages that are still to be sent for a new subscription.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) filter: Rc<str>,
+    pub(super) cursor: RetainedCursor,
+    pub(super) qos: QoS,
+    pub(super) extra: Option<Arc<Extra>>,
+}
+
+/// One Session.
+#[derive(Debug)]
+pub struct Session {
+    pub(super) client_id: StdArc<str>,
+    pub(super) link: Option<LinkKey>,
+    /// Session Expiry Interval in force, in seconds.
+    pub(super) expiry_s: u32,
+    /// When the link was lost.
+    pub(super) offline_since: Time,
+    /// The timer armed for it, `Time::NEVER` if none.
+    pub(super) timer: Time,
+    pub(super) outbound: Outbound,
+    pub(super) inbound: Inbound,
+    pub(super) queue: Queue,
+    pub(super) replays: VecDeque<Replay>,
+    pub(super) subscriptions: Vec<SubId>,
+    /// How many of them are shared.
+    pub(super) shared: u32,
+    pub(super) will: Option<Box<StoredWill>>,
+    /// When the Will is due, once the link is lost.
+    pub(super) will_at: Time,
+    /// Counted as an online member in its groups.
+    pub(super) counted_online: bool,
+    /// Stands in the list of sessions that have more to send than one call may take.
+    pub(super) in_work: bool,
+}
+
+impl Session {
+    pub(super) fn new(client_id: &str) -> Self {
+        Self {
+            client_id: client_id.into(),
+            link: None,
+            expiry_s: 0,
+            offline_since: Time(0),
+            timer: Time::NEVER,
+            outbound: Outbound::default(),
+            inbound: Inbound::default(),
+            queue: Queue::default(),
+            replays: VecDeque::new(),
+            subscriptions: Vec::new(),
+            shared: 0,
+            will: None,
+            will_at: Time::NEVER,
+            counted_online: false,
+            in_work: false,
+        }
+    }
+
+    /// Whether it outlives its Network Connection, and so is kept on disk.
+    pub(super) fn is_persistent(&self) -> bool {
+        self.expiry_s > 0
+    }
+
+    /// When it ends if nobody comes back \[MQTT-4.1.0-2\].
+    pub(super) fn ends_at(&self) -> Time {
+        match (self.link, self.expiry_s) {
+            (Some(_), _) | (None, u32::MAX) => Time::NEVER,
+            (None, s) => self.offline_since.plus_s(u64::from(s)),
+        }
+    }
+
+    /// Whether there is something to send once there is room.
+    pub(super) fn has_more(&self) -> bool {
+        !self.queue.is_empty() || !self.replays.is_empty() || self.outbound.has_unsent()
+    }
+}

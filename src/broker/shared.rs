@@ -1,0 +1,326 @@
+//! Shared Subscriptions (section 4.8.2): which member of a group gets a message.
+//!
+//! The publisher's shard chooses a shard by smooth weighted round robin over online members, that
+//! shard a member by round robin. A message that finds no member there comes back, never visits a
+//! shard twice, then goes to an offline persistent member, else it is dropped and counted.
+//! Invariant: a message is with one member, or on its way, or counted; a receipt that was asked
+//! for is sent exactly once, by the last shard.
+
+use std::sync::Arc as StdArc;
+
+use super::input::{Effects, PeerMessage, Seq, SessionKey, ShardId, ShardSet, SharedTravel};
+use super::message::Message;
+use super::publish::Publication;
+use super::subscriptions::{GroupId, SubId};
+use super::tree::NodeId;
+use super::{Broker, Time};
+use crate::codec::QoS;
+
+/// One group: a ShareName with a Topic Filter.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// `$share/ShareName/filter`
+    pub(super) key: StdArc<str>,
+    pub(super) node: NodeId,
+    /// this shard's members
+    pub(super) members: Vec<SubId>,
+    /// where the round robin goes on
+    next: usize,
+    /// online members of this shard
+    pub(super) online: u32,
+    /// offline members of this shard with persistent sessions
+    pub(super) offline: u32,
+    /// the smooth weighted round robin's balance of this shard
+    balance: i64,
+    remotes: Vec<Remote>,
+    /// what the other shards were told, and the version that said that there are members
+    pub(super) told: (u32, u32),
+    pub(super) told_version: u64,
+}
+
+#[derive(Debug)]
+struct Remote {
+    shard: ShardId,
+    online: u32,
+    offline: u32,
+    balance: i64,
+}
+
+impl Group {
+    pub(super) fn new(key: &str, node: NodeId) -> Self {
+        Self {
+            key: key.into(),
+            node,
+            members: Vec::new(),
+            next: 0,
+            online: 0,
+            offline: 0,
+            balance: 0,
+            remotes: Vec::new(),
+            told: (0, 0),
+            told_version: 0,
+        }
+    }
+
+    /// Whether there is no member on any shard.
+    pub(super) fn is_unused(&self) -> bool {
+        self.members.is_empty() && self.remotes.is_empty() && self.told == (0, 0)
+    }
+
+    pub(super) fn set_remote(&mut self, shard: ShardId, online: u32, offline: u32) {
+        self.remotes.retain(|r| r.shard != shard || online + offline > 0);
+        match self.remotes.iter_mut().find(|r| r.shard == shard) {
+            Some(r) => (r.online, r.offline) = (online, offline),
+            None if online + offline > 0 => {
+                self.remotes.push(Remote { shard, online, offline, balance: 0 });
+                self.remotes.sort_by_key(|r| r.shard);
+            }
+            None => {}
+        }
+    }
+
+    /// The shard whose turn it is: every shard gains its number of members, the richest is chosen
+    /// and pays the sum.
+    fn choose_shard(&mut self, own: ShardId, visited: ShardSet, offline: bool) -> Option<ShardId> {
+        let weight = |online: u32, off: u32| i64::from(if offline { off } else { online });
+        if self.remotes.is_empty() {
+            let there = weight(self.online, self.offline) > 0 && !visited.contains(own);
+            return there.then_some(own);
+        }
+        let mut total = 0;
+        let mut best: Option<(i64, ShardId)> = None;
+        let own_weight = weight(self.online, self.offline);
+        let all = std::iter::once((own, own_weight, &mut self.balance)).chain(
+            self.remotes.iter_mut().map(|r| (r.shard, weight(r.online, r.offline), &mut r.balance)),
+        );
+        for (shard, weight, balance) in all {
+            if weight == 0 || visited.contains(shard) {
+                continue;
+            }
+            total += weight;
+            *balance += weight;
+            if best.is_none_or(|(richest, _)| *balance > richest) {
+                best = Some((*balance, shard));
+            }
+        }
+        let (_, chosen) = best?;
+        match self.remotes.iter_mut().find(|r| r.shard == chosen) {
+            Some(r) => r.balance -= total,
+            None => self.balance -= total,
+        }
+        Some(chosen)
+    }
+}
+
+impl Broker {
+    /// Sends a publication to one member of the group. Remote receipts are added to its wait;
+    /// returns the local record to wait for.
+    pub(super) fn route_shared(
+        &mut self,
+        now: Time,
+        group: GroupId,
+        publication: &mut Publication<'_>,
+        fx: &mut Effects,
+    ) -> Seq {
+        let own = self.shard;
+        for offline in [false, true] {
+            let mut visited = ShardSet::default();
+            while let Some(g) = self.subscriptions.groups.get_mut(group as usize) {
+                let Some(shard) = g.choose_shard(own, visited, offline) else { break };
+                if shard != own {
+                    let group = StdArc::clone(&g.key);
+                    let message = publication.message(&mut self.scratch);
+                    let receipt = self.ask_receipt(publication);
+                    let travel = SharedTravel { message, group, receipt, visited, offline };
+                    self.send_travel(shard, travel, fx);
+                    return Seq(0);
+                }
+                if let Some(seq) = self.deliver_to_member(now, group, publication, offline, fx) {
+                    return seq;
+                }
+                visited.insert(own);
+            }
+        }
+        self.counters.dropped_no_member += 1;
+        Seq(0)
+    }
+
+    /// The next member that takes the message, online or (persistent and) offline. Members with
+    /// room go before members that are busy.
+    fn choose_member(&mut self, group: GroupId, offline: bool, fx: &Effects) -> Option<SubId> {
+        let g = self.subscriptions.groups.get(group as usize)?;
+        let count = g.members.len();
+        let mut fallback = None;
+        for step in 0..count {
+            let at = (g.next + step) % count;
+            let session = self.subscriptions.subs[g.members[at] as usize].session;
+            let Some(s) = self.sessions.get(session) else { continue };
+            if s.counted_online == offline || (offline && !s.is_persistent()) {
+                continue;
+            }
+            fallback = fallback.or(Some(at));
+            if offline || self.has_room(session, fx) {
+                fallback = Some(at);
+                break;
+            }
+        }
+        let at = fallback?;
+        let g = &mut self.subscriptions.groups[group as usize];
+        g.next = (at + 1) % count;
+        Some(g.members[at])
+    }
+
+    fn deliver_to_member(
+        &mut self,
+        now: Time,
+        group: GroupId,
+        publication: &mut Publication<'_>,
+        offline: bool,
+        fx: &mut Effects,
+    ) -> Option<Seq> {
+        let sub = self.choose_member(group, offline, fx)?;
+        let s = &self.subscriptions.subs[sub as usize];
+        let (session, options) = (s.session, s.options);
+        // A QoS 0 delivery goes to nobody else, ever: it needs to remember nothing.
+        let bare = s.id == 0 && publication.qos().min_with(options.qos) == QoS::AtMostOnce;
+        let extra = if bare {
+            None
+        } else {
+            let key = &self.subscriptions.groups[group as usize].key;
+            Some(self.subscriptions.group_extra(s, key))
+        };
+        let retain = options.retain_as_published && publication.retain();
+        Some(self.deliver(now, session, publication, options.qos, retain, extra.as_ref(), fx))
+    }
+
+    fn send_travel(&mut self, shard: ShardId, travel: SharedTravel, fx: &mut Effects) {
+        self.peer_bytes[usize::from(shard.0)] += travel.message.cost_bytes();
+        fx.peers.push((shard, PeerMessage::Shared(Box::new(travel))));
+    }
+
+    /// A shared message of another shard's publisher looks for a member here.
+    pub(super) fn on_shared(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        mut travel: Box<SharedTravel>,
+        fx: &mut Effects,
+    ) {
+        self.give_credit(from, travel.message.cost_bytes(), fx);
+        let mut publication = Publication::of(&travel.message);
+        let delivered = self.subscriptions.group_of(&travel.group).and_then(|group| {
+            self.deliver_to_member(now, group, &mut publication, travel.offline, fx)
+        });
+        match delivered {
+            Some(seq) => self.answer_receipt(from, travel.receipt, seq, fx),
+            None => {
+                travel.visited.insert(self.shard);
+                fx.peers.push((from, PeerMessage::SharedBack(travel)));
+            }
+        }
+    }
+
+    /// A message that this shard sent out for a member came back: it goes on to the next.
+    pub(super) fn on_shared_back(
+        &mut self,
+        now: Time,
+        mut travel: Box<SharedTravel>,
+        fx: &mut Effects,
+    ) {
+        let mut publication = Publication::of(&travel.message);
+        if let Some(group) = self.subscriptions.group_of(&travel.group) {
+            loop {
+                let (own, visited, offline) = (self.shard, travel.visited, travel.offline);
+                let g = &mut self.subscriptions.groups[group as usize];
+                match g.choose_shard(own, visited, offline) {
+                    None if !offline => {
+                        travel.offline = true;
+                        travel.visited = ShardSet::default();
+                    }
+                    None => break,
+                    Some(shard) if shard != own => {
+                        self.send_travel(shard, *travel, fx);
+                        return;
+                    }
+                    Some(_) => {
+                        let found =
+                            self.deliver_to_member(now, group, &mut publication, offline, fx);
+                        if let Some(seq) = found {
+                            self.answer_receipt(own, travel.receipt, seq, fx);
+                            return;
+                        }
+                        travel.visited.insert(own);
+                    }
+                }
+            }
+        }
+        self.counters.dropped_no_member += 1;
+        self.answer_receipt(self.shard, travel.receipt, Seq(0), fx);
+    }
+
+    /// A member's session ended: a message that it had not acknowledged goes to another member.
+    pub(super) fn reroute(&mut self, now: Time, key: &str, message: &Message, fx: &mut Effects) {
+        if message.is_expired(now) {
+            self.counters.dropped_expired += 1;
+            return;
+        }
+        match self.subscriptions.group_of(key) {
+            Some(group) => {
+                let mut publication = Publication::of(message);
+                publication.nobody_waits();
+                self.route_shared(now, group, &mut publication, fx);
+            }
+            None => self.counters.dropped_no_member += 1,
+        }
+    }
+
+    /// Notes in all groups of a session whether it is online; `None`: it is going.
+    pub(super) fn count_member(
+        &mut self,
+        session: SessionKey,
+        online: Option<bool>,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        s.counted_online = online == Some(true);
+        if s.shared == 0 {
+            return;
+        }
+        let groups: Vec<GroupId> = s
+            .subscriptions
+            .iter()
+            .filter_map(|&sub| self.subscriptions.subs[sub as usize].group)
+            .collect();
+        for group in groups {
+            self.recount_group(group, fx);
+        }
+    }
+
+    /// Counts a group's members anew and tells the other shards. Returns the version to wait for.
+    pub(super) fn recount_group(&mut self, group: GroupId, fx: &mut Effects) -> u64 {
+        let Some(g) = self.subscriptions.groups.get(group as usize) else { return 0 };
+        let (mut online, mut offline) = (0, 0);
+        for &sub in &g.members {
+            let session = self.subscriptions.subs[sub as usize].session;
+            match self.sessions.get(session) {
+                Some(s) if s.counted_online => online += 1,
+                Some(s) if s.is_persistent() => offline += 1,
+                _ => {}
+            }
+        }
+        let g = &mut self.subscriptions.groups[group as usize];
+        (g.online, g.offline) = (online, offline);
+        self.tell_group(group, fx)
+    }
+}
+
+/// The lower of two QoS.
+pub(super) trait MinQoS {
+    fn min_with(self, other: Self) -> Self;
+}
+
+impl MinQoS for QoS {
+    fn min_with(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+}
