@@ -416,7 +416,7 @@ fn disconnect(version: Version, sender: Sender) -> BoxedStrategy<Packet<'static>
                 session_expiry_s: expiry.filter(|_| client),
                 reason_string,
                 user_properties,
-                server_reference: reference.filter(|_| !client),
+                server_reference: reference,
             })
         })
         .boxed()

@@ -16,6 +16,8 @@ mod publish;
 mod reason;
 mod session_end;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 pub use packet::*;
 pub use property::{Properties, Property, UserProperties};

@@ -132,13 +132,15 @@ impl IdSet {
         }
     }
 
-    /// Session Expiry is the Client's to change \[MQTT-3.14.2-2\], Server Reference the Server's.
+    /// Session Expiry is the Client's to change \[MQTT-3.14.2-2\]. Server Reference is the Server's
+    /// to send, but no statement forbids it to a Client, and to refuse its farewell would publish
+    /// its Will.
     pub(super) const fn disconnect(sender: Sender) -> Self {
-        let own = match sender {
-            Sender::Client => id::SESSION_EXPIRY_INTERVAL,
-            Sender::Server => id::SERVER_REFERENCE,
-        };
-        Self(Self::ACK.0 | 1 << own)
+        let both = Self::ACK.0 | 1 << id::SERVER_REFERENCE;
+        match sender {
+            Sender::Client => Self(both | 1 << id::SESSION_EXPIRY_INTERVAL),
+            Sender::Server => Self(both),
+        }
     }
 
     /// Those that go out with an Application Message as they came.
@@ -484,7 +486,7 @@ fn read_block<'a>(
     while !r.is_empty() {
         let id = r.u8()?;
         if !allowed.has(id) {
-            return Err(not_allowed(id));
+            return Err(not_allowed(id, r));
         }
         let bit = 1 << id;
         if seen & bit != 0 && !repeated.has(id) {
@@ -498,22 +500,24 @@ fn read_block<'a>(
     Ok(())
 }
 
+/// Why property `id`, whose value is next in `r`, may not stand in its packet. Whether it can be
+/// parsed is the first question: an unknown identifier or a cut value is a Malformed Packet.
 #[cold]
-fn not_allowed(id: u8) -> DecodeError {
-    let known =
-        IdSet(IdSet::CONNECT.0 | IdSet::WILL.0 | IdSet::CONNACK.0 | IdSet::PUBLISH_OF_SERVER.0);
-    match id {
-        id::SUBSCRIPTION_IDENTIFIER => protocol_error(
-            "Subscription Identifier stands in a packet that may not have it [MQTT-3.3.4-6]",
-        ),
-        id::SESSION_EXPIRY_INTERVAL => protocol_error(
-            "Session Expiry Interval stands in a packet that may not have it [MQTT-3.14.2-2]",
-        ),
-        id if known.has(id) => {
-            protocol_error("a property stands in a packet that may not have it (section 2.2.2.2)")
-        }
-        _ => UNKNOWN,
+fn not_allowed(id: u8, mut r: Reader<'_>) -> DecodeError {
+    if let Err(e) = Property::read(id, &mut r)
+        && e.reason == ReasonCode::MalformedPacket
+    {
+        return e;
     }
+    protocol_error(match id {
+        id::SUBSCRIPTION_IDENTIFIER => {
+            "Subscription Identifier stands in a packet that may not have it [MQTT-3.3.4-6]"
+        }
+        id::SESSION_EXPIRY_INTERVAL => {
+            "Session Expiry Interval stands in a packet that may not have it [MQTT-3.14.2-2]"
+        }
+        _ => "a property stands in a packet that may not have it (section 2.2.2.2)",
+    })
 }
 
 /// The User Properties of a packet, in order \[MQTT-3.3.2-18\].
