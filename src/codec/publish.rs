@@ -1,7 +1,23 @@
 //! PUBLISH (section 3.3): the packet that is decoded and encoded most.
+//!
+//! May use: `primitive`, `property`, `topic`. Invariant: decoding allocates nothing and looks at
+//! each byte of the topic twice (UTF-8, then characters) and at none of the payload; a
+//! [`PublishHead`] is written in one pass.
 
-use super::packet::{PacketId, QoS, Version};
+use std::num::NonZeroU16;
+
+use super::packet::{PacketId, Publish, QoS, Sender, Version};
+use super::primitive::{Reader, Sink, malformed, protocol_error, varint_bytes, varint_len};
+use super::property::{self, IdSet, Properties, Property, id};
+use super::{DecodeError, Frame, PUBLISH};
 use crate::topic::TopicName;
+
+const DUP: u8 = 0b1000;
+const RETAIN: u8 = 0b0001;
+
+pub(super) const QOS_3: DecodeError = malformed("PUBLISH with QoS 3 [MQTT-3.3.1-4]");
+pub(super) const QOS_0_WITH_DUP: DecodeError =
+    malformed("PUBLISH with QoS 0 and the DUP flag [MQTT-3.3.1-2]");
 
 /// All of an outgoing PUBLISH but its payload, for one receiver.
 #[derive(Clone, Copy, Debug)]
@@ -28,16 +44,195 @@ pub struct PublishHead<'a> {
     pub payload_len: usize,
 }
 
+/// Decodes all but the fixed header.
+#[inline]
+pub(super) fn decode<'a>(
+    frame: Frame<'a>,
+    sender: Sender,
+    version: Version,
+) -> Result<Publish<'a>, DecodeError> {
+    let dup = frame.first & DUP != 0;
+    let qos = match frame.first >> 1 & 3 {
+        0 if dup => return Err(QOS_0_WITH_DUP),
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        2 => QoS::ExactlyOnce,
+        _ => return Err(QOS_3),
+    };
+    let mut r = Reader::new(frame.body);
+    let topic = r.topic_name()?;
+    let packet_id = if qos == QoS::AtMostOnce { None } else { Some(r.packet_id()?) };
+    let (mut topic_alias, mut message_expiry_s) = (None, None);
+    let properties = if version.is_v5() {
+        property::read(&mut r, IdSet::publish(sender), |p| match p {
+            Property::TopicAlias(alias) => topic_alias = NonZeroU16::new(alias),
+            Property::MessageExpiryInterval(seconds) => message_expiry_s = Some(seconds),
+            _ => {}
+        })?
+    } else {
+        Properties::default()
+    };
+    if topic.is_none() && topic_alias.is_none() {
+        return Err(no_topic(version));
+    }
+    let retain = frame.first & RETAIN != 0;
+    let payload = r.rest();
+    Ok(Publish {
+        dup,
+        qos,
+        retain,
+        topic,
+        packet_id,
+        topic_alias,
+        message_expiry_s,
+        properties,
+        payload,
+    })
+}
+
+#[cold]
+fn no_topic(version: Version) -> DecodeError {
+    if version.is_v5() {
+        protocol_error("PUBLISH with neither Topic Name nor Topic Alias (section 3.3.2.1)")
+    } else {
+        malformed("PUBLISH with an empty Topic Name [MQTT-4.7.3-1]")
+    }
+}
+
+fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
+    PUBLISH << 4 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain)
+}
+
+/// Writes a whole PUBLISH. Topic Alias and Message Expiry Interval are written from the fields
+/// only if the property block lacks them.
+pub(super) fn put(p: &Publish<'_>, version: Version, out: &mut impl Sink) {
+    out.u8(first_byte(p.dup, p.qos, p.retain));
+    out.prefixed(|out| {
+        out.string(p.topic.map_or("", TopicName::as_str));
+        if let Some(packet_id) = p.packet_id {
+            out.u16(packet_id.get());
+        }
+        if version.is_v5() {
+            out.prefixed(|out| {
+                out.put(p.properties.as_bytes());
+                if let Some(alias) = p.topic_alias
+                    && !p.properties.contains(id::TOPIC_ALIAS)
+                {
+                    Property::TopicAlias(alias.get()).put(out);
+                }
+                if let Some(seconds) = p.message_expiry_s
+                    && !p.properties.contains(id::MESSAGE_EXPIRY_INTERVAL)
+                {
+                    Property::MessageExpiryInterval(seconds).put(out);
+                }
+            });
+        }
+        out.put(p.payload);
+    });
+}
+
 impl PublishHead<'_> {
     /// The length of the whole packet in bytes, payload included.
+    #[inline]
     pub fn packet_len(&self, version: Version) -> usize {
-        let _ = version;
-        todo!()
+        let (remaining, _) = self.lengths(version);
+        1 + varint_len(remaining) + remaining
     }
 
     /// Appends everything up to the payload. In 3.x the properties are left out.
+    #[inline]
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
-        let _ = (version, out);
-        todo!()
+        let (remaining, properties) = self.lengths(version);
+        let topic = self.topic.map_or("", TopicName::as_str).as_bytes();
+        out.reserve(5 + remaining - self.payload_len);
+
+        // At most 5 bytes of fixed header, 2 of topic length: one copy.
+        let mut head = Small::<7>::default();
+        head.put(&[first_byte(self.dup, self.qos, self.retain)]);
+        head.varint(remaining);
+        head.put(&(topic.len() as u16).to_be_bytes());
+        out.extend_from_slice(head.as_bytes());
+        out.extend_from_slice(topic);
+
+        // At most 2 of packet identifier, 4 of property length, 3 of alias, 5 of expiry.
+        let mut middle = Small::<14>::default();
+        if let Some(packet_id) = self.packet_id {
+            middle.put(&packet_id.get().to_be_bytes());
+        }
+        if !version.is_v5() {
+            out.extend_from_slice(middle.as_bytes());
+            return;
+        }
+        middle.varint(properties);
+        if let Some(alias) = self.topic_alias {
+            middle.put(&[id::TOPIC_ALIAS]);
+            middle.put(&alias.to_be_bytes());
+        }
+        if let Some(seconds) = self.message_expiry_s {
+            middle.put(&[id::MESSAGE_EXPIRY_INTERVAL]);
+            middle.put(&seconds.to_be_bytes());
+        }
+        out.extend_from_slice(middle.as_bytes());
+        for &subscription_id in self.subscription_ids {
+            let mut one = Small::<5>::default();
+            one.put(&[id::SUBSCRIPTION_IDENTIFIER]);
+            one.varint(subscription_id as usize);
+            out.extend_from_slice(one.as_bytes());
+        }
+        out.extend_from_slice(self.forwarded);
+    }
+
+    /// Remaining Length and Property Length.
+    #[inline]
+    fn lengths(&self, version: Version) -> (usize, usize) {
+        debug_assert_eq!(self.packet_id.is_some(), self.qos != QoS::AtMostOnce);
+        let topic = 2 + self.topic.map_or(0, |t| t.as_str().len());
+        let fixed = topic + if self.packet_id.is_some() { 2 } else { 0 } + self.payload_len;
+        if !version.is_v5() {
+            return (fixed, 0);
+        }
+        let mut properties = self.forwarded.len();
+        properties += if self.topic_alias.is_some() { 3 } else { 0 };
+        properties += if self.message_expiry_s.is_some() { 5 } else { 0 };
+        for &subscription_id in self.subscription_ids {
+            properties += 1 + varint_len(subscription_id as usize);
+        }
+        (fixed + varint_len(properties) + properties, properties)
+    }
+}
+
+/// A few bytes on the stack, so that they reach the buffer in one copy.
+struct Small<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Default for Small<N> {
+    #[inline]
+    fn default() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+}
+
+impl<const N: usize> Small<N> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    #[inline]
+    fn varint(&mut self, value: usize) {
+        if value < 0x80 {
+            self.put(&[value as u8]);
+        } else {
+            let (bytes, n) = varint_bytes(value);
+            self.put(&bytes[..n]);
+        }
+    }
+
+    #[inline]
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
