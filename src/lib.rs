@@ -1,4 +1,5 @@
 //! Stonechat, an MQTT broker.
 pub mod broker;
 pub mod codec;
+pub mod config;
 pub mod topic;
