@@ -247,6 +247,7 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -279,5 +280,17 @@ mod tests {
         assert_eq!(nearest("frequency", words.into_iter()), None);
         assert_eq!(nearest("", words.into_iter()), None);
         assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_table_is_the_example_file() {
+        let document = toml_edit::Document::parse(super::super::EXAMPLE).unwrap();
+        let mut in_file = Vec::new();
+        for (section, item) in document.iter() {
+            let table = item.as_array_of_tables().and_then(|list| list.get(0));
+            let table = table.or(item.as_table()).unwrap();
+            in_file.extend(table.iter().map(|(name, _)| format!("{section}.{name}")));
+        }
+        assert_eq!(in_file, KEYS.iter().map(Key::path).collect::<Vec<_>>());
     }
 }
