@@ -1,4 +1,7 @@
 //! Stonechat, an MQTT broker.
 pub mod broker;
+pub mod cli;
 pub mod codec;
+pub mod config;
+pub mod server;
 pub mod topic;

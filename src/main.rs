@@ -1,1 +1,62 @@
-fn main() {}
+//! The `stonechat` program: arguments and settings in, exit code out. Everything else is in the
+//! library.
+use std::io::Write;
+use std::process::ExitCode;
+use stonechat::cli::{self, Command};
+use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(Command::Run(sources)) => match load(sources) {
+            Ok(loaded) => stonechat::server::run(loaded),
+            Err(errors) => refuse(&errors),
+        },
+        Ok(Command::Check(sources)) => match load(sources) {
+            Ok(loaded) => {
+                for warning in &loaded.warnings {
+                    complain(&format!("warning: {warning}"));
+                }
+                print("configuration ok\n")
+            }
+            Err(errors) => refuse(&errors),
+        },
+        Ok(Command::ExampleConfig) => print(EXAMPLE),
+        Err(error) => {
+            let code = cli::exit_code_of(&error);
+            match error.print() {
+                Err(_) if code == 0 => ExitCode::from(cli::EXIT_IO),
+                _ => ExitCode::from(code),
+            }
+        }
+    }
+}
+
+fn load(mut sources: Sources) -> Result<Loaded, ConfigErrors> {
+    sources.environment = std::env::vars_os().collect();
+    Settings::load(&sources)
+}
+
+fn refuse(errors: &ConfigErrors) -> ExitCode {
+    let count = match errors.mistakes.len() {
+        1 => "1 mistake".to_owned(),
+        n => format!("{n} mistakes"),
+    };
+    complain(&format!(
+        "{errors}\nstonechat: {count} in the configuration; `stonechat example-config` shows \
+         every setting"
+    ));
+    ExitCode::from(cli::exit_code_of_config(errors))
+}
+
+/// Nobody may be listening any more, and that is no reason to panic.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn print(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(cli::EXIT_IO),
+    }
+}

@@ -1,0 +1,105 @@
+//! Layer 4: the command line, and what the process answers its caller with.
+//!
+//! May use `clap`; opens nothing and starts nothing. Invariant: exit codes are those of
+//! sysexits.h, so that a service manager can tell a mistake that a restart cannot repair from one
+//! that it can.
+use crate::config::{ConfigErrors, ConfigFile, Sources};
+use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// The command line could not be understood (EX_USAGE).
+pub const EXIT_USAGE: u8 = 64;
+/// The configuration file could not be read (EX_NOINPUT).
+pub const EXIT_NO_INPUT: u8 = 66;
+/// The answer could not be written (EX_IOERR).
+pub const EXIT_IO: u8 = 74;
+/// The configuration has mistakes, wherever they stand (EX_CONFIG).
+pub const EXIT_CONFIG: u8 = 78;
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Run the broker. The environment is not filled in.
+    Run(Sources),
+    /// Judge the configuration and stop. The environment is not filled in.
+    Check(Sources),
+    /// Print the commented example file.
+    ExampleConfig,
+}
+
+#[derive(Parser)]
+#[command(
+    name = "stonechat",
+    version,
+    about = "An MQTT broker",
+    after_help = "Settings come from the built-in defaults (see example-config), then FILE, then \
+                  environment variables such as STONECHAT__MQTT__RECEIVE_MAXIMUM, then these \
+                  options; the later wins.\n\n\
+                  Exit codes: 0 done, 64 wrong arguments, 66 unreadable file, 74 output not \
+                  written, 78 mistakes in the configuration."
+)]
+struct Arguments {
+    #[command(flatten)]
+    sources: SourceArguments,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+// Global, so that `stonechat --config F check` and `stonechat check --config F` are the same.
+#[derive(Args)]
+struct SourceArguments {
+    /// Configuration file (TOML)
+    #[arg(long, short, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Listen here instead of on the configured addresses; may be repeated. Anonymous clients are
+    /// let in as auth.allow_anonymous says; if it is not set, then only on loopback addresses and
+    /// only without a configuration file
+    #[arg(long, value_name = "HOST:PORT", global = true)]
+    listen: Vec<String>,
+    /// Set one setting; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE", global = true)]
+    set: Vec<String>,
+    /// error, warn, info, debug, trace or off, or a list such as info,stonechat::broker=trace
+    #[arg(long, value_name = "LEVEL", global = true)]
+    log_level: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Tell every mistake in the configuration, without starting
+    Check,
+    /// Print a file with every setting, its meaning and its default
+    ExampleConfig,
+}
+
+/// Reads the arguments; the first one is the program's name.
+///
+/// # Errors
+/// Also for `--help` and `--version`, which are answers instead of commands:
+/// [`exit_code_of`] tells them from real errors.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, clap::Error> {
+    let Arguments { sources, action } = Arguments::try_parse_from(args)?;
+    let sources = Sources {
+        file: sources.config.map(ConfigFile::Path),
+        environment: Vec::new(),
+        set: sources.set,
+        listen: sources.listen,
+        log_level: sources.log_level,
+    };
+    Ok(match action {
+        None => Command::Run(sources),
+        Some(Action::Check) => Command::Check(sources),
+        Some(Action::ExampleConfig) => Command::ExampleConfig,
+    })
+}
+
+/// What the process ends with after [`parse`] refused: 0 for help and version.
+pub fn exit_code_of(error: &clap::Error) -> u8 {
+    if error.use_stderr() { EXIT_USAGE } else { 0 }
+}
+
+/// What the process ends with after the settings could not be loaded.
+pub fn exit_code_of_config(errors: &ConfigErrors) -> u8 {
+    if errors.unreadable { EXIT_NO_INPUT } else { EXIT_CONFIG }
+}

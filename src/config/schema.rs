@@ -1,0 +1,296 @@
+//! Every setting's kind and range, as one table, and the check of a value against it.
+//!
+//! Plain data and pure functions. Invariant: the table, the fields of `Settings` and the keys of
+//! `stonechat.example.toml` are the same list, and the ranges are those that the example file
+//! tells (`tests/config.rs` compares all three).
+use std::net::SocketAddr;
+
+/// What a setting may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from the first to the second.
+    Int(u64, u64),
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// What topics may begin with: no wildcard, no control character, this many bytes at most.
+    TopicPrefix(usize),
+    /// `host:port`.
+    Address,
+    /// A level or `target=level,…`.
+    LogLevel,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) section: &'static str,
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+}
+
+impl Key {
+    /// `section.name`
+    pub(super) fn path(&self) -> String {
+        format!("{}.{}", self.section, self.name)
+    }
+
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        format!("{PREFIX}{}__{}", self.section.to_uppercase(), self.name.to_uppercase())
+    }
+}
+
+/// What the broker's variables begin with. Two underscores, because orchestrators inject
+/// `STONECHAT_PORT` and the like for a service of that name.
+pub(super) const PREFIX: &str = "STONECHAT__";
+
+/// The section that is a list.
+pub(super) const LISTENER: &str = "listener";
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+/// More than any machine has, and still a `usize` where that has 32 bits.
+const BYTES: u64 = if usize::BITS < 64 { u32::MAX as u64 } else { 1 << 40 };
+const COUNT: u64 = 1_000_000_000;
+/// The largest MQTT packet: a remaining length of 268435455 and its five bytes of header.
+const PACKET: u64 = 268_435_460;
+
+const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
+    Key { section, name, kind }
+}
+
+use Kind::{Address, Bool, Int, LogLevel, TopicPrefix, Word};
+
+/// All settings, in the order of the example file.
+#[rustfmt::skip]
+pub(super) const KEYS: &[Key] = &[
+    key(LISTENER, "address", Address),
+    key(LISTENER, "allow_anonymous", Bool),
+    key(LISTENER, "connections_max", Int(0, 10_000_000)),
+    key(LISTENER, "optional", Bool),
+    key("auth", "allow_anonymous", Bool),
+    key("server", "shards", Int(0, 1024)),
+    key("server", "connections_max", Int(1, 10_000_000)),
+    key("server", "accept_backlog", Int(1, 65_535)),
+    key("server", "shutdown_ms", Int(0, 600_000)),
+    key("server", "connect_timeout_ms", Int(100, 600_000)),
+    key("server", "connect_bytes_max", Int(KIB, PACKET)),
+    key("server", "half_received_bytes_max", Int(64 * KIB, BYTES)),
+    key("mqtt", "packet_bytes_max", Int(KIB, PACKET)),
+    key("mqtt", "session_expiry_max_s", Int(0, u32::MAX as u64)),
+    key("mqtt", "keep_alive_max_s", Int(0, 65_535)),
+    key("mqtt", "receive_maximum", Int(1, 65_535)),
+    key("mqtt", "in_flight_max", Int(1, 65_535)),
+    key("mqtt", "topic_alias_max", Int(0, 65_535)),
+    key("mqtt", "topic_alias_outgoing_max", Int(0, 65_535)),
+    key("mqtt", "response_information", TopicPrefix(1024)),
+    key("mqtt", "client_id_bytes_max", Int(23, 65_535)),
+    key("mqtt", "retain_available", Bool),
+    key("mqtt", "sys_interval_s", Int(0, 86_400)),
+    key("limits", "output_bytes_max", Int(4 * KIB, BYTES)),
+    key("limits", "read_bytes_per_pass", Int(4 * KIB, 16 * MIB)),
+    key("limits", "queued_messages_max", Int(1, COUNT)),
+    key("limits", "queued_bytes_max", Int(KIB, BYTES)),
+    key("limits", "queue_full", Word(&["drop_oldest", "drop_newest"])),
+    key("limits", "queue_qos0", Bool),
+    key("limits", "subscriptions_per_session_max", Int(1, COUNT)),
+    key("limits", "filter_levels_max", Int(1, 1024)),
+    key("limits", "sessions_max", Int(1, COUNT)),
+    key("limits", "subscriptions_max", Int(1, COUNT)),
+    key("limits", "retained_messages_max", Int(0, COUNT)),
+    key("limits", "retained_bytes_max", Int(0, BYTES)),
+    key("limits", "wills_max", Int(0, COUNT)),
+    key("limits", "will_bytes_max", Int(0, BYTES)),
+    key("limits", "queue_bytes_max", Int(64 * KIB, BYTES)),
+    key("limits", "peer_bytes_max", Int(64 * KIB, BYTES)),
+    key("limits", "match_cache_bytes", Int(0, 1024 * MIB)),
+    key("log", "level", LogLevel),
+    key("log", "format", Word(&["text", "json"])),
+    key("log", "to", Word(&["stderr", "stdout"])),
+];
+
+/// Pairs that contradict each other when the first is larger than the second, and why.
+pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[(
+    "mqtt.packet_bytes_max",
+    "server.half_received_bytes_max",
+    "a packet of the largest size could never arrive",
+)];
+
+/// A value as it was found, without the clothes of its source.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given<'a> {
+    Bool(bool),
+    Int(i64),
+    Text(&'a str),
+    /// Anything that no setting is, by its name.
+    Other(&'static str),
+}
+
+impl Key {
+    /// What is wrong with `given`, if anything.
+    pub(super) fn check(&self, given: Given<'_>) -> Result<(), String> {
+        let fine = match (self.kind, given) {
+            (Bool, Given::Bool(_)) => true,
+            (Int(min, max), Given::Int(value)) => {
+                u64::try_from(value).is_ok_and(|value| (min..=max).contains(&value))
+            }
+            (Word(words), Given::Text(text)) => words.contains(&text),
+            (TopicPrefix(max), Given::Text(text)) => {
+                text.len() <= max && !text.contains(|c: char| c.is_control() || "+#".contains(c))
+            }
+            (Address, Given::Text(text)) => is_address(text),
+            (LogLevel, Given::Text(text)) => text.split(',').all(is_log_directive),
+            _ => false,
+        };
+        if fine {
+            return Ok(());
+        }
+        Err(format!("expected {}, found {}", self.expected(), found(given)))
+    }
+
+    /// Like [`Key::check`], for a value that came as text (a variable, an argument).
+    pub(super) fn check_text(&self, text: &str) -> Result<(), String> {
+        let given = match self.kind {
+            // Only what TOML would take: `yes` or `0x10` must not mean something in one source alone.
+            Bool => text.parse().map(Given::Bool).unwrap_or(Given::Text(text)),
+            Int(..) => text.parse().map(Given::Int).unwrap_or(Given::Text(text)),
+            _ => Given::Text(text),
+        };
+        self.check(given)
+    }
+
+    fn expected(&self) -> String {
+        match self.kind {
+            Bool => "true or false".into(),
+            Int(min, max) => format!("a whole number from {min} to {max}"),
+            Word(words) => format!("\"{}\"", words.join("\" or \"")),
+            TopicPrefix(max) => format!("a text of at most {max} bytes without +, # and controls"),
+            Address => "\"host:port\" such as \"0.0.0.0:1883\" or \"[::]:1883\"".into(),
+            LogLevel => "error, warn, info, debug, trace or off, or a comma-separated list of \
+                         these and target=level"
+                .into(),
+        }
+    }
+}
+
+fn found(given: Given<'_>) -> String {
+    match given {
+        Given::Bool(value) => value.to_string(),
+        Given::Int(value) => value.to_string(),
+        // Debug writes control characters as escapes: a mistake is always one line.
+        Given::Text(text) => format!("{text:?}"),
+        Given::Other(what) => what.into(),
+    }
+}
+
+fn is_address(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok() {
+        return true;
+    }
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let port = !port.starts_with('+') && port.parse::<u16>().is_ok();
+    // A name of digits and dots that is no address is a mistyped address, not a name.
+    let name = host.len() <= 253
+        && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+        && host.bytes().any(|b| b.is_ascii_alphabetic());
+    port && name
+}
+
+/// Stricter than the filter's own parser, which takes a mistyped level for the name of a target
+/// and then logs nothing else.
+fn is_log_directive(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    let target = |t: &str| {
+        !t.is_empty() && t.bytes().all(|b| b.is_ascii_alphanumeric() || b"_:".contains(&b))
+    };
+    match text.split_once('=') {
+        Some((name, level)) => target(name) && LEVELS.contains(&level),
+        None => LEVELS.contains(&text),
+    }
+}
+
+/// The candidate that `word` was probably meant to be.
+pub(super) fn nearest<'a>(
+    word: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let near = |candidate: &&str| candidate.len().max(word.len()) / 3 + 1;
+    // The length first: the distance costs the product of both, and a key may be of any length.
+    candidates
+        .filter(|c| c.len().abs_diff(word.len()) <= near(c))
+        .map(|c| (distance(word, c), c))
+        .filter(|(d, c)| *d <= near(c))
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, c)| c)
+}
+
+/// Levenshtein's distance, in bytes.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (y, cell) in b.bytes().zip(row.iter_mut().skip(1)) {
+            let here = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            diagonal = *cell;
+            *cell = here;
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or(a.len())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for good in ["127.0.0.1:1883", "[::1]:0", "localhost:1883", "mqtt.example:1883"] {
+            assert!(is_address(good), "{good}");
+        }
+        for bad in ["", "1883", ":1883", "::1:1883", "127.0.0.1", "1.2.3.400:1", "a b:1", "h:65536"]
+        {
+            assert!(!is_address(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn log_levels() {
+        for good in ["info", "off", "warn,stonechat::broker=trace"] {
+            assert!(good.split(',').all(is_log_directive), "{good}");
+        }
+        for bad in ["", "infoo", "info,", "=info", "a=b", "INFO", "3", "a b=info"] {
+            assert!(!bad.split(',').all(is_log_directive), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nearest_word() {
+        let words = ["shards", "connections_max", "shutdown_ms"];
+        assert_eq!(nearest("shard", words.into_iter()), Some("shards"));
+        assert_eq!(nearest("conections_max", words.into_iter()), Some("connections_max"));
+        assert_eq!(nearest("frequency", words.into_iter()), None);
+        assert_eq!(nearest("", words.into_iter()), None);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+
+    #[test]
+    fn the_table_is_the_example_file() {
+        let document = toml_edit::Document::parse(super::super::EXAMPLE).unwrap();
+        let mut in_file = Vec::new();
+        for (section, item) in document.iter() {
+            let table = item.as_array_of_tables().and_then(|list| list.get(0));
+            let table = table.or(item.as_table()).unwrap();
+            in_file.extend(table.iter().map(|(name, _)| format!("{section}.{name}")));
+        }
+        assert_eq!(in_file, KEYS.iter().map(Key::path).collect::<Vec<_>>());
+    }
+}

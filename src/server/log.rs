@@ -1,0 +1,437 @@
+//! Where log lines are made and written: one event, one line, never a shard that waits for it.
+//!
+//! May use `tracing`, the wall clock and one thread that writes. Invariants: what a client sent
+//! cannot end a line, begin a field or reach a terminal as anything but printable text; a line has
+//! a bounded length and the queue a bounded number of lines, so that a stuck reader costs bounded
+//! memory; what finds no room is dropped and counted. Spans are not written.
+use crate::config;
+use std::fmt::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Lines that wait for the writing thread.
+const LINES_MAX: usize = 4096;
+/// Bytes of a message or value, escaped; the rest is cut off.
+const VALUE_BYTES_MAX: usize = 1024;
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The settings did not come from [`config::Settings::load`].
+    #[error("log.level: {0}")]
+    Level(#[from] tracing_subscriber::filter::ParseError),
+    /// Called a second time in this process.
+    #[error("the log is set up already")]
+    Twice(#[from] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Keeps the log running; dropping it writes what waits (for at most about a second, should the
+/// reader be stuck).
+#[must_use = "lines are lost when the guard is dropped"]
+#[derive(Debug)]
+pub struct LogGuard {
+    dropped: Dropped,
+    _worker: WorkerGuard,
+}
+
+impl LogGuard {
+    /// The counter of lost lines.
+    pub fn dropped(&self) -> Dropped {
+        self.dropped.clone()
+    }
+}
+
+/// Counts the lines that found no room.
+#[derive(Clone, Debug)]
+pub struct Dropped(ErrorCounter);
+
+impl Dropped {
+    /// Since the start.
+    pub fn lines(&self) -> u64 {
+        u64::try_from(self.0.dropped_lines()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Makes this the process's log.
+///
+/// # Errors
+/// If there is one already, or the level is none.
+pub fn init(settings: &config::Log) -> Result<LogGuard, LogError> {
+    let builder = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(LINES_MAX)
+        .thread_name("log");
+    let (writer, worker) = match settings.to {
+        config::LogTo::Stderr => builder.finish(std::io::stderr()),
+        config::LogTo::Stdout => builder.finish(std::io::stdout()),
+    };
+    let dropped = Dropped(writer.error_counter());
+    tracing::subscriber::set_global_default(subscriber(settings, writer)?)?;
+    Ok(LogGuard { dropped, _worker: worker })
+}
+
+/// The log with another place to write to.
+fn subscriber<W>(
+    settings: &config::Log,
+    writer: W,
+) -> Result<impl Subscriber + Send + Sync, LogError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let lines = tracing_subscriber::fmt::layer()
+        .event_format(Lines { format: settings.format })
+        .with_ansi(false)
+        .log_internal_errors(false)
+        .with_writer(writer);
+    let level: Targets = settings.level.parse()?;
+    Ok(tracing_subscriber::registry().with(lines).with(level))
+}
+
+/// Makes the line of an event.
+struct Lines {
+    format: config::LogFormat,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'l> LookupSpan<'l>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut out: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let time = Timestamp(SystemTime::now());
+        let (level, target) = (event.metadata().level(), event.metadata().target());
+        let mut fields =
+            Fields { format: self.format, message: String::new(), rest: String::new() };
+        event.record(&mut fields);
+        let Fields { message, rest, .. } = fields;
+        match self.format {
+            config::LogFormat::Text => writeln!(out, "{time} {level:<5} {message}{rest}"),
+            config::LogFormat::Json => writeln!(
+                out,
+                r#"{{"timestamp":"{time}","level":"{level}","target":"{target}","message":"{message}"{rest}}}"#
+            ),
+        }
+    }
+}
+
+/// The fields of one event, escaped as they come.
+struct Fields {
+    format: config::LogFormat,
+    message: String,
+    rest: String,
+}
+
+impl Fields {
+    /// A number or a truth value, which needs no escape.
+    fn plain(&mut self, field: &Field, value: impl fmt::Display) {
+        let name = field.name();
+        // Writing to a string cannot fail.
+        let _ = match self.format {
+            config::LogFormat::Text => write!(self.rest, " {name}={value}"),
+            config::LogFormat::Json => write!(self.rest, r#","{name}":{value}"#),
+        };
+    }
+
+    fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        let name = field.name();
+        let escape = match self.format {
+            config::LogFormat::Json => escape_json,
+            config::LogFormat::Text if name == "message" => escape_message,
+            config::LogFormat::Text => escape_text,
+        };
+        let mut capped = Capped { text: String::new(), full: false, escape, quote: false };
+        let _ = capped.write_fmt(value);
+        let Capped { text, quote, .. } = capped;
+        if name == "message" {
+            self.message = text;
+            return;
+        }
+        let _ = match self.format {
+            config::LogFormat::Json => write!(self.rest, r#","{name}":"{text}""#),
+            config::LogFormat::Text if quote || text.is_empty() => {
+                write!(self.rest, r#" {name}="{text}""#)
+            }
+            config::LogFormat::Text => write!(self.rest, " {name}={text}"),
+        };
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.text(field, format_args!("{value:?}"));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.text(field, format_args!("{value}"));
+    }
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.text(field, format_args!("{value}"));
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.plain(field, value);
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.plain(field, value);
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.plain(field, value);
+    }
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // JSON has no infinity.
+        if value.is_finite() {
+            self.plain(field, value);
+        } else {
+            self.text(field, format_args!("{value}"));
+        }
+    }
+}
+
+/// Takes text until it is full, escaping each character; the cut is marked.
+struct Capped {
+    text: String,
+    full: bool,
+    escape: fn(char, &mut String),
+    /// Whether something in it needs quotes as a field's value.
+    quote: bool,
+}
+
+impl Write for Capped {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        for c in piece.chars() {
+            // An error also ends the formatting of what would not be kept.
+            if self.full {
+                return Err(fmt::Error);
+            }
+            if self.text.len() >= VALUE_BYTES_MAX {
+                self.full = true;
+                self.text.push('…');
+                return Err(fmt::Error);
+            }
+            self.quote |= !c.is_alphanumeric() && !"-_./:@+#$%*~".contains(c);
+            (self.escape)(c, &mut self.text);
+        }
+        Ok(())
+    }
+}
+
+/// As in a Rust string: also what is invisible or turns the reading direction.
+fn escape_text(c: char, out: &mut String) {
+    match c {
+        '\'' => out.push(c),
+        c => out.extend(c.escape_debug()),
+    }
+}
+
+/// As `escape_text`, without what only a value in quotes needs.
+fn escape_message(c: char, out: &mut String) {
+    match c {
+        '"' | '\\' => out.push(c),
+        c => escape_text(c, out),
+    }
+}
+
+fn escape_json(c: char, out: &mut String) {
+    match c {
+        '"' | '\\' => out.extend(['\\', c]),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        '\'' => out.push(c),
+        // Not printable: as UTF-16, which is what JSON's escapes are.
+        c if c.escape_debug().len() > 1 => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        }
+        c => out.push(c),
+    }
+}
+
+/// RFC 3339, UTC, milliseconds.
+struct Timestamp(SystemTime);
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A clock before 1970 was never set.
+        let since = self.0.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (seconds, ms) = (since.as_secs(), since.subsec_millis());
+        let (year, month, day) = civil(seconds / 86_400);
+        let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+        let second = seconds % 60;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+    }
+}
+
+/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar.
+fn civil(days: u64) -> (u64, u64, u64) {
+    // Counted from 0000-03-01, so that the leap day is the last of its year and of its era.
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Sink {
+        type Writer = Self;
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    /// What `log` writes, without the timestamps.
+    fn written(format: config::LogFormat, level: &str, log: impl FnOnce()) -> String {
+        let settings = config::Log { level: level.into(), format, to: config::LogTo::Stderr };
+        let sink = Sink::default();
+        tracing::subscriber::with_default(subscriber(&settings, sink.clone()).unwrap(), log);
+        let bytes = sink.0.lock().unwrap().clone();
+        let text = String::from_utf8(bytes).unwrap();
+        let skip = if format == config::LogFormat::Json { r#"{"timestamp":""#.len() } else { 0 };
+        let strip = |line: &str| {
+            let (time, rest) = line[skip..].split_at(24);
+            assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T', "{line}");
+            format!("{rest}\n")
+        };
+        text.split_terminator('\n').map(strip).collect()
+    }
+
+    /// Everything that could end a line, begin a field, close a quote or steer a terminal.
+    const HOSTILE: &str =
+        "a b\" level=x\r\n2026-01-01T00:00:00.000Z ERROR forged\u{1b}[2J\u{202e}\u{2028}\0\\é";
+
+    #[test]
+    fn a_hostile_client_id_stays_in_its_quotes() {
+        let text = written(config::LogFormat::Text, "info", || {
+            tracing::info!(client_id = HOSTILE, connections = 3, ok = true, "connected");
+            tracing::warn!(client_id = %"plain-1", empty = "", "it's gone");
+        });
+        let expected = concat!(
+            r#" INFO  connected client_id="a b\" level=x\r\n2026-01-01T00:00:00.000Z ERROR forged"#,
+            r#"\u{1b}[2J\u{202e}\u{2028}\0\\é" connections=3 ok=true"#,
+            "\n WARN  it's gone client_id=plain-1 empty=\"\"\n",
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_hostile_message_stays_one_line() {
+        let text = written(config::LogFormat::Text, "info", || tracing::info!("<{HOSTILE}>"));
+        assert_eq!(text.lines().count(), 1);
+        assert!(!text.trim_end().contains(char::is_control), "{text:?}");
+    }
+
+    #[test]
+    fn a_hostile_client_id_in_json() {
+        let text = written(config::LogFormat::Json, "info", || {
+            tracing::info!(target: "t", client_id = HOSTILE, n = -1, f = f64::NAN, "a\tb\u{7f}");
+        });
+        let expected = concat!(
+            r#"","level":"INFO","target":"t","message":"a\tb\u007f","client_id":"a b\" level=x\r\n"#,
+            r#"2026-01-01T00:00:00.000Z ERROR forged\u001b[2J\u202e\u2028\u0000\\é","n":-1,"f":"NaN"}"#,
+            "\n",
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_value_is_cut_off() {
+        let long = "\u{1}".repeat(100_000);
+        for format in [config::LogFormat::Text, config::LogFormat::Json] {
+            let text = written(format, "info", || tracing::info!(client_id = long, "{long}"));
+            assert!(text.len() < 2 * (VALUE_BYTES_MAX + 100), "{}", text.len());
+            assert_eq!(text.matches('…').count(), 2);
+        }
+    }
+
+    #[test]
+    fn targets_are_filtered() {
+        let text = written(config::LogFormat::Text, "warn,loud=trace", || {
+            tracing::info!("no");
+            tracing::warn!("yes");
+            tracing::trace!(target: "loud::part", "yes");
+        });
+        assert_eq!(text, " WARN  yes\n TRACE yes\n");
+    }
+
+    #[test]
+    fn a_stuck_reader_costs_lines_not_time() {
+        struct Stuck(Arc<Mutex<()>>);
+        impl io::Write for Stuck {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                drop(self.0.lock());
+                Ok(bytes.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lock = Arc::new(Mutex::new(()));
+        let held = lock.lock().unwrap();
+        let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(8);
+        let (writer, worker) = builder.finish(Stuck(lock.clone()));
+        let guard = LogGuard { dropped: Dropped(writer.error_counter()), _worker: worker };
+        let settings = config::Log {
+            level: "info".into(),
+            format: config::LogFormat::Text,
+            to: config::LogTo::Stderr,
+        };
+        tracing::subscriber::with_default(subscriber(&settings, writer).unwrap(), || {
+            for n in 0..100 {
+                tracing::info!(n, "line");
+            }
+        });
+        // One may be in the writing thread's hands.
+        let lost = guard.dropped().lines();
+        assert!((91..=92).contains(&lost), "{lost}");
+        drop(held);
+    }
+
+    #[test]
+    fn timestamps() {
+        let at =
+            |s: u64, ms| Timestamp(UNIX_EPOCH + Duration::from_millis(s * 1000 + ms)).to_string();
+        assert_eq!(at(0, 0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(951_782_399, 999), "2000-02-28T23:59:59.999Z");
+        assert_eq!(at(951_782_400, 1), "2000-02-29T00:00:00.001Z");
+        assert_eq!(at(1_767_225_599, 0), "2025-12-31T23:59:59.000Z");
+        assert_eq!(at(4_107_542_400, 0), "2100-03-01T00:00:00.000Z");
+        let early = Timestamp(UNIX_EPOCH - Duration::from_secs(1)).to_string();
+        assert_eq!(early, "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,414 @@
+//! The configuration from the outside: layers, mistakes, the example file, the program's answers.
+#![allow(clippy::unwrap_used)]
+use std::ffi::OsString;
+use std::process::{Command, Output};
+use stonechat::config::{ConfigFile, EXAMPLE, Loaded, Place, QueueFull, Settings, Sources};
+
+fn sources(file: Option<&str>, environment: &[(&str, &str)], set: &[&str]) -> Sources {
+    let text = |text: &str| ConfigFile::Text { name: "test.toml".into(), text: text.into() };
+    Sources {
+        file: file.map(text),
+        environment: environment.iter().map(|(k, v)| (k.into(), v.into())).collect(),
+        set: set.iter().map(|s| s.to_string()).collect(),
+        ..Sources::default()
+    }
+}
+
+fn load(file: &str) -> Loaded {
+    Settings::load(&sources(Some(file), &[], &[])).unwrap()
+}
+
+/// The mistakes, one per line.
+fn mistakes(sources: &Sources) -> Vec<String> {
+    let errors = Settings::load(sources).unwrap_err();
+    errors.to_string().lines().map(str::to_owned).collect()
+}
+
+fn anonymous(loaded: &Loaded) -> Vec<bool> {
+    loaded.settings.listener.iter().map(|l| l.allow_anonymous).collect()
+}
+
+// Layers
+
+#[test]
+fn the_later_layer_wins() {
+    let file = "[mqtt]\nreceive_maximum = 2\nin_flight_max = 2\ntopic_alias_max = 2\n";
+    let environment = [
+        ("STONECHAT__MQTT__IN_FLIGHT_MAX", "3"),
+        ("STONECHAT__MQTT__TOPIC_ALIAS_MAX", "3"),
+        ("STONECHAT_PORT", "tcp://10.0.0.1:1883"),
+        ("PATH", "/bin"),
+    ];
+    let set = ["mqtt.topic_alias_max=4", "mqtt.response_information=5", "limits.queue_qos0=true"];
+    let loaded = Settings::load(&sources(Some(file), &environment, &set)).unwrap();
+    let mqtt = &loaded.settings.mqtt;
+    assert_eq!(mqtt.client_id_bytes_max, 1024);
+    assert_eq!((mqtt.receive_maximum, mqtt.in_flight_max, mqtt.topic_alias_max), (2, 3, 4));
+    assert_eq!(mqtt.response_information, "5");
+    assert!(loaded.settings.limits.queue_qos0);
+}
+
+#[test]
+fn the_last_argument_wins() {
+    let mut sources = sources(
+        None,
+        &[("STONECHAT__LOG__LEVEL", "off")],
+        &[
+            "log.level=warn",
+            "limits.queue_full=drop_newest",
+            "limits.queue_full=drop_oldest",
+            "limits.queue_full=drop_newest",
+        ],
+    );
+    let settings = Settings::load(&sources).unwrap().settings;
+    assert_eq!(settings.log.level, "warn");
+    assert_eq!(settings.limits.queue_full, QueueFull::DropNewest);
+    sources.log_level = Some("debug,stonechat::broker=trace".into());
+    let settings = Settings::load(&sources).unwrap().settings;
+    assert_eq!(settings.log.level, "debug,stonechat::broker=trace");
+}
+
+#[test]
+fn every_way_of_writing_toml_is_understood() {
+    let file = "server.shards = 0x2\nlimits = { queue_bytes_max = 1_000_000 }\n\
+                listener = [{ address = \"localhost:0\" }]\n";
+    let settings = load(file).settings;
+    assert_eq!((settings.server.shards, settings.limits.queue_bytes_max), (2, 1_000_000));
+    assert_eq!(settings.listener[0].address, "localhost:0");
+    assert_eq!(load("\u{feff}[server]\r\nshards = 3\r\n").settings.server.shards, 3);
+    assert_eq!(settings.listener.len(), 1);
+}
+
+// Listeners and anonymous clients
+
+#[test]
+fn without_a_file_loopback_is_open() {
+    let loaded = Settings::load(&Sources::default()).unwrap();
+    let addresses: Vec<_> = loaded.settings.listener.iter().map(|l| l.address.as_str()).collect();
+    assert_eq!(addresses, ["127.0.0.1:1883", "[::1]:1883"]);
+    assert_eq!(anonymous(&loaded), [true, true]);
+    let optional: Vec<_> = loaded.settings.listener.iter().map(|l| l.optional).collect();
+    assert_eq!(optional, [false, true]);
+    assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn with_a_file_being_open_has_to_be_said() {
+    for file in ["", "listener = []", "[server]\nshards = 1"] {
+        let loaded = load(file);
+        assert_eq!(loaded.settings.listener.len(), 2, "{file}");
+        assert_eq!(anonymous(&loaded), [false, false], "{file}");
+        assert!(loaded.warnings[0].contains("nobody can connect"), "{file}");
+    }
+    assert_eq!(anonymous(&load("[auth]\nallow_anonymous = true")), [true, true]);
+    let own = "[[listener]]\naddress = \"127.0.0.1:1\"\n\
+               [[listener]]\naddress = \"127.0.0.1:2\"\nallow_anonymous = true\n\
+               [[listener]]\naddress = \"127.0.0.1:3\"\nallow_anonymous = false\n";
+    assert_eq!(anonymous(&load(own)), [false, true, false]);
+    assert_eq!(
+        anonymous(&load(&format!("{own}[auth]\nallow_anonymous = true"))),
+        [true, true, false]
+    );
+}
+
+#[test]
+fn a_listener_open_to_others_is_warned_of() {
+    let file = "[auth]\nallow_anonymous = true\n[[listener]]\naddress = \"0.0.0.0:1883\"\n\
+                [[listener]]\naddress = \"mqtt.example:1883\"\n\
+                [[listener]]\naddress = \"LOCALHOST:1883\"\n\
+                [[listener]]\naddress = \"[::ffff:127.0.0.1]:1884\"\n";
+    let warnings = load(file).warnings;
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].contains("0.0.0.0:1883") && warnings[1].contains("mqtt.example:1883"));
+}
+
+#[test]
+fn listen_replaces_the_listeners() {
+    let listen = vec!["127.0.0.1:0".to_owned(), "0.0.0.0:0".to_owned()];
+    let with = |file, environment: &[_]| {
+        let sources = Sources { listen: listen.clone(), ..sources(file, environment, &[]) };
+        anonymous(&Settings::load(&sources).unwrap())
+    };
+    let file = "[[listener]]\naddress = \"127.0.0.1:1\"\nallow_anonymous = true\n";
+    assert_eq!(with(None, &[]), [true, false]);
+    assert_eq!(with(Some(file), &[]), [false, false]);
+    assert_eq!(with(None, &[("STONECHAT__AUTH__ALLOW_ANONYMOUS", "true")]), [true, true]);
+    assert_eq!(with(None, &[("STONECHAT__AUTH__ALLOW_ANONYMOUS", "false")]), [false, false]);
+}
+
+#[test]
+fn saying_no_closes_the_default_listeners_too() {
+    let loaded = Settings::load(&sources(None, &[], &["auth.allow_anonymous=false"])).unwrap();
+    assert_eq!(anonymous(&loaded), [false, false]);
+}
+
+// Mistakes
+
+const MANY_MISTAKES: &str = r#"lug = 1
+shards = 2
+log = "info"
+[server]
+shard = 2
+connections_max = "many"
+  shutdown_ms = 600001
+queue_full = "drop_oldest"
+[mqtt]
+receive_maximum = 0
+retain_available = 1
+response_information = "a/#"
+[limits]
+queue_full = "drop-oldest"
+queued_bytes_max = 1.5
+[[listener]]
+adress = "127.0.0.1:1883"
+[[listener]]
+address = "127.0.0.1"
+connections_max = -1
+[[listener]]
+address = "127.0.0.1:7"
+[[listener]]
+address = "127.0.0.1:7"
+"#;
+
+const MANY_MISTAKES_TOLD: &str = r#"
+test.toml:1:1: unknown section "lug"; did you mean "log"?
+test.toml:2:1: "shards" stands outside its section [server]
+test.toml:3:1: log is a section: write [log] on a line of its own and its settings below it
+test.toml:5:1: unknown setting "shard" in section [server]; did you mean "shards"?
+test.toml:6:19: server.connections_max: expected a whole number from 1 to 10000000, found "many"
+test.toml:7:17: server.shutdown_ms: expected a whole number from 0 to 600000, found 600001
+test.toml:8:1: unknown setting "queue_full" in section [server]; it belongs to section [limits]
+test.toml:10:19: mqtt.receive_maximum: expected a whole number from 1 to 65535, found 0
+test.toml:11:20: mqtt.retain_available: expected true or false, found 1
+test.toml:12:24: mqtt.response_information: expected a text of at most 1024 bytes without +, # and controls, found "a/#"
+test.toml:14:14: limits.queue_full: expected "drop_oldest" or "drop_newest", found "drop-oldest"
+test.toml:15:20: limits.queued_bytes_max: expected a whole number from 1024 to 1099511627776, found a number with a fraction
+test.toml:16:1: this listener has no address = "host:port"
+test.toml:17:1: unknown setting "adress" in section [listener]; did you mean "address"?
+test.toml:19:11: listener.address: expected "host:port" such as "0.0.0.0:1883" or "[::]:1883", found "127.0.0.1"
+test.toml:20:19: listener.connections_max: expected a whole number from 0 to 10000000, found -1
+test.toml:24:11: listener.address: "127.0.0.1:7" is there twice
+environment variable STONECHAT__SERVER__SHARD: there is no such setting; did you mean STONECHAT__SERVER__SHARDS?
+environment variable STONECHAT__SERVER__SHARDS: expected a whole number from 0 to 1024, found "\n"
+environment variable STONECHAT__LISTENER__ADDRESS: listeners are set in the file or with --listen only
+argument --set limits: expected --set section.key=value
+argument --set limits.queue=1: unknown setting "limits.queue"; did you mean "limits.queue_full"?
+argument --set mqtt.keep_alive_max_s=65536: expected a whole number from 0 to 65535, found 65536
+argument --set listener.address=x: listeners are set in the file or with --listen only
+argument --log-level loud: expected error, warn, info, debug, trace or off, or a comma-separated list of these and target=level, found "loud"
+argument --listen nowhere: expected "host:port" such as "0.0.0.0:1883" or "[::]:1883", found "nowhere"
+"#;
+
+#[test]
+fn all_mistakes_at_once_each_with_its_place() {
+    let environment = [
+        ("STONECHAT__SERVER__SHARD", "1"),
+        ("STONECHAT__SERVER__SHARDS", "\n"),
+        ("STONECHAT__LISTENER__ADDRESS", "0.0.0.0:1"),
+    ];
+    let set = ["limits", "limits.queue=1", "mqtt.keep_alive_max_s=65536", "listener.address=x"];
+    let mut sources = sources(Some(MANY_MISTAKES), &environment, &set);
+    sources.listen = vec!["nowhere".into()];
+    sources.log_level = Some("loud".into());
+    let found = format!("\n{}\n", mistakes(&sources).join("\n"));
+    assert_eq!(found, MANY_MISTAKES_TOLD, "{found}");
+}
+
+#[test]
+fn a_file_that_is_no_toml() {
+    let found = mistakes(&sources(Some("[log]\nlevel = \"info\nto = 1"), &[], &["a=b"]));
+    assert!(found[0].starts_with("test.toml:2:14: not valid TOML: "), "{found:?}");
+    assert_eq!(found.len(), 2, "{found:?}");
+    let twice = mistakes(&sources(Some("[log]\n[log]\n"), &[], &[]));
+    assert!(twice[0].starts_with("test.toml:2:"), "{twice:?}");
+    let large = mistakes(&sources(Some("[log]\nlevel = 99999999999999999999"), &[], &[]));
+    assert!(large[0].starts_with("test.toml:2:9:"), "{large:?}");
+    let single = mistakes(&sources(Some("[listener]\naddress = \"h:1\""), &[], &[]));
+    assert_eq!(
+        single,
+        ["test.toml:1:2: listeners are a list: write [[listener]] with double brackets"]
+    );
+}
+
+#[test]
+fn settings_that_contradict_each_other() {
+    let file = "[server]\nhalf_received_bytes_max = 65536";
+    let found = mistakes(&sources(Some(file), &[], &[]));
+    assert_eq!(
+        found,
+        ["test.toml:2:1: mqtt.packet_bytes_max (17825792) is above \
+          server.half_received_bytes_max (65536): a packet of the largest size could never arrive"]
+    );
+    let set = sources(None, &[], &["mqtt.packet_bytes_max=268435460"]);
+    let found = Settings::load(&set).unwrap_err();
+    assert!(matches!(&found.mistakes[0].place, Place::Argument(a) if a.contains("packet")));
+    let both = ["mqtt.packet_bytes_max=65536"];
+    assert!(Settings::load(&sources(Some(file), &[], &both)).is_ok());
+}
+
+#[test]
+fn a_mistake_is_one_line() {
+    let file = "\"a\\u001b[2J\\n\" = 1\n[log]\n\"x\\ny\" = 1\nto = \"\\u001b\\n\"";
+    let found = mistakes(&sources(Some(file), &[("STONECHAT__A\nB", "1")], &["\r\n=\n"]));
+    assert_eq!(found.len(), 5, "{found:#?}");
+    assert!(!found.concat().contains(char::is_control), "{found:#?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text() {
+    use std::os::unix::ffi::OsStringExt;
+    let environment = vec![
+        (OsString::from("STONECHAT__LOG__LEVEL"), OsString::from_vec(vec![0xff])),
+        (OsString::from_vec(vec![0xff]), OsString::from_vec(vec![0xff])),
+    ];
+    let found = mistakes(&Sources { environment, ..Sources::default() });
+    assert_eq!(found, ["environment variable STONECHAT__LOG__LEVEL: its value is not UTF-8"]);
+}
+
+// The example file
+
+#[test]
+fn the_example_file_is_the_default() {
+    let defaults = Settings::load(&Sources::default()).unwrap();
+    let example = load(EXAMPLE);
+    assert_eq!(example.settings, defaults.settings);
+    assert_eq!(example.warnings, defaults.warnings);
+}
+
+#[test]
+fn the_example_file_has_a_key_for_each_field() {
+    // Every field must be filled by the example file alone, or the lowest layer would not parse;
+    // every key of it must be a field, or the structs would refuse it. So the number is the same.
+    let settings = format!("{:#?}", Settings::load(&Sources::default()).unwrap().settings);
+    let fields = settings.lines().filter(|line| line.trim().ends_with(',') && line.contains(": "));
+    let keys = EXAMPLE.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
+    assert_eq!(fields.count(), keys.count());
+}
+
+#[test]
+fn every_setting_in_the_example_is_explained() {
+    let mut comment: Vec<&str> = Vec::new();
+    let (mut section, mut explained) = ("", std::collections::BTreeSet::new());
+    for line in EXAMPLE.lines() {
+        if let Some(text) = line.strip_prefix('#') {
+            comment.push(text.trim());
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            if explained.insert(format!("{section}.{key}")) {
+                let starts = |word: &str| comment.iter().any(|text| text.starts_with(word));
+                assert!(comment.len() >= 3, "{section}.{key} has no meaning");
+                assert!(starts("Range: ") || starts("Values: "), "{section}.{key}: no range");
+                assert!(starts("Consequence: "), "{section}.{key}: no consequence");
+                check_range(section, key, &comment);
+            }
+            comment.clear();
+        } else {
+            if line.starts_with('[') {
+                section = line.trim_matches(['[', ']']);
+            }
+            comment.clear();
+        }
+    }
+    assert_eq!(explained.len(), 43);
+}
+
+/// The range that the comment tells is the one that is enforced.
+fn check_range(section: &str, key: &str, comment: &[&str]) {
+    let range = comment.iter().find_map(|text| text.strip_prefix("Range: "));
+    let (Some(range), false) = (range, cfg!(target_pointer_width = "32")) else { return };
+    let words: Vec<_> = range.trim_end_matches('.').split(' ').collect();
+    let [min, "to", max, unit] = words[..] else { panic!("{section}.{key}: {range}") };
+    let units = [("_ms", "milliseconds"), ("_s", "seconds"), ("_bytes_max", "bytes")];
+    for (end, name) in units {
+        assert!(!key.ends_with(end) || unit == name, "{section}.{key} in {unit}");
+    }
+    let brackets = if section == "listener" { "[[listener]]\naddress = \"h:1\"" } else { "" };
+    let header = if brackets.is_empty() { format!("[{section}]") } else { brackets.into() };
+    let told = format!("from {min} to {max},");
+    for outside in ["-1".to_owned(), (max.parse::<u64>().unwrap() + 1).to_string()] {
+        let text = format!("{header}\n{key} = {outside}");
+        let found = mistakes(&sources(Some(&text), &[], &[]));
+        assert!(found[0].contains(&told), "{section}.{key}: told {told} but {found:?}");
+    }
+    for inside in [min, max] {
+        let text = format!("{header}\n{key} = {inside}");
+        let result = Settings::load(&sources(Some(&text), &[], &[])).map_err(|e| e.to_string());
+        // An end of a range may contradict another setting's default.
+        let fine = result.as_ref().err().is_none_or(|error| error.contains(" is above "));
+        assert!(fine, "{section}.{key} = {inside}: {result:?}");
+    }
+}
+
+// The program
+
+fn stonechat(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stonechat"));
+    command.args(arguments).env_clear().envs(environment.iter().copied());
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn temporary(name: &str, content: &[u8]) -> String {
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn help_version_and_example() {
+    let (code, out, err) = stonechat(&["--help"], &[]);
+    assert!(code == 0 && out.contains("--config") && out.contains("Exit codes"), "{out}{err}");
+    let (code, out, _) = stonechat(&["--version"], &[]);
+    assert_eq!((code, out.as_str()), (0, concat!("stonechat ", env!("CARGO_PKG_VERSION"), "\n")));
+    let (code, out, err) = stonechat(&["example-config"], &[]);
+    assert_eq!((code, out.as_str(), err.as_str()), (0, EXAMPLE, ""));
+}
+
+#[test]
+fn wrong_arguments() {
+    for arguments in [&["--nonsense"][..], &["frobnicate"], &["--config"], &["check", "-x"]] {
+        let (code, out, err) = stonechat(arguments, &[]);
+        assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}");
+        assert!(err.contains("error:"), "{err}");
+    }
+}
+
+#[test]
+fn check_a_good_configuration() {
+    let good = ("configuration ok\n".to_owned(), String::new());
+    let (code, out, err) = stonechat(&["check"], &[]);
+    assert_eq!((code, (out, err)), (0, good));
+    let file = temporary("open.toml", b"[[listener]]\naddress = \"0.0.0.0:0\"\n");
+    let variable = [("STONECHAT__AUTH__ALLOW_ANONYMOUS", "true")];
+    for arguments in [["check", "--config", &file], ["--config", &file, "check"]] {
+        let (code, out, err) = stonechat(&arguments, &variable);
+        assert_eq!((code, out.as_str()), (0, "configuration ok\n"));
+        assert!(err.starts_with("warning: listener 0.0.0.0:0: anyone"), "{err}");
+    }
+}
+
+#[test]
+fn check_a_bad_configuration() {
+    let file = temporary("bad.toml", b"[log]\nlevl = \"info\"\n");
+    for action in [&["check"][..], &[]] {
+        let arguments = [action, &["--config", &file, "--set", "log.to=x"]].concat();
+        let (code, out, err) = stonechat(&arguments, &[("STONECHAT__LOG__FORMAT", "xml")]);
+        assert_eq!((code, out.as_str()), (78, ""));
+        assert!(err.starts_with(&format!("{file}:2:1: unknown setting")), "{err}");
+        assert!(err.contains("STONECHAT__LOG__FORMAT: ") && err.contains("--set log.to=x: "));
+        assert!(err.contains("3 mistakes"), "{err}");
+    }
+}
+
+#[test]
+fn check_an_unreadable_file() {
+    let missing = format!("{}/missing.toml", env!("CARGO_TARGET_TMPDIR"));
+    let (code, _, err) = stonechat(&["check", "--config", &missing, "--set", "x"], &[]);
+    assert_eq!(code, 66);
+    assert!(err.starts_with(&format!("{missing}: not read: ")) && err.contains("--set x"), "{err}");
+    let file = temporary("latin1.toml", b"# fine\n# caf\xe9\n");
+    let (code, _, err) = stonechat(&["check", "--config", &file], &[]);
+    assert_eq!(code, 78);
+    assert!(err.starts_with(&format!("{file}:2:6: this is not UTF-8")), "{err}");
+}
