@@ -23,6 +23,9 @@ use crate::topic::{TopicFilter, TopicName};
 pub const RETAINED_ENTRY_BYTES: usize = 24;
 /// How many entries a full tree looks at for expired ones before it refuses a message.
 const VISITS_WHEN_FULL: usize = 64;
+/// What a seek counts for in the work that a call of `read` may do, where going on to the next
+/// message counts for 1: the lock on the tree is held meanwhile.
+const SEEK_WORK: usize = 4;
 
 /// Why a message was not retained: which limit it met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -261,7 +264,7 @@ impl RetainedStore for RetainedTree {
         out: &mut Vec<Message>,
     ) -> bool {
         let out_len_max = out.len().saturating_add(count_max);
-        let mut visits_left = count_max.saturating_mul(4).saturating_add(64);
+        let mut work_left = count_max.saturating_mul(4).saturating_add(64);
         let (mut expired, mut target) = (Vec::new(), String::new());
         // Each round seeks once and then goes on from message to message as long as they match.
         let more = loop {
@@ -278,11 +281,11 @@ impl RetainedStore for RetainedTree {
             };
             let (mut last, mut round) = (None, Round::Exhausted);
             for message in self.from(start) {
-                if out.len() >= out_len_max || visits_left == 0 {
+                if out.len() >= out_len_max || work_left == 0 {
                     round = Round::Full;
                     break;
                 }
-                visits_left -= 1;
+                work_left -= 1;
                 last = Some(message);
                 if !filter.matches(message.topic()) {
                     round = Round::Mismatch;
@@ -295,7 +298,7 @@ impl RetainedStore for RetainedTree {
                 cursor.0 = Some(last.clone());
             }
             match round {
-                Round::Mismatch => {}
+                Round::Mismatch => work_left = work_left.saturating_sub(SEEK_WORK),
                 Round::Full => break true,
                 Round::Exhausted => break false,
             }
