@@ -317,6 +317,7 @@ impl<V> MatchCache<V> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -23,6 +23,9 @@ use crate::topic::{TopicFilter, TopicName};
 pub const RETAINED_ENTRY_BYTES: usize = 24;
 /// How many entries a full tree looks at for expired ones before it refuses a message.
 const VISITS_WHEN_FULL: usize = 64;
+/// What a seek counts for in the work that a call of `read` may do, where going on to the next
+/// message counts for 1: the lock on the tree is held meanwhile.
+const SEEK_WORK: usize = 4;
 
 /// Why a message was not retained: which limit it met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -261,7 +264,7 @@ impl RetainedStore for RetainedTree {
         out: &mut Vec<Message>,
     ) -> bool {
         let out_len_max = out.len().saturating_add(count_max);
-        let mut visits_left = count_max.saturating_mul(4).saturating_add(64);
+        let mut work_left = count_max.saturating_mul(4).saturating_add(64);
         let (mut expired, mut target) = (Vec::new(), String::new());
         // Each round seeks once and then goes on from message to message as long as they match.
         let more = loop {
@@ -278,11 +281,11 @@ impl RetainedStore for RetainedTree {
             };
             let (mut last, mut round) = (None, Round::Exhausted);
             for message in self.from(start) {
-                if out.len() >= out_len_max || visits_left == 0 {
+                if out.len() >= out_len_max || work_left == 0 {
                     round = Round::Full;
                     break;
                 }
-                visits_left -= 1;
+                work_left -= 1;
                 last = Some(message);
                 if !filter.matches(message.topic()) {
                     round = Round::Mismatch;
@@ -295,7 +298,7 @@ impl RetainedStore for RetainedTree {
                 cursor.0 = Some(last.clone());
             }
             match round {
-                Round::Mismatch => {}
+                Round::Mismatch => work_left = work_left.saturating_sub(SEEK_WORK),
                 Round::Full => break true,
                 Round::Exhausted => break false,
             }
@@ -416,5 +419,209 @@ fn append_literal<'a>(levels: impl Iterator<Item = &'a str>, out: &mut String) {
             return; // an empty level is the lowest
         }
         out.push_str(level);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::broker::MessageParts;
+    use crate::codec::{Properties, QoS};
+
+    fn message(topic: &str, payload: &[u8], expires: Time) -> Message {
+        let parts = MessageParts {
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            expires,
+            topic: TopicName::new(topic).unwrap(),
+            properties: Properties::default(),
+            payload,
+        };
+        Message::new(&parts, &mut Vec::new())
+    }
+
+    fn tree_of<'a>(topics: impl IntoIterator<Item = &'a str>) -> RetainedTree {
+        let mut tree = RetainedTree::new(usize::MAX, usize::MAX);
+        for topic in topics {
+            tree.set(&message(topic, b"x", Time::NEVER), Time(0)).unwrap();
+        }
+        tree
+    }
+
+    fn read_all(tree: &mut RetainedTree, filter: &str, page: usize) -> Vec<String> {
+        let (mut cursor, mut out) = (RetainedCursor::default(), Vec::new());
+        let filter = TopicFilter::new(filter).unwrap();
+        while tree.read(filter, &mut cursor, page, Time(1), &mut out) {}
+        out.iter().map(|m| m.topic_str().to_owned()).collect()
+    }
+
+    /// Nothing between a topic and what `next_after` says matches, for all small topics.
+    #[test]
+    fn seeks_never_jump_over_a_match() {
+        let levels = ["", "!", "a", "a!", "b", "$", "%"];
+        let mut topics = Vec::new();
+        for a in levels {
+            topics.push(a.to_owned());
+            for b in levels {
+                topics.push(format!("{a}/{b}"));
+                topics.extend(levels.iter().map(|c| format!("{a}/{b}/{c}")));
+            }
+        }
+        topics.retain(|t| !t.is_empty());
+        topics.sort_by(|a, b| compare(a, b));
+        let parts = ["", "a", "a!", "b", "$", "+"];
+        let mut filters = vec!["#".to_owned()];
+        for a in parts {
+            filters.extend([a.to_owned(), format!("{a}/#")]);
+            for b in parts {
+                filters.extend([format!("{a}/{b}"), format!("{a}/{b}/#")]);
+                filters.extend(parts.iter().map(|c| format!("{a}/{b}/{c}")));
+            }
+        }
+        filters.retain(|f| !f.is_empty());
+        let mut target = String::new();
+        for filter in &filters {
+            let filter = TopicFilter::new(filter).unwrap();
+            for (i, at) in topics.iter().enumerate() {
+                let from = next_after(filter, at, &mut target);
+                for topic in &topics[i + 1..] {
+                    let jumped_over = match from {
+                        Next::InOrder => false,
+                        Next::AtTarget => compare(topic, &target).is_lt(),
+                        Next::Nowhere => true,
+                    };
+                    let matches = filter.matches(TopicName::new(topic).unwrap());
+                    assert!(!(jumped_over && matches), "{filter:?} at {at:?}: {topic:?}");
+                }
+                assert!(from != Next::AtTarget || compare(&target, at).is_gt(), "no progress");
+            }
+        }
+    }
+
+    #[test]
+    fn order_is_hierarchical() {
+        let mut tree = tree_of(["a!", "a/b", "a", "b", "a/b/c", "a/", "$x/a", "/"]);
+        assert_eq!(read_all(&mut tree, "#", 2), ["/", "a", "a/", "a/b", "a/b/c", "a!", "b"]);
+        assert_eq!(read_all(&mut tree, "a/#", 1), ["a", "a/", "a/b", "a/b/c"]);
+        assert_eq!(read_all(&mut tree, "+", 1), ["a", "a!", "b"]);
+        assert_eq!(read_all(&mut tree, "+/+", 3), ["/", "a/", "a/b"]);
+        assert_eq!(read_all(&mut tree, "$x/+", 3), ["$x/a"]);
+        assert_eq!(read_all(&mut tree, "a/b", 1), ["a/b"]);
+    }
+
+    #[test]
+    fn replaced_and_cleared() {
+        let mut tree = tree_of(["a", "b"]);
+        let before = tree.usage();
+        let v1 = tree.set(&message("a", b"longer", Time::NEVER), Time(0)).unwrap();
+        assert_eq!(tree.usage(), RetainedUsage { count: 2, bytes: before.bytes + 5 });
+        let v2 = tree.clear(TopicName::new("a").unwrap());
+        let v3 = tree.clear(TopicName::new("nothing").unwrap());
+        assert!(v1 < v2 && v2 < v3);
+        assert_eq!(read_all(&mut tree, "#", 9), ["b"]);
+        tree.clear(TopicName::new("b").unwrap());
+        assert_eq!(tree.usage(), RetainedUsage::default());
+    }
+
+    #[test]
+    fn limits_count_the_difference() {
+        let one = cost(&message("a", b"x", Time::NEVER));
+        let mut tree = RetainedTree::new(2, 2 * one + 3);
+        for topic in ["a", "b"] {
+            tree.set(&message(topic, b"x", Time::NEVER), Time(0)).unwrap();
+        }
+        let set = |tree: &mut RetainedTree, topic, payload: &[u8]| {
+            tree.set(&message(topic, payload, Time::NEVER), Time(0)).map(|_| ())
+        };
+        assert_eq!(set(&mut tree, "c", b"x"), Err(RetainedFull::Count));
+        assert_eq!(set(&mut tree, "a", b"12345"), Err(RetainedFull::Bytes));
+        assert_eq!(set(&mut tree, "a", b"1234"), Ok(()));
+        assert_eq!(set(&mut tree, "b", b"12"), Err(RetainedFull::Bytes));
+        tree.bytes_max = 0; // lowered while it runs
+        assert_eq!(set(&mut tree, "a", b"123"), Ok(()), "smaller than before always fits");
+    }
+
+    #[test]
+    fn a_full_tree_makes_room_of_what_expired() {
+        let mut tree = RetainedTree::new(1, usize::MAX);
+        tree.set(&message("a", b"x", Time(5)), Time(0)).unwrap();
+        let b = message("b", b"x", Time::NEVER);
+        assert_eq!(tree.set(&b, Time(4)), Err(RetainedFull::Count));
+        assert!(tree.set(&b, Time(5)).is_ok());
+        assert_eq!(tree.usage().count, 1);
+    }
+
+    #[test]
+    fn expired_messages_are_not_read_and_go() {
+        let mut tree = tree_of(["b", "d"]);
+        for (topic, expires) in [("a", 10), ("c", 20), ("e", 10)] {
+            tree.set(&message(topic, b"x", Time(expires)), Time(0)).unwrap();
+        }
+        let mut out = Vec::new();
+        let filter = TopicFilter::new("#").unwrap();
+        assert!(!tree.read(filter, &mut RetainedCursor::default(), 9, Time(10), &mut out));
+        assert_eq!(out.iter().map(Message::topic_str).collect::<Vec<_>>(), ["b", "c", "d"]);
+        assert_eq!(tree.usage().count, 3, "met, so removed");
+        assert_eq!([tree.expire(Time(20), 1), tree.expire(Time(20), 1)], [0, 1]);
+        assert_eq!((tree.usage().count, tree.expiring), (2, 0));
+    }
+
+    #[test]
+    fn the_sweep_goes_round() {
+        let topics: Vec<_> = (0..100).map(|i| format!("t/{i}")).collect();
+        let mut tree = RetainedTree::new(usize::MAX, usize::MAX);
+        for (i, topic) in topics.iter().enumerate() {
+            tree.set(&message(topic, b"x", Time(i as u64 % 2 + 1)), Time(0)).unwrap();
+        }
+        let swept: usize = (0..15).map(|_| tree.expire(Time(1), 7)).sum();
+        assert_eq!(swept, 50);
+        let swept: usize = (0..15).map(|_| tree.expire(Time(2), 7)).sum();
+        assert_eq!((swept, tree.usage()), (50, RetainedUsage::default()));
+    }
+
+    #[test]
+    fn a_hundred_thousand_are_read_while_others_come_and_go() {
+        let topics: Vec<_> =
+            (0..100_000).map(|i| format!("site/{}/{}/t", i % 100, i / 100)).collect();
+        let mut tree = tree_of(topics.iter().map(String::as_str));
+        assert_eq!(tree.usage().count, topics.len());
+        let (mut cursor, mut out) = (RetainedCursor::default(), Vec::new());
+        let mut pages = 0;
+        while tree.read(TopicFilter::new("#").unwrap(), &mut cursor, 997, Time(1), &mut out) {
+            pages += 1;
+            let gone = format!("zzz/{}", pages - 1);
+            tree.clear(TopicName::new(&gone).unwrap());
+            let last = out.last().unwrap().topic_str().to_owned();
+            tree.set(&message(&last, b"replaced", Time::NEVER), Time(0)).unwrap();
+            tree.set(&message(&format!("zzz/{pages}"), b"x", Time::NEVER), Time(0)).unwrap();
+        }
+        let mut read: Vec<_> = out.iter().map(Message::topic_str).collect();
+        read.retain(|t| !t.starts_with("zzz"));
+        assert!(read.is_sorted_by(|a, b| compare(a, b).is_lt()), "in order, none twice");
+        assert_eq!(read.len(), topics.len());
+    }
+
+    #[test]
+    fn a_call_without_matches_returns_and_gets_on() {
+        let topics: Vec<_> = (0..10_000).map(|i| format!("{i}/x")).collect();
+        let mut tree = tree_of(topics.iter().map(String::as_str).chain(["9999/y"]));
+        let (mut cursor, mut out, mut calls) = (RetainedCursor::default(), Vec::new(), 1);
+        while tree.read(TopicFilter::new("+/y").unwrap(), &mut cursor, 10, Time(1), &mut out) {
+            calls += 1;
+        }
+        assert_eq!(out.len(), 1);
+        assert!(calls > 50, "{calls}");
+    }
+
+    #[test]
+    fn deep_topics_do_not_overflow_the_stack() {
+        let deep = ["a"; 32_000].join("/");
+        let other = format!("{}/b", ["a"; 31_999].join("/"));
+        let mut tree = tree_of([deep.as_str(), other.as_str(), "a"]);
+        let plus = ["+"; 32_000].join("/");
+        assert_eq!(read_all(&mut tree, &plus, 1).len(), 2);
+        assert_eq!(read_all(&mut tree, "a/#", 1).len(), 3);
+        assert_eq!(read_all(&mut tree, &format!("{}/b", ["+"; 31_999].join("/")), 1).len(), 1);
     }
 }
