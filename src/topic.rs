@@ -243,7 +243,9 @@ mod tests {
         let s = SubscriptionFilter::parse("$share/g//x").unwrap();
         assert_eq!((s.share.unwrap().as_str(), s.filter.as_str()), ("g", "/x"));
         assert_eq!(SubscriptionFilter::parse("$shared/g").unwrap().share, None);
-        for bad in ["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/a#/b"] {
+        for bad in
+            ["$share", "$share/", "$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/a#/b"]
+        {
             assert_eq!(SubscriptionFilter::parse(bad), Err(TopicError::BadShare), "{bad:?}");
         }
         assert_eq!(SubscriptionFilter::parse("$share/g/a#"), Err(TopicError::MisplacedHash));

@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use stonechat::broker::cache::MatchCache;
-use stonechat::broker::retained::{RetainedCursor, RetainedStore, RetainedTree};
-use stonechat::broker::tree::{FilterTree, NodeValue};
+use stonechat::broker::matching::MatchCache;
+use stonechat::broker::matching::{FilterTree, NodeValue};
 use stonechat::broker::{Message, MessageParts, Time};
+use stonechat::broker::{RetainedCursor, RetainedStore, RetainedTree};
 use stonechat::codec::{Properties, QoS};
 use stonechat::topic::{TopicFilter, TopicName};
 

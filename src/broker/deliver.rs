@@ -45,7 +45,10 @@ impl Broker {
     }
 
     /// Delivers to one session. Returns the record to wait for, 0 if nothing durable was kept.
-    #[expect(clippy::too_many_arguments, reason = "the hot path: a struct would be built per receiver")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path: a struct would be built per receiver"
+    )]
     pub(super) fn deliver(
         &mut self,
         now: Time,
@@ -157,8 +160,7 @@ impl Broker {
         let Some(s) = self.sessions.get_mut(session) else { return };
         let Some(entry) = s.outbound.get_mut(id) else { return };
         let Some(message) = entry.message.clone() else { return };
-        let qos =
-            if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
+        let qos = if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
         let (dup, retain, extra) = (entry.dup, entry.retain, entry.extra.clone());
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
         if !self.write(now, link, &mut Publication::of(&message), &out, fx) {

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
-use super::input::WaitKey;
+use super::input::{Seq, WaitKey};
 use super::message::Message;
 use super::session::Extra;
 use crate::codec::PacketId;
@@ -83,7 +83,7 @@ impl Outbound {
 
     /// Whether entries of an earlier link wait to be sent again.
     pub(super) fn has_unsent(&self) -> bool {
-        self.entries.iter().skip(self.unsent_from).flatten().any(|e| !e.sent)
+        self.count > usize::from(self.used)
     }
 
     /// Puts a delivery in flight under the next identifier, sent on the present link.
@@ -125,12 +125,28 @@ impl Outbound {
         Some(entry)
     }
 
-    /// A new link: nothing is sent on it yet.
+    /// PUBREC came: from here on PUBREL is sent, and the message is not needed any more
+    /// \[MQTT-4.3.3-6\].
+    pub(super) fn release(&mut self, id: PacketId) {
+        let index = self.index(id);
+        if let Some(Some(entry)) = self.entries.get_mut(index) {
+            entry.stage = Stage::Release;
+            entry.message = None;
+            entry.extra = None;
+            if !entry.sent {
+                entry.sent = true;
+                self.used += 1;
+            }
+        }
+    }
+
+    /// A new link: nothing is sent on it yet, and what is sent was sent before.
     pub(super) fn start_link(&mut self) {
         self.used = 0;
         self.unsent_from = 0;
         for entry in self.entries.iter_mut().flatten() {
             entry.sent = false;
+            entry.dup = true;
         }
     }
 
@@ -185,6 +201,8 @@ pub(super) struct InboundId {
     /// Counted against the Receive Maximum of the present link.
     pub(super) counted: bool,
     /// What the first PUBREC waits for; a repeated PUBLISH waits for the same.
+    pub(super) seq: Seq,
+    /// likewise
     pub(super) wait: Option<WaitKey>,
 }
 

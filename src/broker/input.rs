@@ -327,6 +327,3 @@ pub enum Request {
         link: LinkKey,
     },
 }
-
-
-

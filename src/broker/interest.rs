@@ -50,7 +50,8 @@ impl Broker {
             return 0;
         }
         let value = self.subscriptions.tree.value(node);
-        let (told, interest) = (value.told.as_deref().copied().unwrap_or_default(), value.interest());
+        let (told, interest) =
+            (value.told.as_deref().copied().unwrap_or_default(), value.interest());
         if told.interest == interest {
             return told.version;
         }

@@ -144,7 +144,9 @@ mod tests {
         assert_eq!(arena.remove(a), Some("a"));
         let b = arena.insert("b");
         assert_eq!((a.index(), b.index()), (0, 0));
-        assert_eq!((arena.get(a), arena.get_mut(a), arena.remove(a)), (None, None, None));
+        assert_eq!(arena.get(a), None);
+        assert_eq!(arena.get_mut(a), None);
+        assert_eq!(arena.remove(a), None);
         assert_eq!(arena.get(b), Some(&"b"));
         assert_eq!(arena.next_from(0).map(|(k, _)| k), Some(b));
         assert_eq!(arena.next_from(1).map(|(k, _)| k), None);

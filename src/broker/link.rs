@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::input::{LinkKey, SessionKey};
+use super::input::{LinkKey, SessionKey, WaitKey};
 use super::pending::Held;
 use super::time::Time;
 use crate::codec::Version;
@@ -43,6 +43,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// What its held packets wait for of other shards.
+    pub(super) fn held_waits(&self) -> impl Iterator<Item = WaitKey> {
+        self.held.iter().filter_map(Held::wait)
+    }
+
     /// The deadline after which the Keep Alive has been missed \[MQTT-3.1.2-22\].
     pub(super) fn keep_alive_deadline(&self) -> Time {
         match self.keep_alive_ms {

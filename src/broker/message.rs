@@ -86,16 +86,31 @@ impl Message {
     /// The Message Expiry Interval to send: what is left, in whole seconds, rounded up so that a
     /// message that is still alive never says 0 \[MQTT-3.3.2-6\].
     pub fn expiry_left_s(&self, now: Time) -> Option<u32> {
-        match self.expires() {
-            Time::NEVER => None,
-            at => Some(at.ms_since(now).div_ceil(1000).min(u64::from(u32::MAX)) as u32),
-        }
+        expiry_left_s(self.expires(), now)
+    }
+
+    /// The same message with another expiry: a Will's starts when it is published.
+    pub fn expiring_at(&self, expires: Time, scratch: &mut Vec<u8>) -> Self {
+        let parts = MessageParts {
+            qos: self.qos(),
+            retain: self.retain(),
+            expires,
+            topic: self.topic(),
+            properties: Properties::from_validated(self.properties()),
+            payload: self.payload(),
+        };
+        Self::new(&parts, scratch)
     }
 
     /// Its topic as text, valid as a Topic Name.
     pub fn topic_str(&self) -> &str {
         let bytes = &self.0.slice[..self.topic_len()];
         std::str::from_utf8(bytes).unwrap_or_default() // it was a `str`
+    }
+
+    /// Its topic as bytes: what comparisons need.
+    pub fn topic_bytes(&self) -> &[u8] {
+        &self.0.slice[..self.topic_len()]
     }
 
     /// Its Topic Name.
@@ -126,6 +141,14 @@ impl Message {
 
     fn topic_len(&self) -> usize {
         usize::from(self.0.header.header.topic_len)
+    }
+}
+
+/// What is left until `expires`, in whole seconds, rounded up; `None` if that is never.
+pub(super) fn expiry_left_s(expires: Time, now: Time) -> Option<u32> {
+    match expires {
+        Time::NEVER => None,
+        at => Some(at.ms_since(now).div_ceil(1000).min(u64::from(u32::MAX)) as u32),
     }
 }
 

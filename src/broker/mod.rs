@@ -1,9 +1,525 @@
 //! Layer 2: the pure decisions of one shard.
-pub mod cache;
-pub mod message;
-pub mod retained;
-pub mod time;
-pub mod tree;
+//!
+//! What lives here: the [`Broker`], which is told [`Input`]s and answers with [`Effects`]. May
+//! use: `codec`, `topic`. It never awaits, locks, reads a clock, draws randomness, touches a file
+//! or a socket: time, seeds and the retained store are arguments, so that a simulator can run
+//! years of its life in seconds.
+//!
+//! Invariants: see [`Broker::check_invariants`]; each file names its own.
 
-pub use message::{Message, MessageParts};
+mod cache;
+mod connect;
+mod deliver;
+mod inflight;
+mod input;
+mod interest;
+mod key;
+mod limits;
+mod link;
+mod message;
+mod pending;
+mod publish;
+mod retained;
+mod sends;
+mod session;
+mod shared;
+mod subscribe;
+mod subscriptions;
+mod time;
+mod timers;
+mod tree;
+mod will;
+
+pub use input::{
+    Effects, Input, Interest, LinkKey, Opening, PeerMessage, Record, Request, SHARDS_MAX, Seq,
+    SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
+};
+pub use key::{Arena, Key};
+pub use limits::{Counters, Limits, QueueFull};
+pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
+pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
+pub use sends::{Closing, Outbox, Sends};
 pub use time::Time;
+
+/// The matching structures, for tests and benchmarks that look at them alone.
+pub mod matching {
+    pub use super::cache::*;
+    pub use super::tree::*;
+}
+
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
+
+use connect::WillIs;
+use interest::Interests;
+use link::Links;
+use pending::Gate;
+use session::Session;
+use subscriptions::Subscriptions;
+use timers::{Timer, Timers};
+
+use crate::codec::{DecodeError, Packet, ReasonCode, encode_within};
+
+/// How often the background sweep looks for expired messages, in ms.
+const SWEEP_MS: u64 = 5_000;
+/// How many retained messages or sessions one sweep looks at.
+const SWEEP_MAX: usize = 10_000;
+/// How many sessions have their turn at one Tick.
+const WORK_PER_TICK: usize = 16;
+
+/// Why the broker ends a link: the reason code, and what is wrong in words.
+pub(crate) type Refusal = DecodeError;
+
+fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
+    DecodeError { reason, what }
+}
+
+/// One shard's broker.
+pub struct Broker {
+    shard: ShardId,
+    shards: u8,
+    limits: Limits,
+    counters: Counters,
+    links: Links,
+    sessions: Arena<Session>,
+    by_client_id: HashTable<SessionKey>,
+    hasher: FixedState,
+    subscriptions: Subscriptions,
+    interests: Interests,
+    gate: Gate,
+    timers: Timers,
+    /// the number of the last record
+    seq: Seq,
+    /// receipts that other shards wait for, by the record that has to be committed
+    receipts_due: VecDeque<(Seq, ShardId, WaitKey)>,
+    /// by shard: bytes of messages under way there
+    peer_bytes: Vec<usize>,
+    /// by shard: bytes that have arrived from there and are not credited yet
+    credit_owed: Vec<usize>,
+    /// links that are not read because of `peer_bytes`
+    paused: Vec<LinkKey>,
+    /// sessions that have more to send than one call may take
+    work: VecDeque<SessionKey>,
+    sweep_from: usize,
+    // Memory that is reused from call to call:
+    scratch: Vec<u8>,
+    encoded: Vec<u8>,
+    batch: Vec<Message>,
+}
+
+impl Broker {
+    /// A shard's broker, one of `shards` (at most [`SHARDS_MAX`]). `seed` keys its hash tables.
+    pub fn new(shard: ShardId, shards: u8, seed: u64, limits: Limits) -> Self {
+        let mut timers = Timers::default();
+        timers.arm(Time(SWEEP_MS), Timer::Sweep);
+        Self {
+            shard,
+            shards,
+            subscriptions: Subscriptions::new(seed, limits.match_cache_bytes_max),
+            limits,
+            counters: Counters::default(),
+            links: Links::default(),
+            sessions: Arena::default(),
+            by_client_id: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+            interests: Interests::new(usize::from(shards)),
+            gate: Gate::default(),
+            timers,
+            seq: Seq(0),
+            receipts_due: VecDeque::new(),
+            peer_bytes: vec![0; usize::from(shards)],
+            credit_owed: vec![0; usize::from(shards)],
+            paused: Vec::new(),
+            work: VecDeque::new(),
+            sweep_from: 0,
+            scratch: Vec::new(),
+            encoded: Vec::new(),
+            batch: Vec::new(),
+        }
+    }
+
+    /// Takes one input, at monotonic time `now`, and adds what is to be done to `fx`. Inputs that
+    /// name what is gone are ignored and counted.
+    pub fn handle(
+        &mut self,
+        now: Time,
+        input: Input<'_>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        match input {
+            Input::Packet(link, packet) => self.on_packet(now, link, &packet, retained, fx),
+            Input::Malformed(link, error) => self.fail(now, link, error, retained, fx),
+            Input::Opened(link, opening) => self.on_opened(now, link, &opening, retained, fx),
+            Input::Closed(link) => self.end_link(now, link, WillIs::Due, retained, fx),
+            Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
+            Input::Peer(from, message) => self.on_peer(now, from, message, fx),
+            Input::Committed(seq) => self.on_committed(now, seq, fx),
+            // Nothing asks for read-backs yet; a late one is stale by definition.
+            Input::Loaded(..) => self.counters.stale_inputs += 1,
+            Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
+            Input::Reload(limits) => self.limits = *limits,
+            Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
+            Input::Tick => self.on_tick(now, retained, fx),
+            Input::Shutdown => self.on_shutdown(fx),
+        }
+        if !self.work.is_empty() {
+            self.do_work(now, 1, retained, fx);
+        }
+    }
+
+    /// When `Input::Tick` is due: `now` or earlier if there is work left over.
+    pub fn next_deadline(&self) -> Time {
+        if self.work.is_empty() { self.timers.next() } else { Time(0) }
+    }
+
+    /// The number of the newest record: what `Input::Committed` names once all are on disk.
+    pub fn last_seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// What it did so far.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn on_packet(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        packet: &Packet<'_>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let Some(l) = self.links.get_mut(link) else {
+            self.counters.stale_inputs += 1; // behind a DISCONNECT, or taken over
+            return;
+        };
+        l.last_seen = now;
+        let session = l.session;
+        self.counters.packets_received += 1;
+        let done = match packet {
+            Packet::Publish(p) => self.on_publish(now, link, p, retained, fx),
+            Packet::PubAck(ack) => self.on_puback(now, session, ack, fx),
+            Packet::PubRec(ack) => self.on_pubrec(now, link, session, ack, fx),
+            Packet::PubRel(ack) => {
+                self.on_pubrel(now, link, session, ack, fx);
+                Ok(())
+            }
+            Packet::PubComp(ack) => self.on_pubcomp(now, session, ack, fx),
+            Packet::Subscribe(s) => {
+                self.on_subscribe(now, link, s, fx);
+                Ok(())
+            }
+            Packet::Unsubscribe(u) => {
+                self.on_unsubscribe(now, link, u, fx);
+                Ok(())
+            }
+            Packet::PingReq => {
+                self.send(link, &Packet::PingResp, fx);
+                Ok(())
+            }
+            Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),
+            Packet::Auth(_) => Err(refusal(
+                ReasonCode::ProtocolError,
+                "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
+            )),
+            Packet::Connect(_) => {
+                Err(refusal(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"))
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                Err(refusal(ReasonCode::ProtocolError, "a packet that only a Server may send"))
+            }
+        };
+        if let Err(why) = done {
+            self.fail(now, link, why, retained, fx);
+        }
+    }
+
+    /// Ends a link for something that its client did, or did not do (section 4.13).
+    fn fail(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        why: Refusal,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        self.tell_and_close(link, why, fx);
+        self.end_link(now, link, WillIs::Due, retained, fx);
+    }
+
+    /// Appends a packet to the link's outbox; one that is too large for the client even without
+    /// its Reason String is left out \[MQTT-3.1.2-24\].
+    fn send(&mut self, link: LinkKey, packet: &Packet<'_>, fx: &mut Effects) {
+        let Some(l) = self.links.get(link) else { return };
+        let (version, max) = (l.version, l.maximum_packet_size);
+        fx.sends.append(link, |out| encode_within(packet, version, max, out));
+        self.counters.packets_sent += 1;
+    }
+
+    /// Adds a record for the log and returns its number.
+    fn record(&mut self, fx: &mut Effects, record: Record) -> Seq {
+        self.seq.0 += 1;
+        fx.records.push(record);
+        self.seq
+    }
+
+    fn hash(&self, client_id: &str) -> u64 {
+        self.hasher.hash_one(client_id)
+    }
+
+    fn find_session(&self, client_id: &str) -> Option<SessionKey> {
+        let same =
+            |key: &SessionKey| self.sessions.get(*key).is_some_and(|s| *s.client_id == *client_id);
+        self.by_client_id.find(self.hash(client_id), same).copied()
+    }
+
+    fn name_session(&mut self, client_id: &str, session: SessionKey) {
+        let hash = self.hash(client_id);
+        let (sessions, hasher) = (&self.sessions, &self.hasher);
+        self.by_client_id.insert_unique(hash, session, |key| {
+            sessions.get(*key).map_or(0, |s| hasher.hash_one(&*s.client_id))
+        });
+    }
+
+    fn unname_session(&mut self, client_id: &str, session: SessionKey) {
+        let hash = self.hash(client_id);
+        if let Ok(entry) = self.by_client_id.find_entry(hash, |key| *key == session) {
+            entry.remove();
+        }
+    }
+
+    fn on_wrote(&mut self, now: Time, link: LinkKey, backlog: usize, fx: &mut Effects) {
+        let Some(l) = self.links.get(link) else {
+            self.counters.stale_inputs += 1;
+            return;
+        };
+        let session = l.session;
+        if let Some(outbox) = fx.sends.outbox_mut(link) {
+            outbox.wants_room = backlog > self.limits.output_bytes_max / 2;
+            if outbox.wants_room {
+                return;
+            }
+        }
+        self.pump(now, session, fx);
+        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+            self.more_work(session);
+        }
+    }
+
+    fn on_peer(&mut self, now: Time, from: ShardId, message: PeerMessage, fx: &mut Effects) {
+        match message {
+            PeerMessage::Publish { message, receipt } => {
+                self.on_peer_publish(now, from, &message, receipt, fx);
+            }
+            PeerMessage::Receipt { wait } => self.on_receipt(now, wait, fx),
+            PeerMessage::Credit { bytes } => self.on_credit(from, bytes, fx),
+            PeerMessage::Interest { version, filter, interest } => {
+                self.on_peer_interest(from, version, &filter, interest, fx);
+            }
+            PeerMessage::Group { version, group, online, offline } => {
+                self.on_peer_group(from, version, &group, (online, offline), fx);
+            }
+            PeerMessage::InterestAck { version } => self.on_interest_ack(now, from, version, fx),
+            PeerMessage::Shared(travel) => self.on_shared(now, from, travel, fx),
+            PeerMessage::SharedBack(travel) => {
+                self.on_shared_back(now, travel, fx);
+            }
+        }
+    }
+
+    /// The answer that a link's input waited for.
+    fn on_answer(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        granted: bool,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        match self.links.get_mut(link) {
+            Some(l) if l.asked => {
+                l.asked = false;
+                fx.sends.hold_reads(link, l.paused);
+                if !granted {
+                    let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
+                    self.fail(now, link, why, retained, fx);
+                }
+            }
+            _ => self.counters.stale_inputs += 1,
+        }
+    }
+
+    fn on_tick(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::KeepAlive(link) => self.on_keep_alive(now, link, retained, fx),
+                Timer::Session(session) => self.on_session_timer(now, session, retained, fx),
+                Timer::Sweep => {
+                    self.sweep(now, retained, fx);
+                    self.timers.arm(now.plus_ms(SWEEP_MS), Timer::Sweep);
+                }
+            }
+        }
+        self.do_work(now, WORK_PER_TICK, retained, fx);
+    }
+
+    fn on_keep_alive(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let Some(l) = self.links.get_mut(link) else { return };
+        if l.paused || l.asked {
+            l.last_seen = now; // the broker does not read: the client cannot be heard
+        }
+        let deadline = l.keep_alive_deadline();
+        if deadline > now {
+            self.timers.arm(deadline, Timer::KeepAlive(link));
+            return;
+        }
+        let why = refusal(
+            ReasonCode::KeepAliveTimeout,
+            "nothing was heard for one and a half times the Keep Alive [MQTT-3.1.2-22]",
+        );
+        self.fail(now, link, why, retained, fx);
+    }
+
+    fn on_session_timer(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        s.timer = Time::NEVER;
+        if s.link.is_some() {
+            return;
+        }
+        if s.ends_at() <= now {
+            self.counters.sessions_expired += 1;
+            self.end_session(now, session, retained, fx);
+            return;
+        }
+        if s.will_at <= now {
+            self.publish_will(now, session, retained, fx);
+        }
+        self.arm_session(session);
+    }
+
+    /// Drops expired messages that nobody meets: retained ones, and those of queues, a portion at
+    /// a time.
+    fn sweep(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+        if self.shard == ShardId(0) {
+            retained.expire(now, SWEEP_MAX);
+        }
+        for _ in 0..SWEEP_MAX.min(self.sessions.len()) {
+            let Some((key, s)) = self.sessions.next_from(self.sweep_from) else {
+                self.sweep_from = 0;
+                return;
+            };
+            self.sweep_from = key.index() + 1;
+            if s.queue.can_expire() {
+                self.expire_queue(now, key, fx);
+            }
+        }
+    }
+
+    fn expire_queue(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let mut gone = Vec::new();
+        s.queue.expire(now, |entry| gone.push(entry));
+        for entry in gone {
+            self.counters.dropped_expired += 1;
+            self.counters.queued_messages -= 1;
+            self.counters.queued_bytes -= entry.cost_bytes() as u64;
+            self.record_dropped(session, entry, fx);
+        }
+    }
+
+    /// The session has more to send than this call may take: its turn comes again.
+    fn more_work(&mut self, session: SessionKey) {
+        if let Some(s) = self.sessions.get_mut(session)
+            && !s.in_work
+        {
+            s.in_work = true;
+            self.work.push_back(session);
+        }
+    }
+
+    fn do_work(
+        &mut self,
+        now: Time,
+        turns: usize,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        for _ in 0..turns.min(self.work.len()) {
+            let Some(session) = self.work.pop_front() else { return };
+            if let Some(s) = self.sessions.get_mut(session) {
+                s.in_work = false;
+                self.pump(now, session, fx);
+                if self.replay(now, session, retained, fx) {
+                    self.more_work(session);
+                }
+            }
+        }
+    }
+
+    fn on_shutdown(&mut self, fx: &mut Effects) {
+        let links: Vec<LinkKey> = self.links.iter().map(|l| l.key).collect();
+        for link in links {
+            let why = refusal(ReasonCode::ServerShuttingDown, "the broker shuts down");
+            self.tell_and_close(link, why, fx);
+        }
+    }
+
+    /// Asserts what must hold between any two inputs. For tests and simulators.
+    ///
+    /// # Panics
+    /// With the broken invariant, in words.
+    pub fn check_invariants(&self) {
+        let (mut queued, mut queued_bytes, mut in_flight) = (0, 0, 0);
+        let (mut wills, mut will_bytes, mut subscriptions) = (0, 0, 0);
+        for (key, s) in self.sessions.iter() {
+            assert_eq!(self.find_session(&s.client_id), Some(key), "a session has its name");
+            if let Some(link) = s.link {
+                let l = self.links.get(link);
+                assert_eq!(l.map(|l| l.session), Some(key), "a session's link is its own");
+                assert!(l.is_some_and(|l| s.outbound.used() <= l.window.max(s.releases())));
+            } else {
+                assert!(s.is_persistent(), "a session that ends with its link has one");
+                assert!(s.ends_at() == Time::NEVER || s.timer <= s.ends_at(), "an armed end");
+                assert!(s.timer <= s.will_at, "an armed Will");
+            }
+            s.outbound.check_invariants();
+            queued += s.queue.len() as u64;
+            queued_bytes += s.queue.iter().map(|q| q.cost_bytes() as u64).sum::<u64>();
+            in_flight += s.outbound.len() as u64;
+            wills += u64::from(s.will.is_some());
+            will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);
+            subscriptions += s.subscriptions.len() as u64;
+            assert!(s.queue.len() <= self.limits.queued_messages_max, "queued_messages_max");
+            assert!(s.in_work == self.work.contains(&key), "sessions with work are in the list");
+        }
+        let c = &self.counters;
+        assert_eq!((c.queued_messages, c.queued_bytes), (queued, queued_bytes), "queues");
+        assert_eq!((c.in_flight, c.wills, c.will_bytes), (in_flight, wills, will_bytes));
+        assert_eq!((c.sessions, c.subscriptions), (self.sessions.len() as u64, subscriptions));
+        assert_eq!(self.by_client_id.len(), self.sessions.len(), "names of sessions");
+        for l in self.links.iter() {
+            let s = self.sessions.get(l.session);
+            assert_eq!(s.and_then(|s| s.link), Some(l.key), "a link's session knows it");
+            assert!(l.held.is_empty() || l.in_gate, "held packets are in the gate");
+        }
+        assert!(self.gate.committed <= self.seq, "nothing is committed before it is written");
+        self.subscriptions.check_invariants();
+    }
+}

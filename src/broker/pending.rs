@@ -63,6 +63,12 @@ pub(super) struct Held {
     until: Until,
 }
 
+impl Held {
+    pub(super) fn wait(&self) -> Option<WaitKey> {
+        self.until.wait
+    }
+}
+
 /// The state that conditions are checked against.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
@@ -160,7 +166,7 @@ impl Broker {
             HeldPacket::SubAck(ack) => {
                 let HeldSubAck { packet_id, reasons, replays } = *ack;
                 self.send(link, &Packet::SubAck(plain(packet_id, reasons)), fx);
-                self.start_replays(now, link, replays, fx);
+                self.start_replays(link, replays);
             }
             HeldPacket::UnsubAck(ack) => {
                 self.send(link, &Packet::UnsubAck(plain(ack.0, ack.1)), fx);
@@ -195,7 +201,7 @@ impl Broker {
             return;
         }
         self.gate.committed = seq;
-        self.send_receipts(fx);
+        self.send_receipts(now, fx);
         self.open_gate(now, fx);
     }
 }

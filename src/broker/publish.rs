@@ -7,9 +7,7 @@
 use std::rc::Rc;
 
 use super::inflight::InboundId;
-use super::input::{
-    Effects, LinkKey, PeerMessage, Record, Seq, SessionKey, ShardId, WaitKey,
-};
+use super::input::{Effects, LinkKey, PeerMessage, Record, Seq, SessionKey, ShardId, WaitKey};
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 use super::pending::{HeldPacket, Until, Wait};
 use super::retained::RetainedStore;
@@ -44,14 +42,10 @@ pub(super) struct Publication<'a> {
 
 impl<'a> Publication<'a> {
     /// Of a packet that the client `publisher` sent; it waits for an acknowledgement if QoS > 0.
-    fn of_packet(
-        parts: MessageParts<'a>,
-        publisher: SessionKey,
-        scratch: &mut Vec<u8>,
-    ) -> Self {
+    fn of_packet(parts: MessageParts<'a>, publisher: SessionKey, scratch: &mut Vec<u8>) -> Self {
         // Properties need filtering once: then the message's own copy is the one to use.
-        let message = (!parts.properties.as_bytes().is_empty())
-            .then(|| Message::new(&parts, scratch));
+        let message =
+            (!parts.properties.as_bytes().is_empty()).then(|| Message::new(&parts, scratch));
         let waits = parts.qos != QoS::AtMostOnce;
         let publisher = Some(publisher);
         Self { parts, message, variants: [None; 8], publisher, waits, wait: None }
@@ -98,11 +92,6 @@ impl<'a> Publication<'a> {
         self.message.get_or_insert_with(|| Message::new(parts, scratch)).clone()
     }
 
-    /// The message, if it has been made.
-    pub(super) fn made(&self) -> Option<&Message> {
-        self.message.as_ref()
-    }
-
     fn forwarded(&self) -> &[u8] {
         self.message.as_ref().map_or(&[], Message::properties)
     }
@@ -147,7 +136,8 @@ impl<'a> Publication<'a> {
         encoded: &mut Vec<u8>,
     ) -> Variant {
         let acked = qos != QoS::AtMostOnce;
-        let kind = usize::from(version.is_v5()) | usize::from(acked) << 1 | usize::from(retain) << 2;
+        let kind =
+            usize::from(version.is_v5()) | usize::from(acked) << 1 | usize::from(retain) << 2;
         if let Some(variant) = self.variants[kind] {
             return variant;
         }
@@ -199,9 +189,9 @@ impl Broker {
         let Some(l) = self.links.get_mut(link) else { return Ok(()) };
         let session = l.session;
         if let (Some(id), Some(s)) = (p.packet_id, self.sessions.get_mut(session))
-            && let Some(known) = s.inbound.get_mut(id)
+            && let Some(&mut known) = s.inbound.get_mut(id)
         {
-            return self.on_known_id(now, link, p.qos, *known, fx);
+            return self.on_known_id(now, link, p.qos, known, fx);
         }
         if p.packet_id.is_some() {
             if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
@@ -293,7 +283,8 @@ impl Broker {
             }
             l.inbound_used += 1;
             let session = l.session;
-            if let Some(id) = self.sessions.get_mut(session).and_then(|s| s.inbound.get_mut(known.id))
+            if let Some(id) =
+                self.sessions.get_mut(session).and_then(|s| s.inbound.get_mut(known.id))
             {
                 id.counted = true;
             }
@@ -435,8 +426,7 @@ impl Broker {
             let durable = matched.durable_peers.contains(shard);
             self.publish_to_peer(shard, durable, publication, fx);
         }
-        let reason =
-            if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
+        let reason = if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
         (reason, seq)
     }
 

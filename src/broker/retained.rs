@@ -20,7 +20,7 @@ use super::time::Time;
 use crate::topic::{TopicFilter, TopicName};
 
 /// What an entry costs besides its message, in bytes.
-pub const RETAINED_ENTRY_BYTES: usize = 24;
+const RETAINED_ENTRY_BYTES: usize = 24;
 /// How many entries a full tree looks at for expired ones before it refuses a message.
 const VISITS_WHEN_FULL: usize = 64;
 /// What a seek counts for in the work that a call of `read` may do, where going on to the next
@@ -86,21 +86,21 @@ pub trait RetainedStore {
 /// What the set is ordered by. The set holds messages and is asked for texts; that a trait object
 /// stands for both is what spares a copy of the topic.
 trait Key {
-    fn topic(&self) -> &str;
+    fn topic(&self) -> &[u8];
 }
 
 struct Entry(Message);
 struct Topic<'a>(&'a str);
 
 impl Key for Entry {
-    fn topic(&self) -> &str {
-        self.0.topic_str()
+    fn topic(&self) -> &[u8] {
+        self.0.topic_bytes()
     }
 }
 
 impl Key for Topic<'_> {
-    fn topic(&self) -> &str {
-        self.0
+    fn topic(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 
@@ -111,8 +111,7 @@ impl<'a> Borrow<dyn Key + 'a> for Entry {
 }
 
 /// `/` is below every other byte.
-fn compare(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.as_bytes(), b.as_bytes());
+fn compare(a: &[u8], b: &[u8]) -> Ordering {
     match a.iter().zip(b).find(|(a, b)| a != b) {
         None => a.len().cmp(&b.len()),
         Some((b'/', _)) => Ordering::Less,
@@ -469,7 +468,7 @@ mod tests {
             }
         }
         topics.retain(|t| !t.is_empty());
-        topics.sort_by(|a, b| compare(a, b));
+        topics.sort_by(|a, b| compare(a.as_bytes(), b.as_bytes()));
         let parts = ["", "a", "a!", "b", "$", "+"];
         let mut filters = vec!["#".to_owned()];
         for a in parts {
@@ -488,13 +487,16 @@ mod tests {
                 for topic in &topics[i + 1..] {
                     let jumped_over = match from {
                         Next::InOrder => false,
-                        Next::AtTarget => compare(topic, &target).is_lt(),
+                        Next::AtTarget => compare(topic.as_bytes(), target.as_bytes()).is_lt(),
                         Next::Nowhere => true,
                     };
                     let matches = filter.matches(TopicName::new(topic).unwrap());
                     assert!(!(jumped_over && matches), "{filter:?} at {at:?}: {topic:?}");
                 }
-                assert!(from != Next::AtTarget || compare(&target, at).is_gt(), "no progress");
+                assert!(
+                    from != Next::AtTarget || compare(target.as_bytes(), at.as_bytes()).is_gt(),
+                    "no progress"
+                );
             }
         }
     }
@@ -598,7 +600,10 @@ mod tests {
         }
         let mut read: Vec<_> = out.iter().map(Message::topic_str).collect();
         read.retain(|t| !t.starts_with("zzz"));
-        assert!(read.is_sorted_by(|a, b| compare(a, b).is_lt()), "in order, none twice");
+        assert!(
+            read.is_sorted_by(|a, b| compare(a.as_bytes(), b.as_bytes()).is_lt()),
+            "in order, none twice"
+        );
         assert_eq!(read.len(), topics.len());
     }
 

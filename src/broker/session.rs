@@ -9,7 +9,7 @@ use std::sync::Arc as StdArc;
 
 use triomphe::Arc;
 
-use super::inflight::{Inbound, Outbound};
+use super::inflight::{Inbound, Outbound, Stage};
 use super::input::LinkKey;
 use super::message::Message;
 use super::retained::RetainedCursor;
@@ -177,8 +177,14 @@ impl Session {
         }
     }
 
+    /// How many deliveries wait for PUBCOMP: those may be under way beyond a smaller new window.
+    pub(super) fn releases(&self) -> u16 {
+        let releases = self.outbound.iter().filter(|(_, e)| e.stage == Stage::Release);
+        u16::try_from(releases.count()).unwrap_or(u16::MAX)
+    }
+
     /// Whether there is something to send once there is room.
     pub(super) fn has_more(&self) -> bool {
-        !self.queue.is_empty() || !self.replays.is_empty() || self.outbound.has_unsent()
+        !self.queue.is_empty() || self.outbound.has_unsent()
     }
 }

@@ -212,7 +212,7 @@ impl Broker {
             self.deliver_to_member(now, group, &mut publication, travel.offline, fx)
         });
         match delivered {
-            Some(seq) => self.answer_receipt(from, travel.receipt, seq, fx),
+            Some(seq) => self.answer_receipt(now, from, travel.receipt, seq, fx),
             None => {
                 travel.visited.insert(self.shard);
                 fx.peers.push((from, PeerMessage::SharedBack(travel)));
@@ -246,7 +246,7 @@ impl Broker {
                         let found =
                             self.deliver_to_member(now, group, &mut publication, offline, fx);
                         if let Some(seq) = found {
-                            self.answer_receipt(own, travel.receipt, seq, fx);
+                            self.answer_receipt(now, own, travel.receipt, seq, fx);
                             return;
                         }
                         travel.visited.insert(own);
@@ -255,7 +255,7 @@ impl Broker {
             }
         }
         self.counters.dropped_no_member += 1;
-        self.answer_receipt(self.shard, travel.receipt, Seq(0), fx);
+        self.answer_receipt(now, self.shard, travel.receipt, Seq(0), fx);
     }
 
     /// A member's session ended: a message that it had not acknowledged goes to another member.

@@ -118,14 +118,12 @@ pub(super) struct Matched {
 /// What [`Subscriptions::subscribe`] did.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscribed {
-    pub(super) sub: SubId,
     pub(super) node: NodeId,
     pub(super) group: Option<GroupId>,
     pub(super) existed: bool,
 }
 
 /// The subscriptions of a shard.
-#[derive(Debug)]
 pub(super) struct Subscriptions {
     pub(super) tree: FilterTree<NodeSubs>,
     pub(super) subs: Slab<Subscription>,
@@ -180,7 +178,10 @@ impl Subscriptions {
 
     fn find_group(&self, node: NodeId, key: &str) -> Option<GroupId> {
         let groups = &self.tree.value(node).groups;
-        groups.iter().copied().find(|&g| self.groups.get(g as usize).is_some_and(|g| *g.key == *key))
+        groups
+            .iter()
+            .copied()
+            .find(|&g| self.groups.get(g as usize).is_some_and(|g| *g.key == *key))
     }
 
     /// The group named by a whole `$share/ShareName/filter`.
@@ -221,7 +222,7 @@ impl Subscriptions {
             s.durable = durable;
             let value = self.tree.value_mut(node);
             value.durable = value.durable - u32::from(was) + u32::from(durable);
-            return Subscribed { sub, node, group, existed: true };
+            return Subscribed { node, group, existed: true };
         }
         let node = self.tree.insert(filter.filter);
         let group = filter.share.map(|_| self.group_or_new(filter));
@@ -249,7 +250,7 @@ impl Subscriptions {
             options,
             durable,
         });
-        Subscribed { sub, node, group, existed: false }
+        Subscribed { node, group, existed: false }
     }
 
     /// Takes a Subscription out of all lists. The node and the group stay, perhaps empty, until
@@ -281,14 +282,6 @@ impl Subscriptions {
         let mut text = String::new();
         self.tree.filter_text(node, &mut text);
         text
-    }
-
-    /// The filter of a Subscription as its client wrote it.
-    pub(super) fn text_of(&self, s: &Subscription) -> Box<str> {
-        match s.group.and_then(|g| self.groups.get(g as usize)) {
-            Some(group) => (*group.key).into(),
-            None => self.filter_text(s.node).into(),
-        }
     }
 
     fn node_changed(&mut self, node: NodeId) {

@@ -44,9 +44,4 @@ impl Timers {
         }
         self.0.pop().map(|Reverse((_, timer))| timer)
     }
-
-    /// How many are armed.
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
 }

@@ -50,6 +50,6 @@ impl Broker {
             None => will.message,
             Some(s) => will.message.expiring_at(now.plus_s(u64::from(s)), &mut self.scratch),
         };
-        self.publish_own(now, message, Some(session), retained, fx);
+        self.publish_own(now, &message, Some(session), retained, fx);
     }
 }

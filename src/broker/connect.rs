@@ -1,0 +1,425 @@
+//! CONNECT, DISCONNECT and the ends of links and sessions.
+//!
+//! Invariants: a session has at most one link; a Network Connection's end is handled in one place
+//! ([`Broker::end_link`]), a session's in one ([`Broker::end_session`]), whatever the cause.
+
+use super::inflight::Stage;
+use super::input::{Effects, LinkKey, Opening, Record, SessionKey};
+use super::link::Link;
+use super::message::{Message, MessageParts};
+use super::pending::{HeldPacket, Until};
+use super::publish::{is_dollar_sys, is_well_formed};
+use super::retained::RetainedStore;
+use super::sends::Closing;
+use super::session::Session;
+use super::timers::Timer;
+use super::will::StoredWill;
+use super::{Broker, Refusal, Time, refusal};
+use crate::codec::{
+    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode_within,
+};
+
+/// How a link ends, as far as its Will is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WillIs {
+    /// DISCONNECT 0x00 came \[MQTT-3.14.4-3\]
+    Discarded,
+    /// anything else
+    Due,
+    /// The same Client Identifier is taking over. A delay that runs still counts: it is cancelled
+    /// if the session is resumed \[MQTT-3.1.3-9\].
+    TakenOver,
+}
+
+impl Broker {
+    /// A client that the porch let in.
+    pub(super) fn on_opened(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        opening: &Opening<'_>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        fx.sends.open(link);
+        let c = opening.connect;
+        if let Err(why) = self.check_connect(opening) {
+            self.refuse(link, c, why, fx);
+            return;
+        }
+        self.take_over(now, opening.client_id, retained, fx);
+        let mut existing = self.find_session(opening.client_id);
+        if c.clean_start
+            && let Some(session) = existing.take()
+        {
+            self.end_session(now, session, retained, fx); // [MQTT-3.1.2-4]
+        }
+        if let Err(why) = self.check_room(existing, c) {
+            self.refuse(link, c, why, fx);
+            return;
+        }
+        let session_present = existing.is_some();
+        let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
+        self.attach(now, link, session, c, fx);
+        let ack = self.connack(opening, session_present, session);
+        let mut bytes = Vec::new();
+        encode_within(
+            &Packet::ConnAck(Box::new(ack)),
+            c.version,
+            c.maximum_packet_size,
+            &mut bytes,
+        );
+        let mut until = Until::default();
+        if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
+            let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
+            until.seq = self.record(fx, Record::Session { client_id, expiry_s });
+            until.seq = until.seq.max(self.record_will(session, fx));
+        }
+        self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
+    }
+
+    fn check_connect(&self, opening: &Opening<'_>) -> Result<(), Refusal> {
+        let c = opening.connect;
+        if c.authentication_method.is_some() {
+            return Err(refusal(
+                ReasonCode::BadAuthenticationMethod,
+                "an Authentication Method that is not supported [MQTT-4.12.0-1]",
+            ));
+        }
+        if opening.client_id.is_empty() {
+            return Err(refusal(
+                ReasonCode::ClientIdentifierNotValid,
+                "an empty Client Identifier without Clean Session [MQTT-3.1.3-8]",
+            ));
+        }
+        let Some(will) = &c.will else { return Ok(()) };
+        if will.retain && !self.limits.retain_available {
+            return Err(refusal(
+                ReasonCode::RetainNotSupported,
+                "Will Retain where retained messages are not available [MQTT-3.2.2-13]",
+            ));
+        }
+        if is_dollar_sys(will.topic) {
+            return Err(refusal(ReasonCode::NotAuthorized, "a Will to $SYS"));
+        }
+        if !is_well_formed(will.properties, will.payload) {
+            return Err(refusal(
+                ReasonCode::PayloadFormatInvalid,
+                "a Will whose Payload Format Indicator is 1 and whose payload is not UTF-8",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The named limits that a CONNECT can meet.
+    fn check_room(&mut self, existing: Option<SessionKey>, c: &Connect<'_>) -> Result<(), Refusal> {
+        let full = existing.is_none() && self.sessions.len() >= self.limits.sessions_max;
+        let wills = c.will.is_some()
+            && (self.counters.wills as usize >= self.limits.wills_max
+                || self.counters.will_bytes as usize >= self.limits.will_bytes_max);
+        if !full && !wills {
+            return Ok(());
+        }
+        self.counters.refused_connects += 1;
+        let what = if full { "sessions_max is reached" } else { "the limit of Wills is reached" };
+        Err(refusal(ReasonCode::QuotaExceeded, what))
+    }
+
+    /// Ends the link that the client still has \[MQTT-3.1.4-3\]. A session that ends with its
+    /// connection ends here.
+    fn take_over(
+        &mut self,
+        now: Time,
+        client_id: &str,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let session = self.find_session(client_id).and_then(|s| self.sessions.get(s));
+        let Some(old) = session.and_then(|s| s.link) else { return };
+        let why = refusal(ReasonCode::SessionTakenOver, "another connection took the session over");
+        self.tell_and_close(old, why, fx);
+        self.end_link(now, old, WillIs::TakenOver, retained, fx);
+    }
+
+    fn new_session(&mut self, client_id: &str) -> SessionKey {
+        let session = self.sessions.insert(Session::new(client_id));
+        self.name_session(client_id, session);
+        self.counters.sessions += 1;
+        session
+    }
+
+    /// Makes the link and ties it to its session.
+    fn attach(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        session: SessionKey,
+        c: &Connect<'_>,
+        fx: &mut Effects,
+    ) {
+        self.take_will(session, fx); // resumed within the delay: never sent [MQTT-3.1.3-9]
+        let keep_alive_s = self.keep_alive_s(c);
+        let in_flight_max = self.limits.in_flight_max;
+        self.links.insert(Link {
+            key: link,
+            session,
+            version: c.version,
+            bridge: c.bridge,
+            ready: false,
+            asked: false,
+            paused: false,
+            in_gate: false,
+            problem_information: c.request_problem_information,
+            keep_alive_ms: u32::from(keep_alive_s) * 1000,
+            last_seen: now,
+            maximum_packet_size: c.maximum_packet_size,
+            window: c.receive_maximum.get().min(in_flight_max),
+            inbound_used: 0,
+            alias_out_max: c.topic_alias_maximum.min(self.limits.topic_alias_outgoing_max),
+            aliases_in: Vec::new(),
+            aliases_out: None,
+            held: std::collections::VecDeque::new(),
+        });
+        self.counters.links += 1;
+        self.counters.connects += 1;
+        let will = c.will.as_ref().map(|_| Box::new(self.stored_will(c)));
+        if let Some(will) = &will {
+            self.counters.wills += 1;
+            self.counters.will_bytes += will.message.cost_bytes() as u64;
+        }
+        let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
+        if let Some(s) = self.sessions.get_mut(session) {
+            s.link = Some(link);
+            s.expiry_s = expiry_s;
+            s.will = will;
+            s.will_at = Time::NEVER;
+            s.outbound.start_link();
+            s.inbound.start_link();
+        }
+        if let Some(l) = self.links.get(link) {
+            self.timers.arm(l.keep_alive_deadline(), Timer::KeepAlive(link));
+        }
+    }
+
+    fn stored_will(&mut self, c: &Connect<'_>) -> StoredWill {
+        let Some(will) = &c.will else { unreachable!("asked for with a Will only") };
+        let expiry_s = will.properties.iter().find_map(|p| match p {
+            Property::MessageExpiryInterval(s) => Some(s),
+            _ => None,
+        });
+        let parts = MessageParts {
+            qos: will.qos,
+            retain: will.retain,
+            expires: Time::NEVER,
+            topic: will.topic,
+            properties: will.properties,
+            payload: will.payload,
+        };
+        let message = Message::new(&parts, &mut self.scratch);
+        StoredWill { message, delay_s: will.delay_s, expiry_s }
+    }
+
+    fn record_will(&mut self, session: SessionKey, fx: &mut Effects) -> super::Seq {
+        let Some(s) = self.sessions.get(session) else { return super::Seq(0) };
+        let Some(will) = &s.will else { return super::Seq(0) };
+        let (client_id, will) = (s.client_id.clone(), Some((**will).clone()));
+        self.record(fx, Record::Will { client_id, will })
+    }
+
+    /// The Keep Alive in force: the client's, or the ceiling \[MQTT-3.2.2-22\]. 3.x clients cannot
+    /// be told of a ceiling, so theirs stands.
+    fn keep_alive_s(&self, c: &Connect<'_>) -> u16 {
+        match (self.limits.keep_alive_max_s, c.keep_alive_s) {
+            (0, asked) => asked,
+            (_, asked) if !c.version.is_v5() => asked,
+            (max, 0) => max,
+            (max, asked) => asked.min(max),
+        }
+    }
+
+    /// CONNACK (section 3.2): what is not said is available.
+    fn connack<'a>(
+        &'a self,
+        opening: &Opening<'a>,
+        session_present: bool,
+        session: SessionKey,
+    ) -> ConnAck<'a> {
+        let c = opening.connect;
+        let (limits, keep_alive_s) = (&self.limits, self.keep_alive_s(c));
+        let granted = self.sessions.get(session).map_or(0, |s| s.expiry_s);
+        let information = c.request_response_information && !limits.response_information.is_empty();
+        let alias_max = limits.topic_alias_max;
+        ConnAck {
+            session_present: session_present && c.version != Version::V31,
+            session_expiry_s: (granted != c.session_expiry_s).then_some(granted),
+            receive_maximum: (limits.receive_maximum < u16::MAX).then_some(limits.receive_maximum),
+            retain_available: (!limits.retain_available).then_some(false),
+            maximum_packet_size: u32::try_from(limits.packet_bytes_max).ok(),
+            assigned_client_id: opening.assigned.then_some(opening.client_id),
+            topic_alias_maximum: (alias_max > 0).then_some(alias_max),
+            server_keep_alive_s: (keep_alive_s != c.keep_alive_s).then_some(keep_alive_s),
+            response_information: information.then_some(limits.response_information.as_str()),
+            ..ConnAck::default()
+        }
+    }
+
+    /// CONNACK with an error, and the end of a connection that never became a link.
+    fn refuse(&mut self, link: LinkKey, c: &Connect<'_>, why: Refusal, fx: &mut Effects) {
+        let ack =
+            ConnAck { reason: why.reason, reason_string: Some(why.what), ..ConnAck::default() };
+        let packet = Packet::ConnAck(Box::new(ack));
+        fx.sends.append(link, |out| encode_within(&packet, c.version, c.maximum_packet_size, out));
+        self.counters.packets_sent += 1;
+        fx.sends.close(link, Closing { reason: why.reason, why: why.what });
+    }
+
+    /// CONNACK has left: what waits for the session goes out.
+    pub(super) fn link_ready(&mut self, now: Time, link: LinkKey, fx: &mut Effects) {
+        let Some(l) = self.links.get_mut(link) else { return };
+        l.ready = true;
+        let session = l.session;
+        self.count_member(session, Some(true), fx);
+        self.pump(now, session, fx);
+        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+            self.more_work(session);
+        }
+    }
+
+    /// DISCONNECT of the client (section 3.14).
+    pub(super) fn on_disconnect(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        d: &Disconnect<'_>,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) -> Result<(), Refusal> {
+        let Some(session) = self.links.get(link).map(|l| l.session) else { return Ok(()) };
+        if let (Some(asked), Some(s)) = (d.session_expiry_s, self.sessions.get_mut(session)) {
+            if s.expiry_s == 0 && asked > 0 {
+                return Err(refusal(
+                    ReasonCode::ProtocolError,
+                    "DISCONNECT with a Session Expiry Interval after 0 in CONNECT (3.14.2.2.2)",
+                ));
+            }
+            s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+        }
+        let will = match d.reason {
+            ReasonCode::Success => WillIs::Discarded,
+            _ => WillIs::Due,
+        };
+        let why = "the client sent DISCONNECT";
+        fx.sends.close(link, Closing { reason: d.reason, why });
+        self.end_link(now, link, will, retained, fx);
+        Ok(())
+    }
+
+    /// Tells an MQTT 5.0 client why, and closes.
+    pub(super) fn tell_and_close(&mut self, link: LinkKey, why: Refusal, fx: &mut Effects) {
+        if let Some(l) = self.links.get(link)
+            && l.ready
+            && l.version.is_v5()
+        {
+            let packet = Packet::Disconnect(Disconnect {
+                reason: why.reason,
+                reason_string: l.problem_information.then_some(why.what),
+                ..Disconnect::default()
+            });
+            self.send(link, &packet, fx);
+        }
+        fx.sends.close(link, Closing { reason: why.reason, why: why.what });
+    }
+
+    /// A Network Connection has ended, or is about to.
+    pub(super) fn end_link(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        will: WillIs,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let Some(l) = self.links.remove(link) else { return };
+        self.counters.links -= 1;
+        let session = l.session;
+        self.drop_held(&l);
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        s.link = None;
+        s.offline_since = now;
+        let (persistent, expiry_s) = (s.is_persistent(), s.expiry_s);
+        if will == WillIs::Discarded {
+            self.take_will(session, fx);
+        }
+        if !persistent {
+            self.end_session(now, session, retained, fx);
+            return;
+        }
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let client_id = s.client_id.clone();
+        let delay_s = s.will.as_ref().map(|w| w.delay_s);
+        s.will_at = delay_s.map_or(Time::NEVER, |delay| now.plus_s(u64::from(delay)));
+        self.record(fx, Record::Disconnected { client_id, expiry_s });
+        self.count_member(session, Some(false), fx);
+        if delay_s == Some(0) {
+            self.publish_will(now, session, retained, fx);
+        }
+        self.arm_session(session);
+    }
+
+    /// Acknowledgements that will never leave: what they wait for is forgotten, unless a QoS 2
+    /// identifier still waits for the same.
+    fn drop_held(&mut self, l: &Link) {
+        let Some(s) = self.sessions.get(l.session) else { return };
+        for wait in l.held_waits() {
+            if !s.inbound.iter().any(|id| id.wait == Some(wait)) {
+                self.gate.waits.remove(wait);
+            }
+        }
+    }
+
+    /// Arms the session's timer for its end or its Will, whichever is first.
+    pub(super) fn arm_session(&mut self, session: SessionKey) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let at = s.ends_at().min(s.will_at);
+        if at < s.timer {
+            s.timer = at;
+            self.timers.arm(at, Timer::Session(session));
+        }
+    }
+
+    /// Ends a session: its Will goes out, its subscriptions go, and shared QoS 1 messages that its
+    /// client has not acknowledged go to other members \[MQTT-4.8.2-5\].
+    pub(super) fn end_session(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        self.count_member(session, None, fx);
+        self.drop_subscriptions(session, fx);
+        self.publish_will(now, session, retained, fx);
+        let Some(mut s) = self.sessions.remove(session) else { return };
+        self.unname_session(&s.client_id, session);
+        self.counters.sessions -= 1;
+        self.counters.queued_messages -= s.queue.len() as u64;
+        self.counters.queued_bytes -= s.queue.bytes() as u64;
+        self.counters.in_flight -= s.outbound.len() as u64;
+        if s.is_persistent() {
+            self.record(fx, Record::SessionEnd { client_id: s.client_id.clone() });
+        }
+        for wait in s.inbound.iter().filter_map(|id| id.wait) {
+            self.gate.waits.remove(wait);
+        }
+        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1);
+        let in_flight = unacknowledged.filter_map(|e| e.message.zip(e.extra));
+        let queued = std::iter::from_fn(|| s.queue.pop())
+            .filter(|q| q.qos != QoS::AtMostOnce)
+            .filter_map(|q| Some(q.message).zip(q.extra));
+        for (message, extra) in in_flight.chain(queued) {
+            if let Some(group) = &extra.group {
+                self.reroute(now, group, &message, fx);
+            }
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! SUBSCRIBE and UNSUBSCRIBE, and the retained messages that a new subscription is sent.
+//!
+//! Invariant: retained messages are read only after SUBACK has left, that is after the interest is
+//! in force on every shard; none is dropped: the reading pauses when the client is slow.
+
+use triomphe::Arc;
+
+use super::input::{Effects, LinkKey, Record, SessionKey};
+use super::pending::{HeldPacket, HeldSubAck, Until};
+use super::retained::{RetainedCursor, RetainedStore};
+use super::session::{Extra, Replay};
+use super::subscriptions::Subscribed;
+use super::{Broker, Time};
+use crate::codec::{
+    QoS, ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
+};
+use crate::topic::{SubscriptionFilter, TopicFilter};
+
+/// How many retained messages are read at a time.
+const REPLAY_BATCH_MAX: usize = 64;
+/// How many batches one turn takes before others have theirs.
+const REPLAY_BATCHES_PER_TURN: usize = 8;
+
+/// What one filter of a SUBSCRIBE came to.
+struct Granted {
+    reason: ReasonCode,
+    until: Until,
+    replay: Option<Replay>,
+}
+
+impl Granted {
+    fn refused(reason: ReasonCode) -> Self {
+        Self { reason, until: Until::default(), replay: None }
+    }
+}
+
+impl Broker {
+    /// SUBSCRIBE (section 3.8): each filter as if it came alone \[MQTT-3.8.4-5\].
+    pub(super) fn on_subscribe(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        packet: &Subscribe<'_>,
+        fx: &mut Effects,
+    ) {
+        let Some(l) = self.links.get(link) else { return };
+        let (session, bridge, version) = (l.session, l.bridge, l.version);
+        let mut ack = HeldSubAck {
+            packet_id: packet.packet_id,
+            reasons: Vec::with_capacity(packet.filters.len()),
+            replays: Vec::new(),
+        };
+        let mut until = Until::default();
+        for (filter, options) in &packet.filters {
+            let mut options = *options;
+            if bridge {
+                // A bridge gets nothing back that it sent, and RETAIN flags as they are.
+                options.no_local = filter.share.is_none();
+                options.retain_as_published = true;
+            }
+            let id = packet.subscription_id.unwrap_or(0);
+            let granted = self.subscribe_one(session, filter, options, id, fx);
+            until.seq = until.seq.max(granted.until.seq);
+            until.interest = until.interest.max(granted.until.interest);
+            ack.reasons.push(granted.reason);
+            ack.replays.extend(granted.replay);
+        }
+        if version == Version::V31 {
+            // 3.1 has no failure code; what is refused is granted QoS 0 and never sent anything.
+            let grant = |r: &mut ReasonCode| {
+                if r.is_error() {
+                    *r = ReasonCode::Success;
+                }
+            };
+            ack.reasons.iter_mut().for_each(grant);
+        }
+        self.send_when(now, link, HeldPacket::SubAck(Box::new(ack)), until, fx);
+    }
+
+    fn subscribe_one(
+        &mut self,
+        session: SessionKey,
+        filter: &SubscriptionFilter<'_>,
+        options: SubscriptionOptions,
+        id: u32,
+        fx: &mut Effects,
+    ) -> Granted {
+        if filter.filter.level_count() > self.limits.filter_levels_max {
+            self.counters.refused_subscriptions += 1;
+            return Granted::refused(ReasonCode::TopicFilterInvalid);
+        }
+        let Some(s) = self.sessions.get_mut(session) else {
+            return Granted::refused(ReasonCode::UnspecifiedError);
+        };
+        let full = s.subscriptions.len() >= self.limits.subscriptions_per_session_max
+            || self.subscriptions.len() >= self.limits.subscriptions_max;
+        if full && self.subscriptions.find(session, &s.subscriptions, filter).is_none() {
+            self.counters.refused_subscriptions += 1;
+            return Granted::refused(ReasonCode::QuotaExceeded);
+        }
+        let persistent = s.is_persistent();
+        let own = &mut s.subscriptions;
+        let done = self.subscriptions.subscribe(session, own, filter, options, id, persistent);
+        s.shared += u32::from(filter.share.is_some() && !done.existed);
+        s.replays.retain(|r| *r.filter != *filter.text);
+        let mut until = Until::default();
+        if persistent {
+            let (client_id, id) = (s.client_id.clone(), (id != 0).then_some(id));
+            let filter = filter.text.into();
+            until.seq = self.record(fx, Record::Subscribed { client_id, filter, options, id });
+        }
+        self.counters.subscriptions = self.subscriptions.len() as u64;
+        until.interest = match done.group {
+            None => self.tell_interest(done.node, fx),
+            Some(group) => self.recount_group(group, fx),
+        };
+        let reason = match options.qos {
+            QoS::AtMostOnce => ReasonCode::Success,
+            QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+            QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+        };
+        Granted { reason, until, replay: replay_for(filter, options, id, &done) }
+    }
+
+    /// SUBACK has left: the retained messages may be read.
+    pub(super) fn start_replays(&mut self, link: LinkKey, replays: Vec<Replay>) {
+        let Some(session) = self.links.get(link).map(|l| l.session) else { return };
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        if !replays.is_empty() {
+            s.replays.extend(replays);
+            self.more_work(session);
+        }
+    }
+
+    /// Sends retained messages while there is room. True if it has to be called again though
+    /// nothing else happens.
+    pub(super) fn replay(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) -> bool {
+        let mut batch = std::mem::take(&mut self.batch);
+        let mut goes_on = true;
+        for _ in 0..REPLAY_BATCHES_PER_TURN {
+            goes_on = self.replay_batch(now, session, retained, &mut batch, fx);
+            if !goes_on {
+                break;
+            }
+        }
+        self.batch = batch;
+        goes_on
+    }
+
+    fn replay_batch(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        retained: &mut impl RetainedStore,
+        batch: &mut Vec<super::Message>,
+        fx: &mut Effects,
+    ) -> bool {
+        let Some(s) = self.sessions.get_mut(session) else { return false };
+        let Some(l) = s.link.and_then(|l| self.links.get(l)).filter(|l| l.ready) else {
+            return false;
+        };
+        let Some(replay) = s.replays.front_mut() else { return false };
+        if fx.sends.backlog(l.key) >= self.limits.output_bytes_max {
+            if let Some(outbox) = fx.sends.outbox_mut(l.key) {
+                outbox.wants_room = true;
+            }
+            return false;
+        }
+        let count = match replay.qos {
+            QoS::AtMostOnce => REPLAY_BATCH_MAX,
+            // Behind the queue, and within the send quota; an acknowledgement comes back here.
+            _ if !s.queue.is_empty() || s.outbound.has_unsent() || !s.outbound.has_free_id() => {
+                return false;
+            }
+            _ => usize::from(l.window.saturating_sub(s.outbound.used())).min(REPLAY_BATCH_MAX),
+        };
+        if count == 0 {
+            return false;
+        }
+        let text = std::rc::Rc::clone(&replay.filter);
+        let Ok(filter) = TopicFilter::new(&text) else { return false };
+        let (qos, extra) = (replay.qos, replay.extra.clone());
+        batch.clear();
+        let more = retained.read(filter, &mut replay.cursor, count, now, batch);
+        if !more {
+            s.replays.pop_front();
+        }
+        for message in batch.drain(..) {
+            self.send_retained(now, session, message, qos, extra.clone(), fx);
+        }
+        more || self.sessions.get(session).is_some_and(|s| !s.replays.is_empty())
+    }
+
+    /// UNSUBSCRIBE (section 3.10). Messages that are queued or in flight are still delivered
+    /// \[MQTT-3.10.4-3\].
+    pub(super) fn on_unsubscribe(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        packet: &Unsubscribe<'_>,
+        fx: &mut Effects,
+    ) {
+        let Some(session) = self.links.get(link).map(|l| l.session) else { return };
+        let mut until = Until::default();
+        let mut reasons = Vec::with_capacity(packet.filters.len());
+        for filter in &packet.filters {
+            let Some(s) = self.sessions.get_mut(session) else { return };
+            s.replays.retain(|r| *r.filter != *filter.text);
+            let Some(sub) = self.subscriptions.find(session, &s.subscriptions, filter) else {
+                reasons.push(ReasonCode::NoSubscriptionExisted);
+                continue;
+            };
+            self.drop_subscription(session, sub, fx);
+            reasons.push(ReasonCode::Success);
+            if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
+                let (client_id, filter) = (s.client_id.clone(), filter.text.into());
+                until.seq = self.record(fx, Record::Unsubscribed { client_id, filter });
+            }
+        }
+        let packet = HeldPacket::UnsubAck(Box::new((packet.packet_id, reasons)));
+        self.send_when(now, link, packet, until, fx);
+    }
+
+    fn drop_subscription(&mut self, session: SessionKey, sub: u32, fx: &mut Effects) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let Some(gone) = self.subscriptions.remove(sub, &mut s.subscriptions) else { return };
+        s.shared -= u32::from(gone.group.is_some());
+        self.counters.subscriptions = self.subscriptions.len() as u64;
+        match gone.group {
+            None => self.tell_interest(gone.node, fx),
+            Some(group) => self.recount_group(group, fx),
+        };
+        self.subscriptions.prune(gone.node, gone.group);
+    }
+
+    /// Drops all subscriptions of a session that ends.
+    pub(super) fn drop_subscriptions(&mut self, session: SessionKey, fx: &mut Effects) {
+        while let Some(&sub) = self.sessions.get(session).and_then(|s| s.subscriptions.last()) {
+            self.drop_subscription(session, sub, fx);
+        }
+    }
+}
+
+/// The retained messages that a subscription asks for: none for a shared one (section 4.8.2), the
+/// others by Retain Handling \[MQTT-3.3.1-9\] to \[MQTT-3.3.1-11\].
+fn replay_for(
+    filter: &SubscriptionFilter<'_>,
+    options: SubscriptionOptions,
+    id: u32,
+    done: &Subscribed,
+) -> Option<Replay> {
+    let wanted = match options.retain_handling {
+        RetainHandling::Send => true,
+        RetainHandling::SendIfNew => !done.existed,
+        RetainHandling::DoNotSend => false,
+    };
+    if !wanted || filter.share.is_some() {
+        return None;
+    }
+    let extra = (id != 0).then(|| Arc::new(Extra { subscription_ids: vec![id], group: None }));
+    Some(Replay {
+        filter: filter.text.into(),
+        cursor: RetainedCursor::default(),
+        qos: options.qos,
+        extra,
+    })
+}
