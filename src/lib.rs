@@ -4,4 +4,5 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod server;
+pub mod store;
 pub mod topic;

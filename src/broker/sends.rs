@@ -56,6 +56,8 @@ pub struct Outbox {
     /// What comes after `bytes` once a large payload was sent by reference.
     later: Option<Box<VecDeque<Chunk>>>,
     later_len: usize,
+    /// How much of that is payloads by reference.
+    referred_len: usize,
     closing: Option<Closing>,
     dirty: bool,
     /// The broker wants to be told (`Input::Wrote`) when there is room again.
@@ -68,6 +70,12 @@ impl Outbox {
     /// Bytes not yet written.
     pub fn backlog(&self) -> usize {
         self.bytes.len() + self.later_len - self.sent
+    }
+
+    /// Those of them that were copied: all but large payloads. Deliveries stop at
+    /// `output_bytes_max`, so what is far beyond it is answers that the client does not read.
+    pub fn copied_backlog(&self) -> usize {
+        self.backlog().saturating_sub(self.referred_len)
     }
 
     /// Set once the broker has ended the link: flush, then close the socket.
@@ -111,7 +119,9 @@ impl Outbox {
             }
             self.sent -= len;
             self.later_len -= len;
-            later.pop_front();
+            if let Some(Chunk::Payload(_)) = later.pop_front() {
+                self.referred_len -= len;
+            }
         }
         self.later = None;
         true
@@ -208,6 +218,7 @@ impl Sends {
             && outbox.closing.is_none()
         {
             outbox.later_len += message.payload().len();
+            outbox.referred_len += message.payload().len();
             outbox.later.get_or_insert_default().push_back(Chunk::Payload(message));
         }
     }

@@ -1,20 +1,405 @@
 //! Layer 3: the only place with threads, sockets, the clock and the system's randomness.
 //!
-//! For now the log alone.
+//! What lives here: [`run`], which puts the porch, the shards and the store together, and takes
+//! them apart again. Invariant: the order of the end: accepting stops, clients are told, output is
+//! flushed, all within `server.shutdown_ms`; whatever happens then, the process ends.
+
+mod connection;
 pub mod log;
+mod mailbox;
+mod porch;
+mod retained;
+mod shard;
+mod sys;
+mod totals;
 
-use crate::config::Loaded;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
 
-/// Runs the broker until it is told to stop.
+use foldhash::quality::FixedState;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::rand::GetRandomFlags;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
+
+use crate::broker::{
+    Broker, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId,
+};
+use crate::config::{self, Loaded, Settings};
+use crate::store::Memory;
+use log::LogGuard;
+use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
+use porch::{Door, Porch};
+use retained::SharedRetained;
+use shard::ShardParts;
+use totals::Totals;
+
+/// What is left of `server.shutdown_ms` for threads to end after their shards have.
+const JOIN_GRACE: Duration = Duration::from_secs(2);
+
+/// Why the broker cannot start.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: String, error: io::Error },
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Runs the broker until SIGTERM or SIGINT. Exit code 0 after an orderly end, 1 if it could not
+/// start.
 pub fn run(loaded: Loaded) -> ExitCode {
-    let _log = match log::init(&loaded.settings.log) {
+    let log = match log::init(&loaded.settings.log) {
         Ok(guard) => guard,
-        Err(_) => return ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("stonechat: {error}");
+            return ExitCode::FAILURE;
+        }
     };
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    tracing::error!("the server is not built yet");
-    ExitCode::FAILURE
+    match serve(&loaded.settings, &log) {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            drop(log); // so that the line is out before the process is
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Fills `buffer` from the system's source of randomness.
+pub(crate) fn fill_random(buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        filled += rustix::rand::getrandom(&mut buffer[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn random_u64() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    fill_random(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+/// Everything that is made once and shared.
+struct House {
+    shards: Vec<Sender>,
+    retained: SharedRetained,
+    totals: Arc<Totals>,
+    started: Instant,
+}
+
+fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
+    raise_file_limit(settings.server.connections_max);
+    let shards = shard_count(settings);
+    let (senders, receivers): (Vec<Sender>, Vec<Receiver>) = (0..shards).map(|_| mailbox()).unzip();
+    let house = House {
+        shards: senders,
+        retained: SharedRetained::new(
+            settings.limits.retained_messages_max,
+            settings.limits.retained_bytes_max,
+        ),
+        totals: Arc::default(),
+        started: Instant::now(),
+    };
+    let runtime = runtime()?;
+    let doors = {
+        let _in_runtime = runtime.enter();
+        open_doors(settings)?
+    };
+    let porch = Arc::new(Porch {
+        shards: house.shards.clone(),
+        same_thread: shards == 1,
+        totals: Arc::clone(&house.totals),
+        home: FixedState::with_seed(random_u64()?),
+        connections_max: settings.server.connections_max,
+        connect_timeout: Duration::from_millis(settings.server.connect_timeout_ms),
+        connect_bytes_max: settings.server.connect_bytes_max,
+        client_id_bytes_max: settings.mqtt.client_id_bytes_max,
+    });
+    let (stop, stopped) = watch::channel(false);
+    let mut parts = Vec::new();
+    for (shard, mail) in (0..shards).zip(receivers) {
+        parts.push(shard_parts(settings, &house, ShardId(shard as u8), mail, random_u64()?));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
+    runtime.block_on(async {
+        for door in doors {
+            tokio::spawn(porch::serve(Arc::clone(&porch), Arc::new(door), stopped.clone()));
+        }
+        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped()));
+        let signals = signals(stop, house.shards.clone());
+        if parts.len() == 1
+            && let Some(make) = parts.pop()
+        {
+            tokio::spawn(signals);
+            shard::run(make()).await;
+            return Ok(());
+        }
+        let threads = start_threads(parts)?;
+        signals.await;
+        let wait = Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
+        join(threads, Instant::now() + wait).await;
+        Ok(())
+    })
+}
+
+fn shard_count(settings: &Settings) -> usize {
+    let shards = match settings.server.shards {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    shards.min(SHARDS_MAX)
+}
+
+/// Raises the soft limit of open files to what the connections need, or as far as it goes.
+fn raise_file_limit(connections_max: usize) {
+    let wanted = connections_max as u64 + 64;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|soft| soft >= wanted) {
+        return;
+    }
+    let target = limit.maximum.map_or(wanted, |hard| hard.min(wanted));
+    let raised = Rlimit { current: Some(target), maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+        Ok(()) if target < wanted => tracing::info!(
+            open_files = target,
+            connections_max,
+            "the system allows fewer open files than connections_max"
+        ),
+        Ok(()) => {}
+    }
+}
+
+fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
+    let mut doors = Vec::new();
+    for listener in &settings.listener {
+        match open_door(listener, settings.server.accept_backlog) {
+            Ok(door) => {
+                tracing::info!(address = %door.address, "listening");
+                doors.push(door);
+            }
+            Err(error) if listener.optional => {
+                tracing::warn!(address = listener.address, %error, "not listening there");
+            }
+            Err(error) => {
+                return Err(StartError::Listen { address: listener.address.clone(), error });
+            }
+        }
+    }
+    Ok(doors)
+}
+
+fn open_door(listener: &config::Listener, backlog: u32) -> io::Result<Door> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in listener.address.to_socket_addrs()? {
+        match bind(address, backlog) {
+            Ok(bound) => {
+                return Ok(Door {
+                    address: bound.local_addr()?,
+                    listener: bound,
+                    allow_anonymous: listener.allow_anonymous,
+                    connections_max: listener.connections_max,
+                    connections: Arc::new(AtomicUsize::new(0)),
+                });
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    use socket2::{Domain, Protocol, Socket, Type};
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// This shard's limits: its share of what is counted for the whole process.
+fn limits(settings: &Settings, shards: usize) -> Limits {
+    let (mqtt, l) = (&settings.mqtt, &settings.limits);
+    let share = |all: usize| all.div_ceil(shards);
+    Limits {
+        session_expiry_max_s: mqtt.session_expiry_max_s,
+        keep_alive_max_s: mqtt.keep_alive_max_s,
+        receive_maximum: mqtt.receive_maximum,
+        in_flight_max: mqtt.in_flight_max,
+        topic_alias_max: mqtt.topic_alias_max,
+        topic_alias_outgoing_max: mqtt.topic_alias_outgoing_max,
+        packet_bytes_max: mqtt.packet_bytes_max as usize,
+        retain_available: mqtt.retain_available,
+        response_information: mqtt.response_information.clone(),
+        output_bytes_max: l.output_bytes_max,
+        queued_messages_max: l.queued_messages_max,
+        queued_bytes_max: l.queued_bytes_max,
+        queue_bytes_max: share(l.queue_bytes_max),
+        queue_full: match l.queue_full {
+            config::QueueFull::DropOldest => QueueFull::DropOldest,
+            config::QueueFull::DropNewest => QueueFull::DropNewest,
+        },
+        queue_qos0: l.queue_qos0,
+        subscriptions_per_session_max: l.subscriptions_per_session_max,
+        filter_levels_max: l.filter_levels_max,
+        sessions_max: share(l.sessions_max),
+        subscriptions_max: share(l.subscriptions_max),
+        wills_max: share(l.wills_max),
+        will_bytes_max: share(l.will_bytes_max),
+        peer_bytes_max: l.peer_bytes_max,
+        match_cache_bytes_max: l.match_cache_bytes,
+    }
+}
+
+/// What a shard is made of; the broker itself is made on the shard's own thread, where it stays.
+fn shard_parts(
+    settings: &Settings,
+    house: &House,
+    shard: ShardId,
+    mail: Receiver,
+    seed: u64,
+) -> impl FnOnce() -> ShardParts<Memory> + Send + use<> {
+    let shards = house.shards.len();
+    let limits = limits(settings, shards);
+    let (retained, peers) = (house.retained.clone(), house.shards.clone());
+    let (totals, started) = (Arc::clone(&house.totals), house.started);
+    let (server, l) = (settings.server.clone(), settings.limits.clone());
+    move || ShardParts {
+        packet_bytes_max: limits.packet_bytes_max,
+        broker: Broker::new(shard, shards as u8, seed, limits),
+        store: Memory,
+        retained,
+        mail,
+        peers,
+        shard,
+        totals,
+        started,
+        read_bytes_per_pass: l.read_bytes_per_pass,
+        half_received_bytes_max: server.half_received_bytes_max,
+        output_bytes_max: l.output_bytes_max,
+        shutdown_ms: server.shutdown_ms,
+    }
+}
+
+fn start_threads<F>(parts: Vec<F>) -> Result<Vec<std::thread::JoinHandle<()>>, StartError>
+where
+    F: FnOnce() -> ShardParts<Memory> + Send + 'static,
+{
+    let mut threads = Vec::new();
+    for (n, make) in parts.into_iter().enumerate() {
+        let runtime = runtime()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{n}"))
+            .spawn(move || runtime.block_on(async { shard::run(make()).await }))?;
+        threads.push(thread);
+    }
+    Ok(threads)
+}
+
+/// Waits for the shards' threads, but not for ever.
+async fn join(threads: Vec<std::thread::JoinHandle<()>>, until: Instant) {
+    while !threads.iter().all(std::thread::JoinHandle::is_finished) && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, then tells the porch and the shards. SIGHUP changes nothing.
+async fn signals(stop: watch::Sender<bool>, shards: Vec<Sender>) {
+    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::hangup()),
+    ) else {
+        tracing::error!("signals cannot be received");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => tracing::info!("SIGHUP: nothing is read again in this version"),
+        }
+    }
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    for shard in &shards {
+        let _ = shard.send(ToShard::Shutdown);
+    }
+    tokio::spawn(async move {
+        let _keeps_the_porch_stopped = stop;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        std::process::exit(1); // told twice: at once
+    });
+}
+
+/// Publishes `$SYS` every `interval_s` seconds, 0: never.
+fn publish_sys(
+    interval_s: u32,
+    house: &House,
+    log: log::Dropped,
+) -> impl Future<Output = ()> + Send + 'static {
+    let (shards, totals) = (house.shards.clone(), Arc::clone(&house.totals));
+    let (retained, started) = (house.retained.clone(), house.started);
+    async move {
+        if interval_s == 0 {
+            return;
+        }
+        let period = Duration::from_secs(u64::from(interval_s));
+        let mut timer = tokio::time::interval(period);
+        let mut sys = sys::Sys::default();
+        let mut last = started;
+        loop {
+            timer.tick().await;
+            let Some(report) = collect(&shards).await else { return };
+            let now = Instant::now();
+            let messages = sys.round(&sys::Figures {
+                report,
+                retained: retained.usage(),
+                totals: &totals,
+                log_lines_dropped: log.lines(),
+                uptime_s: started.elapsed().as_secs(),
+                elapsed_s: now.duration_since(last).as_secs_f64().max(0.001),
+            });
+            last = now;
+            if shards[0].send(ToShard::Publish(messages)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// The sum of all shards' counts; `None` when the process ends.
+async fn collect(shards: &[Sender]) -> Option<Report> {
+    let mut sum = Report::default();
+    for shard in shards {
+        let (ask, answer) = oneshot::channel();
+        shard.send(ToShard::Report(ask)).ok()?;
+        let report = answer.await.ok()?;
+        sum.counters.add(&report.counters);
+        sum.bytes_received += report.bytes_received;
+        sum.bytes_sent += report.bytes_sent;
+    }
+    Some(sum)
 }

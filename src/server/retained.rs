@@ -1,0 +1,55 @@
+//! The retained messages that all shards share, behind a lock.
+//!
+//! Invariant: the lock is held for one set, or one bounded read, and never across anything that
+//! waits.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::broker::{
+    Message, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage, Time,
+};
+use crate::topic::{TopicFilter, TopicName};
+
+/// One shard's handle to the tree.
+#[derive(Clone)]
+pub(crate) struct SharedRetained(Arc<Mutex<RetainedTree>>);
+
+impl SharedRetained {
+    pub(crate) fn new(count_max: usize, bytes_max: usize) -> Self {
+        Self(Arc::new(Mutex::new(RetainedTree::new(count_max, bytes_max))))
+    }
+
+    fn tree(&self) -> MutexGuard<'_, RetainedTree> {
+        // A panic ends the process, so the lock is never poisoned where that matters.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RetainedStore for SharedRetained {
+    fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull> {
+        self.tree().set(message, now)
+    }
+
+    fn clear(&mut self, topic: TopicName<'_>) -> u64 {
+        self.tree().clear(topic)
+    }
+
+    fn read(
+        &mut self,
+        filter: TopicFilter<'_>,
+        cursor: &mut RetainedCursor,
+        count_max: usize,
+        now: Time,
+        out: &mut Vec<Message>,
+    ) -> bool {
+        self.tree().read(filter, cursor, count_max, now, out)
+    }
+
+    fn expire(&mut self, now: Time, visit_max: usize) -> usize {
+        self.tree().expire(now, visit_max)
+    }
+
+    fn usage(&self) -> RetainedUsage {
+        self.tree().usage()
+    }
+}

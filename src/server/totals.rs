@@ -1,0 +1,144 @@
+//! What all threads count together: connections, and the bytes of packets that are not whole yet.
+//!
+//! Invariant: whoever takes a place gives it back by being dropped, on whatever way it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Counts of the whole process.
+#[derive(Debug, Default)]
+pub(crate) struct Totals {
+    connections: AtomicUsize,
+    half_received_bytes: AtomicUsize,
+    /// Connections closed right after accept, at a limit.
+    pub(crate) refused_connections: AtomicU64,
+    /// Connections that did not send a valid CONNECT in time.
+    pub(crate) failed_connects: AtomicU64,
+    /// Connections ended at `server.half_received_bytes_max`.
+    pub(crate) half_received_refused: AtomicU64,
+}
+
+impl Totals {
+    /// Open connections, those that have not sent CONNECT yet among them.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Relaxed)
+    }
+
+    /// Bytes of packets that are not whole yet.
+    pub(crate) fn half_received_bytes(&self) -> usize {
+        self.half_received_bytes.load(Relaxed)
+    }
+}
+
+/// A connection's place among `server.connections_max` and its listener's own limit.
+#[derive(Debug)]
+pub(crate) struct Place {
+    totals: Arc<Totals>,
+    listener: Option<Arc<AtomicUsize>>,
+}
+
+impl Place {
+    /// Takes a place; `None` when a limit is reached. `listener` counts the listener's own, of
+    /// which there may be `listener_max` (0: no limit of its own).
+    pub(crate) fn take(
+        totals: &Arc<Totals>,
+        max: usize,
+        listener: &Arc<AtomicUsize>,
+        listener_max: usize,
+    ) -> Option<Self> {
+        if totals.connections.fetch_add(1, Relaxed) >= max {
+            totals.connections.fetch_sub(1, Relaxed);
+            totals.refused_connections.fetch_add(1, Relaxed);
+            return None;
+        }
+        let mut place = Self { totals: Arc::clone(totals), listener: None };
+        if listener_max > 0 {
+            let before = listener.fetch_add(1, Relaxed);
+            place.listener = Some(Arc::clone(listener));
+            if before >= listener_max {
+                totals.refused_connections.fetch_add(1, Relaxed);
+                return None; // dropping gives both back
+            }
+        }
+        Some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.totals.connections.fetch_sub(1, Relaxed);
+        if let Some(listener) = &self.listener {
+            listener.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+/// Bytes of one connection's incomplete packet.
+#[derive(Debug)]
+pub(crate) struct HalfReceived {
+    totals: Arc<Totals>,
+    bytes: usize,
+}
+
+impl HalfReceived {
+    pub(crate) fn new(totals: &Arc<Totals>) -> Self {
+        Self { totals: Arc::clone(totals), bytes: 0 }
+    }
+
+    /// Now it is `bytes`; false if all together are more than `max`.
+    pub(crate) fn set(&mut self, bytes: usize, max: usize) -> bool {
+        if bytes == self.bytes {
+            return true;
+        }
+        let total = &self.totals.half_received_bytes;
+        let all = if bytes > self.bytes {
+            total.fetch_add(bytes - self.bytes, Relaxed) + (bytes - self.bytes)
+        } else {
+            total.fetch_sub(self.bytes - bytes, Relaxed) - (self.bytes - bytes)
+        };
+        let grew = bytes > self.bytes;
+        self.bytes = bytes;
+        if grew && all > max {
+            self.totals.half_received_refused.fetch_add(1, Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+impl Drop for HalfReceived {
+    fn drop(&mut self) {
+        self.totals.half_received_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_come_back() {
+        let totals = Arc::new(Totals::default());
+        let own = Arc::new(AtomicUsize::new(0));
+        let a = Place::take(&totals, 2, &own, 1);
+        assert!(a.is_some());
+        assert!(Place::take(&totals, 2, &own, 1).is_none());
+        assert_eq!((totals.connections(), own.load(Relaxed)), (1, 1));
+        drop(a);
+        assert_eq!((totals.connections(), own.load(Relaxed)), (0, 0));
+        assert!(Place::take(&totals, 0, &own, 0).is_none());
+        assert_eq!(totals.refused_connections.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn half_received_bytes_are_bounded_together() {
+        let totals = Arc::new(Totals::default());
+        let (mut a, mut b) = (HalfReceived::new(&totals), HalfReceived::new(&totals));
+        assert!(a.set(60, 100) && a.set(50, 100) && b.set(50, 100));
+        assert!(!b.set(51, 100));
+        drop(b);
+        assert_eq!(totals.half_received_bytes(), 50);
+        drop(a);
+        assert_eq!(totals.half_received_bytes(), 0);
+    }
+}
