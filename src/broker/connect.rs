@@ -24,11 +24,8 @@ use crate::codec::{
 pub(super) enum WillIs {
     /// DISCONNECT 0x00 came \[MQTT-3.14.4-3\]
     Discarded,
-    /// anything else
+    /// anything else; a delay that runs is cancelled if the session is resumed \[MQTT-3.1.3-9\]
     Due,
-    /// The same Client Identifier is taking over. A delay that runs still counts: it is cancelled
-    /// if the session is resumed \[MQTT-3.1.3-9\].
-    TakenOver,
 }
 
 impl Broker {
@@ -48,6 +45,7 @@ impl Broker {
             return;
         }
         self.take_over(now, opening.client_id, retained, fx);
+        self.catch_up(now, opening.client_id, retained, fx);
         let mut existing = self.find_session(opening.client_id);
         if c.clean_start
             && let Some(session) = existing.take()
@@ -70,7 +68,9 @@ impl Broker {
             &mut bytes,
         );
         let mut until = Until::default();
-        if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
+        if let Some(s) = self.sessions.get_mut(session).filter(|s| s.is_persistent() || s.recorded)
+        {
+            s.recorded = true;
             let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
             until.seq = self.record(fx, Record::Session { client_id, expiry_s });
             until.seq = until.seq.max(self.record_will(session, fx));
@@ -138,7 +138,25 @@ impl Broker {
         let Some(old) = session.and_then(|s| s.link) else { return };
         let why = refusal(ReasonCode::SessionTakenOver, "another connection took the session over");
         self.tell_and_close(old, why, fx);
-        self.end_link(now, old, WillIs::TakenOver, retained, fx);
+        self.end_link(now, old, WillIs::Due, retained, fx);
+    }
+
+    /// What is due by now happens before the client comes back, even if its timer is late.
+    fn catch_up(
+        &mut self,
+        now: Time,
+        client_id: &str,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let Some(session) = self.find_session(client_id) else { return };
+        let Some(s) = self.sessions.get(session) else { return };
+        if s.ends_at() <= now {
+            self.counters.sessions_expired += 1;
+            self.end_session(now, session, retained, fx);
+        } else if s.will_at <= now {
+            self.publish_will(now, session, retained, fx);
+        }
     }
 
     fn new_session(&mut self, client_id: &str) -> SessionKey {
@@ -168,6 +186,7 @@ impl Broker {
             ready: false,
             asked: false,
             paused: false,
+            gate_full: false,
             in_gate: false,
             problem_information: c.request_problem_information,
             keep_alive_ms: u32::from(keep_alive_s) * 1000,
@@ -279,10 +298,7 @@ impl Broker {
         l.ready = true;
         let session = l.session;
         self.count_member(session, Some(true), fx);
-        self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
-            self.more_work(session);
-        }
+        self.go_on(now, session, fx);
     }
 
     /// DISCONNECT of the client (section 3.14).
@@ -405,7 +421,8 @@ impl Broker {
         self.counters.queued_messages -= s.queue.len() as u64;
         self.counters.queued_bytes -= s.queue.bytes() as u64;
         self.counters.in_flight -= s.outbound.len() as u64;
-        if s.is_persistent() {
+        self.counters.in_flight_bytes -= s.outbound.bytes() as u64;
+        if s.recorded {
             self.record(fx, Record::SessionEnd { client_id: s.client_id.clone() });
         }
         for wait in s.inbound.iter().filter_map(|id| id.wait) {
