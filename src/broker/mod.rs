@@ -56,7 +56,7 @@ use hashbrown::HashTable;
 use connect::WillIs;
 use interest::Interests;
 use link::Links;
-use pending::Gate;
+use pending::{Gate, HeldPacket, Until};
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
@@ -218,8 +218,13 @@ impl Broker {
                 self.on_unsubscribe(now, link, u, fx);
                 Ok(())
             }
-            Packet::PingReq => {
+            Packet::PingReq if l.ready => {
                 self.send(link, &Packet::PingResp, fx);
+                Ok(())
+            }
+            Packet::PingReq => {
+                // Behind CONNACK, which still waits for its record [MQTT-3.2.0-1].
+                self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
                 Ok(())
             }
             Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),

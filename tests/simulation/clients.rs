@@ -28,8 +28,23 @@ pub const PLAIN_FILTERS: &[&str] =
 /// One filter for each group; the last one's members have mixed QoS.
 pub const GROUPS: &[&str] = &["$share/g0/s/0", "$share/g1/s/+", "$share/g0/a/#", "$share/g2/#"];
 pub const FILTERS: &[&str] = &[
-    "#", "a/#", "a/+", "+/b", "a/b", "+/+", "b/#", "r/#", "r/+", "+", "a/b/c", "s/#", "b/c",
-    "$share/g0/s/0", "$share/g1/s/+", "$share/g0/a/#", "$share/g2/#",
+    "#",
+    "a/#",
+    "a/+",
+    "+/b",
+    "a/b",
+    "+/+",
+    "b/#",
+    "r/#",
+    "r/+",
+    "+",
+    "a/b/c",
+    "s/#",
+    "b/c",
+    "$share/g0/s/0",
+    "$share/g1/s/+",
+    "$share/g0/a/#",
+    "$share/g2/#",
 ];
 
 pub fn qos_of(n: u8) -> QoS {
@@ -605,13 +620,7 @@ impl Client {
         }
     }
 
-    fn on_publish(
-        &mut self,
-        world: &World,
-        shadow: &mut Shadow,
-        conn: usize,
-        p: &Publish<'_>,
-    ) {
+    fn on_publish(&mut self, world: &World, shadow: &mut Shadow, conn: usize, p: &Publish<'_>) {
         self.received += 1;
         let alias = p.topic_alias.map_or(0, |a| a.get());
         assert!(alias <= self.is.topic_alias_maximum, "{}: Topic Alias Maximum", self.name);
@@ -655,8 +664,7 @@ impl Client {
             assert!(p.payload.is_empty() && topic.starts_with("r/"), "{}: {p:?}", self.name);
             return;
         };
-        let d =
-            Delivery { client, topic, serial, qos, dup: p.dup, retain: p.retain, known2 };
+        let d = Delivery { client, topic, serial, qos, dup: p.dup, retain: p.retain, known2 };
         shadow.delivered(world.conns[conn].epoch, &d);
     }
 }

@@ -86,9 +86,8 @@ impl Sim {
         let lossy = rng.percent(15);
         let limits = limits(&mut rng, lossy);
         let count = rng.range(6, 30);
-        let clients: Vec<Client> = (0..count)
-            .map(|i| Client::new(i, rng.below(shards), character(i, &mut rng)))
-            .collect();
+        let clients: Vec<Client> =
+            (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
         let plan = Plan {
             steps: rng.range(500, 4_000),
             chunk: rng.pick(&[3, 20, 100, 1_000]),

@@ -449,7 +449,8 @@ impl World {
 
     /// Commits some or all records of a shard.
     pub fn commit(&mut self, shard: usize, all: bool, shadow: &mut Shadow, rng: &mut Rng) -> bool {
-        let (committed, last) = (self.shards[shard].committed, self.shards[shard].broker.last_seq());
+        let (committed, last) =
+            (self.shards[shard].committed, self.shards[shard].broker.last_seq());
         if committed == last.0 {
             return false;
         }
