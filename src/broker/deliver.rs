@@ -304,7 +304,7 @@ impl Broker {
                 continue;
             }
             if s.outbound.has_unsent() || !self.pump_queue(now, session, link, window, fx) {
-                break;
+                return; // an acknowledgement goes on
             }
         }
         self.more_work(session);
