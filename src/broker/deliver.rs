@@ -276,6 +276,14 @@ impl Broker {
         }
     }
 
+    /// There is room again: first what waits goes out, then retained messages that were paused.
+    pub(super) fn go_on(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        self.pump(now, session, fx);
+        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+            self.more_work(session);
+        }
+    }
+
     /// Sends what the session's link has room for: first what is to be sent again, in order
     /// \[MQTT-4.4.0-1\], then its queue.
     pub(super) fn pump(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
@@ -400,7 +408,7 @@ impl Broker {
                 // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
                 self.counters.refused_by_clients += u64::from(ack.reason.is_error());
                 self.complete(session, ack.packet_id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             Some(_) => Err(refusal(ReasonCode::ProtocolError, "PUBACK for a QoS 2 message")),
@@ -424,7 +432,7 @@ impl Broker {
             Some(_) if ack.reason.is_error() => {
                 self.counters.refused_by_clients += 1;
                 self.complete(session, id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             None if ack.reason.is_error() => Ok(()),
@@ -460,7 +468,7 @@ impl Broker {
             None => Ok(()),
             Some(Stage::Release) => {
                 self.complete(session, ack.packet_id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             Some(_) => {
