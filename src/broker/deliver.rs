@@ -304,7 +304,7 @@ impl Broker {
                 continue;
             }
             if s.outbound.has_unsent() || !self.pump_queue(now, session, link, window, fx) {
-                break;
+                return; // an acknowledgement comes back here
             }
         }
         self.more_work(session);
