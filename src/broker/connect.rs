@@ -16,7 +16,8 @@ use super::timers::Timer;
 use super::will::StoredWill;
 use super::{Broker, Refusal, Time, refusal};
 use crate::codec::{
-    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode_within,
+    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
+    encode_within, encoded_len,
 };
 
 /// How a link ends, as far as its Will is concerned.
@@ -61,14 +62,8 @@ impl Broker {
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
         self.attach(now, link, session, c, fx);
-        let ack = self.connack(opening, session_present, session);
         let mut bytes = Vec::new();
-        encode_within(
-            &Packet::ConnAck(Box::new(ack)),
-            c.version,
-            c.maximum_packet_size,
-            &mut bytes,
-        );
+        encode(&self.connack(opening, session_present), c.version, &mut bytes);
         let mut until = Until::default();
         if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
             let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
@@ -90,6 +85,12 @@ impl Broker {
             return Err(refusal(
                 ReasonCode::ClientIdentifierNotValid,
                 "an empty Client Identifier without Clean Session [MQTT-3.1.3-8]",
+            ));
+        }
+        if encoded_len(&self.connack(opening, false), c.version) > c.maximum_packet_size as usize {
+            return Err(refusal(
+                ReasonCode::PacketTooLarge,
+                "a Maximum Packet Size that CONNACK does not fit in [MQTT-3.1.2-24]",
             ));
         }
         let Some(will) = &c.will else { return Ok(()) };
@@ -238,18 +239,13 @@ impl Broker {
     }
 
     /// CONNACK (section 3.2): what is not said is available.
-    fn connack<'a>(
-        &'a self,
-        opening: &Opening<'a>,
-        session_present: bool,
-        session: SessionKey,
-    ) -> ConnAck<'a> {
+    fn connack<'a>(&'a self, opening: &Opening<'a>, session_present: bool) -> Packet<'a> {
         let c = opening.connect;
         let (limits, keep_alive_s) = (&self.limits, self.keep_alive_s(c));
-        let granted = self.sessions.get(session).map_or(0, |s| s.expiry_s);
+        let granted = c.session_expiry_s.min(limits.session_expiry_max_s);
         let information = c.request_response_information && !limits.response_information.is_empty();
         let alias_max = limits.topic_alias_max;
-        ConnAck {
+        Packet::ConnAck(Box::new(ConnAck {
             session_present: session_present && c.version != Version::V31,
             session_expiry_s: (granted != c.session_expiry_s).then_some(granted),
             receive_maximum: (limits.receive_maximum < u16::MAX).then_some(limits.receive_maximum),
@@ -260,7 +256,7 @@ impl Broker {
             server_keep_alive_s: (keep_alive_s != c.keep_alive_s).then_some(keep_alive_s),
             response_information: information.then_some(limits.response_information.as_str()),
             ..ConnAck::default()
-        }
+        }))
     }
 
     /// CONNACK with an error, and the end of a connection that never became a link.

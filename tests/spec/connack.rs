@@ -64,9 +64,9 @@ pub(crate) const ROWS: &[Row] = &[
         "[MQTT-3.2.2-19] [MQTT-3.2.2-20] a refusal leaves its Reason String out where it does not fit",
         "a> connect v5 method=x maxp=5; a< connack 8c !reason=; a! closed; b> connect v5 method=x; b< connack 8c reason=*; b! closed",
     ),
-    row("[MQTT-3.1.2-24] a CONNACK that does not fit is not sent: no connection", "a> connect v5 maxp=15; a! closed 95; a> connect v5 maxp=16; a< connack"),
+    row("[MQTT-3.1.2-24] a CONNACK that does not fit is not sent: no connection", "a> connect v5 maxp=15; a< connack 95 !reason=; a! closed 95; a> connect v5 maxp=4; a! closed 95; a> connect v5 maxp=16; a< connack"),
     row("[MQTT-3.1.2-24] and nothing of the old session is touched",
-        "a joins v5 expiry=9 will=w:x; b> connect v5 id=a clean maxp=15; b! closed; a> pingreq; a< pingresp"),
+        "a joins v5 expiry=9 will=w:x; b> connect v5 id=a clean maxp=15; b< connack 95; b! closed; a> pingreq; a< pingresp"),
     row(
         "[MQTT-3.2.2-21] Server Keep Alive is in force in place of the client's",
         "limits keep_alive_max_s=10; a> connect v5 ka=100; a< connack ka=10; wait 14999ms; wait 1ms; a< disconnect 8d; a! closed
