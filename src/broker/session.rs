@@ -123,6 +123,8 @@ pub struct Session {
     pub(super) link: Option<LinkKey>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry_s: u32,
+    /// The log knows it, so it has to hear of its end, however that comes about.
+    pub(super) logged: bool,
     /// When the link was lost.
     pub(super) offline_since: Time,
     /// The timer armed for it, `Time::NEVER` if none.
@@ -149,6 +151,7 @@ impl Session {
             client_id: client_id.into(),
             link: None,
             expiry_s: 0,
+            logged: false,
             offline_since: Time(0),
             timer: Time::NEVER,
             outbound: Outbound::default(),
