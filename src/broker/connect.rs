@@ -172,6 +172,7 @@ impl Broker {
             paused: false,
             in_gate: false,
             problem_information: c.request_problem_information,
+            asked_expiry: c.session_expiry_s > 0,
             keep_alive_ms: u32::from(keep_alive_s) * 1000,
             last_seen: now,
             maximum_packet_size: c.maximum_packet_size,
@@ -291,15 +292,19 @@ impl Broker {
         retained: &mut impl RetainedStore,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        let Some(session) = self.links.get(link).map(|l| l.session) else { return Ok(()) };
+        let Some(l) = self.links.get(link) else { return Ok(()) };
+        let session = l.session;
         if let (Some(asked), Some(s)) = (d.session_expiry_s, self.sessions.get_mut(session)) {
-            if s.expiry_s == 0 && asked > 0 {
+            if !l.asked_expiry && asked > 0 {
                 return Err(refusal(
                     ReasonCode::ProtocolError,
                     "DISCONNECT with a Session Expiry Interval after 0 in CONNECT (3.14.2.2.2)",
                 ));
             }
-            s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+            // What was granted 0 was never logged, and stays so.
+            if s.is_persistent() {
+                s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+            }
         }
         let will = match d.reason {
             ReasonCode::Success => WillIs::Discarded,
