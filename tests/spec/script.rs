@@ -16,10 +16,17 @@ pub(crate) struct Row {
     /// The statements it stands for, in brackets, and what it shows.
     pub(crate) what: &'static str,
     pub(crate) script: &'static str,
+    open: bool,
 }
 
 pub(crate) const fn row(what: &'static str, script: &'static str) -> Row {
-    Row { what, script }
+    Row { what, script, open: false }
+}
+
+/// A row that the broker does not fulfil yet. It has to fail, so that nobody forgets to make it a
+/// `row` once it holds.
+pub(crate) const fn open(what: &'static str, script: &'static str) -> Row {
+    Row { what, script, open: true }
 }
 
 /// Runs every row for every version it names, with one shard and three, with records committed at
@@ -27,6 +34,7 @@ pub(crate) const fn row(what: &'static str, script: &'static str) -> Row {
 pub(crate) fn run(rows: &[Row]) {
     let mut failures = Vec::new();
     for row in rows {
+        let before = failures.len();
         for script in versions(row.script) {
             for (shards, late) in [(1, false), (1, true), (3, false), (3, true)] {
                 let done = catch_unwind(AssertUnwindSafe(|| Run::new(shards, late).all(&script)));
@@ -39,6 +47,13 @@ pub(crate) fn run(rows: &[Row]) {
                     ));
                     break;
                 }
+            }
+        }
+        if row.open {
+            let holds = failures.len() == before;
+            failures.truncate(before);
+            if holds {
+                failures.push(format!("{}\n    holds now: it is no longer open", row.what));
             }
         }
     }
