@@ -16,7 +16,8 @@ use super::timers::Timer;
 use super::will::StoredWill;
 use super::{Broker, Refusal, Time, refusal};
 use crate::codec::{
-    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode_within,
+    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
+    encode_within, encoded_len,
 };
 
 /// How a link ends, as far as its Will is concerned.
@@ -59,14 +60,8 @@ impl Broker {
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
         self.attach(now, link, session, c, fx);
-        let ack = self.connack(opening, session_present, session);
         let mut bytes = Vec::new();
-        encode_within(
-            &Packet::ConnAck(Box::new(ack)),
-            c.version,
-            c.maximum_packet_size,
-            &mut bytes,
-        );
+        encode(&self.connack(opening, session_present), c.version, &mut bytes);
         let mut until = Until::default();
         if let Some(s) = self.sessions.get_mut(session).filter(|s| s.is_persistent() || s.recorded)
         {
@@ -90,6 +85,12 @@ impl Broker {
             return Err(refusal(
                 ReasonCode::ClientIdentifierNotValid,
                 "an empty Client Identifier without Clean Session [MQTT-3.1.3-8]",
+            ));
+        }
+        if encoded_len(&self.connack(opening, false), c.version) > c.maximum_packet_size as usize {
+            return Err(refusal(
+                ReasonCode::PacketTooLarge,
+                "a Maximum Packet Size that CONNACK does not fit in [MQTT-3.1.2-24]",
             ));
         }
         let Some(will) = &c.will else { return Ok(()) };
@@ -189,6 +190,7 @@ impl Broker {
             gate_full: false,
             in_gate: false,
             problem_information: c.request_problem_information,
+            asked_expiry: c.session_expiry_s > 0,
             keep_alive_ms: u32::from(keep_alive_s) * 1000,
             last_seen: now,
             maximum_packet_size: c.maximum_packet_size,
@@ -257,18 +259,13 @@ impl Broker {
     }
 
     /// CONNACK (section 3.2): what is not said is available.
-    fn connack<'a>(
-        &'a self,
-        opening: &Opening<'a>,
-        session_present: bool,
-        session: SessionKey,
-    ) -> ConnAck<'a> {
+    fn connack<'a>(&'a self, opening: &Opening<'a>, session_present: bool) -> Packet<'a> {
         let c = opening.connect;
         let (limits, keep_alive_s) = (&self.limits, self.keep_alive_s(c));
-        let granted = self.sessions.get(session).map_or(0, |s| s.expiry_s);
+        let granted = c.session_expiry_s.min(limits.session_expiry_max_s);
         let information = c.request_response_information && !limits.response_information.is_empty();
         let alias_max = limits.topic_alias_max;
-        ConnAck {
+        Packet::ConnAck(Box::new(ConnAck {
             session_present: session_present && c.version != Version::V31,
             session_expiry_s: (granted != c.session_expiry_s).then_some(granted),
             receive_maximum: (limits.receive_maximum < u16::MAX).then_some(limits.receive_maximum),
@@ -279,7 +276,7 @@ impl Broker {
             server_keep_alive_s: (keep_alive_s != c.keep_alive_s).then_some(keep_alive_s),
             response_information: information.then_some(limits.response_information.as_str()),
             ..ConnAck::default()
-        }
+        }))
     }
 
     /// CONNACK with an error, and the end of a connection that never became a link.
@@ -310,15 +307,19 @@ impl Broker {
         retained: &mut impl RetainedStore,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        let Some(session) = self.links.get(link).map(|l| l.session) else { return Ok(()) };
+        let Some(l) = self.links.get(link) else { return Ok(()) };
+        let session = l.session;
         if let (Some(asked), Some(s)) = (d.session_expiry_s, self.sessions.get_mut(session)) {
-            if s.expiry_s == 0 && asked > 0 {
+            if !l.asked_expiry && asked > 0 {
                 return Err(refusal(
                     ReasonCode::ProtocolError,
                     "DISCONNECT with a Session Expiry Interval after 0 in CONNECT (3.14.2.2.2)",
                 ));
             }
-            s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+            // What was granted 0 was never logged, and stays so.
+            if s.is_persistent() {
+                s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+            }
         }
         let will = match d.reason {
             ReasonCode::Success => WillIs::Discarded,

@@ -30,6 +30,8 @@ pub struct Link {
     /// Stands in the gate's list of links with held packets.
     pub(super) in_gate: bool,
     pub(super) problem_information: bool,
+    /// CONNECT asked for a Session Expiry Interval, whatever was granted.
+    pub(super) asked_expiry: bool,
     /// Keep Alive in force, 0: none.
     pub(super) keep_alive_ms: u32,
     pub(super) last_seen: Time,
