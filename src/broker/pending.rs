@@ -69,6 +69,13 @@ impl Held {
     pub(super) fn wait(&self) -> Option<WaitKey> {
         self.until.wait
     }
+
+    pub(super) fn replays(&mut self) -> Option<&mut Vec<Replay>> {
+        match &mut self.packet {
+            HeldPacket::SubAck(ack) => Some(&mut ack.replays),
+            _ => None,
+        }
+    }
 }
 
 /// The state that conditions are checked against.
