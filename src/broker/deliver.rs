@@ -87,6 +87,12 @@ impl Broker {
             return;
         };
         match s.link.filter(|&l| self.links.get(l).is_some_and(|l| l.ready)) {
+            // Behind those that were queued while it was offline [MQTT-4.6.0-6].
+            Some(_) if s.queue.has_qos0() => {
+                let message = publication.message(&mut self.scratch);
+                let qos = QoS::AtMostOnce;
+                self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+            }
             Some(link) => {
                 if fx.sends.backlog(link) >= self.limits.output_bytes_max {
                     self.counters.dropped_qos0 += 1;
