@@ -172,7 +172,14 @@ impl Broker {
                 self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
             }
             HeldPacket::PingResp => self.send(link, &Packet::PingResp, fx),
-            HeldPacket::Publish2(id) => self.send_in_flight(now, link, id, fx),
+            HeldPacket::Publish2(id) => {
+                let session = self.links.get(link).map(|l| l.session);
+                if !self.send_in_flight(now, link, id, fx)
+                    && let Some(session) = session
+                {
+                    self.go_on(now, session, fx);
+                }
+            }
             HeldPacket::SubAck(ack) => {
                 let HeldSubAck { packet_id, reasons, replays } = *ack;
                 self.send(link, &Packet::SubAck(plain(packet_id, reasons)), fx);
