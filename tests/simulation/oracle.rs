@@ -56,7 +56,7 @@ impl Shadow {
         let first = !seen.any;
         count(seen, &m, d, copies);
         if first && !d.retain && !shared && !m.will && m.handed == 1 {
-            let last = s.order.entry((m.publisher, m.topic, d.qos)).or_default();
+            let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();
             let in_order = *last <= d.serial;
             assert!(in_order, "{d:?} came after {last} of the same publisher, topic and QoS");
             *last = d.serial;

@@ -74,6 +74,8 @@ pub struct World {
     pub trace: u64,
     /// the trace when bytes last went out
     trace_of_bytes: u64,
+    /// says everything
+    verbose: bool,
     pub inputs: u64,
     check_every: u64,
     /// QoS 2 identifiers that the brokers have taken: (client, epoch, identifier)
@@ -121,6 +123,7 @@ impl World {
             limits: limits.clone(),
             trace: 0xCBF2_9CE4_8422_2325,
             trace_of_bytes: 0,
+            verbose: std::env::var("STONECHAT_TRACE").is_ok(),
             inputs: 0,
             check_every,
             inbound2: BTreeSet::new(),
@@ -173,6 +176,10 @@ impl World {
     fn feed(&mut self, shard: usize, input: Input<'_>, cause: &Cause, shadow: &mut Shadow) {
         let sh = &mut self.shards[shard];
         let before = sh.broker.last_seq().0;
+        if self.verbose {
+            let client = cause.conn.map(|id| self.conns[id].client);
+            println!("{} ev {} shard {shard} {client:?} {input:?}", self.now.0, shadow.ev);
+        }
         sh.broker.handle(self.now, input, &mut self.retained, &mut sh.fx);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every) {
@@ -193,6 +200,9 @@ impl World {
         let n = self.shards.len();
         let peers = std::mem::take(&mut self.shards[shard].fx.peers);
         for (to, message) in peers {
+            if self.verbose {
+                println!("    to shard {}: {message:?}", to.0);
+            }
             assert_ne!(usize::from(to.0), shard, "a shard sends nothing to itself");
             self.pipes[shard * n + usize::from(to.0)].push_back(message);
         }
@@ -220,6 +230,9 @@ impl World {
                 };
                 let packet = decode(f, Sender::Server, conn.version)
                     .unwrap_or_else(|e| panic!("c{}: the broker sent {e:?}", conn.client));
+                if self.verbose {
+                    println!("    to c{}: {packet:?}", conn.client);
+                }
                 shadow.emitted(conn.client, shard, &mut conn.gate, &packet);
                 at += f.len;
             }
