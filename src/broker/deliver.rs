@@ -88,6 +88,12 @@ impl Broker {
             return;
         };
         match s.link.filter(|&l| self.links.get(l).is_some_and(|l| l.ready)) {
+            // Behind those that were queued while it was offline [MQTT-4.6.0-6].
+            Some(_) if s.queue.has_qos0() => {
+                let message = publication.message(&mut self.scratch);
+                let qos = QoS::AtMostOnce;
+                self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+            }
             Some(link) => {
                 if fx.sends.backlog(link) >= self.limits.output_bytes_max {
                     self.counters.dropped_qos0 += 1;
@@ -151,24 +157,27 @@ impl Broker {
         seq
     }
 
-    /// Sends what stands in flight under `id`.
+    /// Sends what stands in flight under `id`. False if the delivery ended because it is too large
+    /// for the client: there may be room for the next.
     pub(super) fn send_in_flight(
         &mut self,
         now: Time,
         link: LinkKey,
         id: PacketId,
         fx: &mut Effects,
-    ) {
-        let Some(session) = self.links.get(link).map(|l| l.session) else { return };
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        let Some(entry) = s.outbound.get_mut(id) else { return };
-        let Some(message) = entry.message.clone() else { return };
+    ) -> bool {
+        let Some(session) = self.links.get(link).map(|l| l.session) else { return true };
+        let Some(s) = self.sessions.get_mut(session) else { return true };
+        let Some(entry) = s.outbound.get_mut(id) else { return true };
+        let Some(message) = entry.message.clone() else { return true };
         let qos = if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
         let (dup, retain, extra) = (entry.dup, entry.retain, entry.extra.clone());
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
-        if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
+        let written = self.write(now, link, &mut Publication::of(&message), &out, fx);
+        if !written {
             self.complete(session, id, fx);
         }
+        written
     }
 
     /// Appends a PUBLISH to the link's outbox. False if it is larger than the client takes
@@ -303,7 +312,9 @@ impl Broker {
                     Stage::Release => {
                         self.send(link, &Packet::PubRel(Ack::new(id, ReasonCode::Success)), fx);
                     }
-                    _ => self.send_in_flight(now, link, id, fx),
+                    _ => {
+                        self.send_in_flight(now, link, id, fx);
+                    }
                 }
                 continue;
             }

@@ -69,6 +69,13 @@ impl Held {
     pub(super) fn wait(&self) -> Option<WaitKey> {
         self.until.wait
     }
+
+    pub(super) fn replays(&mut self) -> Option<&mut Vec<Replay>> {
+        match &mut self.packet {
+            HeldPacket::SubAck(ack) => Some(&mut ack.replays),
+            _ => None,
+        }
+    }
 }
 
 /// The state that conditions are checked against.
@@ -175,7 +182,14 @@ impl Broker {
                 self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
             }
             HeldPacket::PingResp => self.send(link, &Packet::PingResp, fx),
-            HeldPacket::Publish2(id) => self.send_in_flight(now, link, id, fx),
+            HeldPacket::Publish2(id) => {
+                let session = self.links.get(link).map(|l| l.session);
+                if !self.send_in_flight(now, link, id, fx)
+                    && let Some(session) = session
+                {
+                    self.go_on(now, session, fx);
+                }
+            }
             HeldPacket::SubAck(ack) => {
                 let HeldSubAck { packet_id, reasons, replays } = *ack;
                 self.send(link, &Packet::SubAck(plain(packet_id, reasons)), fx);

@@ -50,6 +50,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// How many of them can expire: a sweep skips queues without any.
     expiring: usize,
+    /// How many of them are QoS 0: newer ones go behind them.
+    qos0: usize,
 }
 
 impl Queue {
@@ -69,7 +71,12 @@ impl Queue {
         self.expiring > 0
     }
 
+    pub(super) fn has_qos0(&self) -> bool {
+        self.qos0 > 0
+    }
+
     pub(super) fn push(&mut self, entry: Queued) {
+        self.qos0 += usize::from(entry.qos == QoS::AtMostOnce);
         self.bytes += entry.cost_bytes();
         self.expiring += usize::from(entry.message.expires() != Time::NEVER);
         self.entries.push_back(entry);
@@ -83,6 +90,7 @@ impl Queue {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.cost_bytes();
         self.expiring -= usize::from(entry.message.expires() != Time::NEVER);
+        self.qos0 -= usize::from(entry.qos == QoS::AtMostOnce);
         if self.entries.is_empty() {
             self.entries = VecDeque::new(); // an idle session owns no buffer
         }
