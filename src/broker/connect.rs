@@ -277,10 +277,7 @@ impl Broker {
         l.ready = true;
         let session = l.session;
         self.count_member(session, Some(true), fx);
-        self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
-            self.more_work(session);
-        }
+        self.go_on(now, session, fx);
     }
 
     /// DISCONNECT of the client (section 3.14).

@@ -382,6 +382,14 @@ impl Broker {
         }
     }
 
+    /// There is room again: for the queue, then for retained messages of new subscriptions.
+    pub(super) fn go_on(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        self.pump(now, session, fx);
+        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+            self.more_work(session);
+        }
+    }
+
     fn stage_of(&mut self, session: SessionKey, id: PacketId) -> Option<Stage> {
         Some(self.sessions.get_mut(session)?.outbound.get_mut(id)?.stage)
     }
@@ -400,7 +408,7 @@ impl Broker {
                 // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
                 self.counters.refused_by_clients += u64::from(ack.reason.is_error());
                 self.complete(session, ack.packet_id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             Some(_) => Err(refusal(ReasonCode::ProtocolError, "PUBACK for a QoS 2 message")),
@@ -424,7 +432,7 @@ impl Broker {
             Some(_) if ack.reason.is_error() => {
                 self.counters.refused_by_clients += 1;
                 self.complete(session, id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             None if ack.reason.is_error() => Ok(()),
@@ -459,7 +467,7 @@ impl Broker {
             None => Ok(()),
             Some(Stage::Release) => {
                 self.complete(session, ack.packet_id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             Some(_) => {

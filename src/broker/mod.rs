@@ -305,10 +305,7 @@ impl Broker {
                 return;
             }
         }
-        self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
-            self.more_work(session);
-        }
+        self.go_on(now, session, fx);
     }
 
     fn on_peer(&mut self, now: Time, from: ShardId, message: PeerMessage, fx: &mut Effects) {
