@@ -409,6 +409,14 @@ impl Broker {
         }
     }
 
+    /// There is room again: for the queue, then for retained messages of new subscriptions.
+    pub(super) fn go_on(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        self.pump(now, session, fx);
+        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+            self.more_work(session);
+        }
+    }
+
     fn stage_of(&mut self, session: SessionKey, id: PacketId) -> Option<Stage> {
         Some(self.sessions.get_mut(session)?.outbound.get_mut(id)?.stage)
     }

@@ -20,6 +20,7 @@
 //! | `limits name=value …` | settings that differ; after the first packet it is a reload |
 //! | `hold commits`, `commit`, `commit a` | records are on disk only when the row says so, everywhere or on `a`'s shard |
 //! | `hold peers`, `deliver` | messages between shards arrive when the row says so |
+//! | `release` | neither is held any more |
 //! | `shards 3`, `a at 1` | so many shards; the home of a Client Identifier instead of its hash |
 //! | `count name 3`, `log a b` | a counter; the persistent sessions that a restart would find |
 //! | `broker> publish t x`, `broker shutdown` | a message of the broker's own; the end |

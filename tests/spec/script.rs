@@ -159,6 +159,7 @@ impl Run {
             }
             ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
             ("deliver", _) => self.world().deliver_peers(),
+            ("release", _) => self.world().release(),
             ("count", name) => match self.world().count(name)? {
                 n if n.to_string() == after => Ok(()),
                 n => Err(format!("{name} is {n}")),
