@@ -54,6 +54,7 @@ pub struct Outbox {
     /// How much of the front chunk (`bytes`, or the first of `later` when `bytes` is empty) is sent.
     sent: usize,
     /// What comes after `bytes` once a large payload was sent by reference.
+    #[expect(clippy::box_collection, reason = "most outboxes have none: 8 bytes instead of 32")]
     later: Option<Box<VecDeque<Chunk>>>,
     later_len: usize,
     /// How much of that is payloads by reference.
