@@ -69,7 +69,13 @@ pub(crate) async fn serve(porch: Arc<Porch>, door: Arc<Door>, mut stop: watch::R
                 match place {
                     None => tracing::debug!(%peer, "connection refused: connections_max"),
                     Some(place) => {
-                        tokio::spawn(receive(Arc::clone(&porch), door.clone(), stream, peer, place));
+                        tokio::spawn(receive(
+                            Arc::clone(&porch),
+                            door.clone(),
+                            stream,
+                            peer,
+                            place,
+                        ));
                     }
                 }
             }
