@@ -500,7 +500,8 @@ fn the_map_names_what_is_there() {
         }
         for (path, function) in names {
             let tail = format!("/{}", path.trim_start_matches("src/"));
-            let files: Vec<_> = sources.iter().filter(|s| s.path.ends_with(&tail)).collect();
+            let is_it = |s: &&Source| format!("/{}", s.path).ends_with(&tail);
+            let files: Vec<_> = sources.iter().filter(is_it).collect();
             let function = function.unwrap_or_default();
             let has = |s: &&&Source| {
                 words(&s.code, &function).iter().any(|&at| s.code[..at].ends_with("fn "))
