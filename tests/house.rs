@@ -498,7 +498,7 @@ fn the_map_names_what_is_there() {
             let functions = names.iter().filter(|(_, function)| function.is_some()).count();
             assert!(functions >= 10, "{map} walks a PUBLISH by file::function: {functions} found");
         }
-        for (path, function) in names {
+        for (path, function) in names.into_iter().filter(|(path, _)| !path.contains("//")) {
             let tail = format!("/{}", path.trim_start_matches("src/"));
             let is_it = |s: &&Source| format!("/{}", s.path).ends_with(&tail);
             let files: Vec<_> = sources.iter().filter(is_it).collect();
