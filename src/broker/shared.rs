@@ -223,6 +223,7 @@ impl Broker {
     }
 
     /// A message that this shard sent out for a member came back: it goes on to the next.
+    #[expect(clippy::boxed_local, reason = "it arrives in its box, as in `on_shared`")]
     pub(super) fn on_shared_back(
         &mut self,
         now: Time,

@@ -3,6 +3,7 @@
 //! What lives here: [`run`], which puts the porch, the shards and the store together, and takes
 //! them apart again. Invariant: the order of the end: accepting stops, clients are told, output is
 //! flushed, all within `server.shutdown_ms`; whatever happens then, the process ends.
+#![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
 mod connection;
 pub mod log;
