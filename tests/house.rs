@@ -406,8 +406,9 @@ fn lines_are_short() {
     let mut found = Vec::new();
     for source in sources(&["src", "tests", "benches"]) {
         for (n, (line, code)) in source.text.lines().zip(source.code.lines()).enumerate() {
-            // A string that stands alone may have to be what it is.
-            let alone = code.trim().chars().all(|c| ",;()".contains(c));
+            // A string that stands alone may have to be what it is, and so may a table's row.
+            let row = code.trim().trim_start_matches("row");
+            let alone = row.chars().all(|c| ",;() ".contains(c));
             let may_be_long = alone && !line.trim_start().starts_with("//");
             let columns = line.chars().count();
             if columns > COLUMNS_MAX && !may_be_long {

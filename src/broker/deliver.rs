@@ -108,7 +108,7 @@ impl Broker {
                 let qos = QoS::AtMostOnce;
                 self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
             }
-            None => {}
+            None => self.counters.dropped_qos0_offline += 1,
         }
     }
 
@@ -406,14 +406,6 @@ impl Broker {
         if s.is_persistent() {
             let client_id = s.client_id.clone();
             self.record(fx, Record::Acknowledged { client_id, packet_id });
-        }
-    }
-
-    /// There is room again: for the queue, then for retained messages of new subscriptions.
-    pub(super) fn go_on(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
-        self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
-            self.more_work(session);
         }
     }
 

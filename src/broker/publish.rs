@@ -459,18 +459,32 @@ impl Broker {
         publication: &mut Publication<'_>,
         fx: &mut Effects,
     ) {
-        let under_way = self.peer_bytes[usize::from(shard.0)];
-        if under_way >= self.limits.peer_bytes_max {
-            if publication.qos() == QoS::AtMostOnce {
-                self.counters.dropped_peer_qos0 += 1;
-                return;
-            }
-            self.pause(publication.publisher, fx);
+        if !self.may_send_to(shard, publication, fx) {
+            return;
         }
         let message = publication.message(&mut self.scratch);
         self.peer_bytes[usize::from(shard.0)] += message.cost_bytes();
         let receipt = if durable { self.ask_receipt(publication) } else { None };
         fx.peers.push((shard, PeerMessage::Publish { message, receipt }));
+    }
+
+    /// Whether a message may go to another shard, of which so many bytes are under way already:
+    /// QoS 0 is dropped, what was acknowledged goes, and its publisher is not read for a while.
+    pub(super) fn may_send_to(
+        &mut self,
+        shard: ShardId,
+        publication: &Publication<'_>,
+        fx: &mut Effects,
+    ) -> bool {
+        if self.peer_bytes[usize::from(shard.0)] < self.limits.peer_bytes_max {
+            return true;
+        }
+        if publication.qos() == QoS::AtMostOnce {
+            self.counters.dropped_peer_qos0 += 1;
+            return false;
+        }
+        self.pause(publication.publisher, fx);
+        true
     }
 
     fn pause(&mut self, publisher: Option<SessionKey>, fx: &mut Effects) {

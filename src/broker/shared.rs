@@ -131,6 +131,9 @@ impl Broker {
                 let Some(shard) = g.choose_shard(own, visited, offline) else { break };
                 if shard != own {
                     let group = StdArc::clone(&g.key);
+                    if !self.may_send_to(shard, publication, fx) {
+                        return Seq(0);
+                    }
                     let message = publication.message(&mut self.scratch);
                     let receipt = self.ask_receipt(publication);
                     let travel = SharedTravel { message, group, receipt, visited, offline };
@@ -157,7 +160,7 @@ impl Broker {
             let at = (g.next + step) % count;
             let session = self.subscriptions.subs[g.members[at] as usize].session;
             let Some(s) = self.sessions.get(session) else { continue };
-            if !s.counted_online && !(offline && s.is_persistent()) {
+            if !(s.counted_online || offline && s.is_persistent()) {
                 continue;
             }
             fallback = fallback.or(Some(at));

@@ -129,7 +129,10 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         home: FixedState::with_seed(random_u64()?),
         connections_max: settings.server.connections_max,
         connect_timeout: Duration::from_millis(settings.server.connect_timeout_ms),
-        connect_bytes_max: settings.server.connect_bytes_max,
+        connect_bytes_max: settings
+            .server
+            .connect_bytes_max
+            .min(settings.mqtt.packet_bytes_max as usize),
         client_id_bytes_max: settings.mqtt.client_id_bytes_max,
         half_received_bytes_max: settings.server.half_received_bytes_max,
     });
