@@ -70,7 +70,11 @@ impl Broker {
             &mut bytes,
         );
         let mut until = Until::default();
-        if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
+        // The log knows a session that is resumed, even if it is to end with this connection.
+        if let Some(s) = self.sessions.get_mut(session)
+            && (s.is_persistent() || s.recorded)
+        {
+            s.recorded = true;
             let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
             until.seq = self.record(fx, Record::Session { client_id, expiry_s });
             until.seq = until.seq.max(self.record_will(session, fx));
@@ -402,7 +406,7 @@ impl Broker {
         self.counters.queued_messages -= s.queue.len() as u64;
         self.counters.queued_bytes -= s.queue.bytes() as u64;
         self.counters.in_flight -= s.outbound.len() as u64;
-        if s.is_persistent() {
+        if s.recorded {
             self.record(fx, Record::SessionEnd { client_id: s.client_id.clone() });
         }
         for wait in s.inbound.iter().filter_map(|id| id.wait) {
