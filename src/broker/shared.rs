@@ -157,7 +157,8 @@ impl Broker {
             let at = (g.next + step) % count;
             let session = self.subscriptions.subs[g.members[at] as usize].session;
             let Some(s) = self.sessions.get(session) else { continue };
-            if !s.counted_online && !(offline && s.is_persistent()) {
+            let takes = s.counted_online || (offline && s.is_persistent());
+            if !takes {
                 continue;
             }
             fallback = fallback.or(Some(at));
