@@ -131,6 +131,8 @@ pub struct Session {
     pub(super) link: Option<LinkKey>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry_s: u32,
+    /// The log has it: its end has to be recorded too.
+    pub(super) recorded: bool,
     /// When the link was lost.
     pub(super) offline_since: Time,
     /// The timer armed for it, `Time::NEVER` if none.
@@ -159,6 +161,7 @@ impl Session {
             client_id: client_id.into(),
             link: None,
             expiry_s: 0,
+            recorded: false,
             offline_since: Time(0),
             timer: Time::NEVER,
             outbound: Outbound::default(),

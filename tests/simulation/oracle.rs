@@ -41,16 +41,18 @@ impl Shadow {
         if s.epoch != epoch {
             return; // the client has not heard yet that its session ended
         }
+        let timely = |e: &&SubEntry| {
+            matches(e.filter, m.topic) && e.ended.is_none_or(|at| at > m.first_handed)
+        };
         let possible: Vec<&SubEntry> = s
             .subs
             .iter()
-            .filter(|e| matches(e.filter, m.topic))
-            .filter(|e| e.ended.is_none_or(|at| at > m.first_handed))
+            .filter(timely)
             .filter(|e| !(e.options.no_local && !e.share && m.publisher == d.client && !d.retain))
             .collect();
         assert!(!possible.is_empty(), "{d:?} matches no subscription of its time: {m:?}");
         check_qos(s, &m, d, &possible);
-        let copies = copies_max(&m, &possible);
+        let copies = copies_max(&m, &s.subs.iter().filter(timely).collect::<Vec<_>>());
         let shared = possible.iter().any(|e| e.share);
         let seen = s.seen.entry(d.serial).or_default();
         let first = !seen.any;

@@ -89,7 +89,7 @@ impl Sim {
         let clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
         let plan = Plan {
-            steps: rng.range(500, 4_000),
+            steps: rng.range(500, 12_000),
             chunk: rng.pick(&[3, 20, 100, 1_000]),
             weights: [
                 rng.range(10, 40),

@@ -360,8 +360,11 @@ impl World {
                 }
             }
             Packet::Disconnect(d) => {
-                conn.ended = true;
                 let s = shadow.sessions[client].as_mut().unwrap();
+                if s.expiry_s == 0 && d.session_expiry_s.is_some_and(|s| s > 0) {
+                    return cause; // a Protocol Error (3.14.2.2.2)
+                }
+                conn.ended = true;
                 if let Some(expiry_s) = d.session_expiry_s {
                     s.expiry_s = expiry_s.min(self.limits.session_expiry_max_s);
                 }
