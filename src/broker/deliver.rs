@@ -165,6 +165,7 @@ impl Broker {
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
         if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
             self.complete(session, id, fx);
+            self.more_work(session); // no acknowledgement will say that there is room again
         }
     }
 
