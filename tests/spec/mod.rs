@@ -7,7 +7,7 @@
 //!
 //! | statement | meaning |
 //! |---|---|
-//! | `a> publish t hi q1#7` | the client sends this packet (` + ` puts several into one piece) |
+//! | `a> publish t hi q1#7` | the client sends this packet (` + ` puts several into one piece, `900 * ` so many of one) |
 //! | `a> hex 30 04 …`, `a> body 30 …` | bytes as they are; with the Remaining Length put in |
 //! | `a< puback 7 87` | it has received exactly this next (reason codes are hexadecimal) |
 //! | `a<* p \| q`, `a\|b< p` | these in any order; exactly one of these clients |
