@@ -438,8 +438,8 @@ impl Broker {
             }
             None if ack.reason.is_error() => Ok(()),
             None => {
-                let reason = ReasonCode::PacketIdentifierNotFound;
-                self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
+                let packet = HeldPacket::PubRel(id, ReasonCode::PacketIdentifierNotFound);
+                self.send_when(now, link, packet, Until::default(), fx);
                 Ok(())
             }
             Some(stage) => {
@@ -450,7 +450,7 @@ impl Broker {
                     let client_id = s.client_id.clone();
                     until.seq = self.record(fx, Record::Released { client_id, packet_id: id });
                 }
-                self.send_when(now, link, HeldPacket::PubRel(id), until, fx);
+                self.send_when(now, link, HeldPacket::PubRel(id, ReasonCode::Success), until, fx);
                 Ok(())
             }
         }

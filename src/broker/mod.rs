@@ -56,7 +56,7 @@ use hashbrown::HashTable;
 use connect::WillIs;
 use interest::Interests;
 use link::Links;
-use pending::Gate;
+use pending::{Gate, HeldPacket, Until};
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
@@ -199,7 +199,7 @@ impl Broker {
             return;
         };
         l.last_seen = now;
-        let session = l.session;
+        let (session, ready) = (l.session, l.ready);
         self.counters.packets_received += 1;
         let done = match packet {
             Packet::Publish(p) => self.on_publish(now, link, p, retained, fx),
@@ -218,9 +218,13 @@ impl Broker {
                 self.on_unsubscribe(now, link, u, fx);
                 Ok(())
             }
-            Packet::PingReq => {
+            Packet::PingReq if ready => {
                 self.send(link, &Packet::PingResp, fx);
                 Ok(())
+            }
+            Packet::PingReq => {
+                self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
+                Ok(()) // nothing leaves before CONNACK [MQTT-3.2.0-1]
             }
             Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),
             Packet::Auth(_) => Err(refusal(

@@ -33,7 +33,9 @@ pub(super) enum HeldPacket {
     /// a QoS 2 PUBLISH to a persistent session, after its identifier's record
     Publish2(PacketId),
     /// after the PUBREC's record
-    PubRel(PacketId),
+    PubRel(PacketId, ReasonCode),
+    /// only behind a CONNACK
+    PingResp,
 }
 
 /// A SUBACK, and the retained messages that may be read once it leaves: not before the interest is
@@ -159,9 +161,10 @@ impl Broker {
             HeldPacket::PubComp(id, reason) => {
                 self.send(link, &Packet::PubComp(Ack::new(id, reason)), fx);
             }
-            HeldPacket::PubRel(id) => {
-                self.send(link, &Packet::PubRel(Ack::new(id, ReasonCode::Success)), fx);
+            HeldPacket::PubRel(id, reason) => {
+                self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
             }
+            HeldPacket::PingResp => self.send(link, &Packet::PingResp, fx),
             HeldPacket::Publish2(id) => self.send_in_flight(now, link, id, fx),
             HeldPacket::SubAck(ack) => {
                 let HeldSubAck { packet_id, reasons, replays } = *ack;
