@@ -488,7 +488,7 @@ impl Broker {
     ) {
         let packet_id = ack.packet_id;
         let mut until = Until::default();
-        let mut reason = ReasonCode::Success;
+        let (mut reason, mut counted) = (ReasonCode::Success, false);
         let Some(s) = self.sessions.get_mut(session) else { return };
         match s.inbound.remove(packet_id) {
             None => reason = ReasonCode::PacketIdentifierNotFound,
@@ -500,12 +500,10 @@ impl Broker {
                 // What its PUBREC waited for, this one need not: but the log is causal, and the
                 // gate releases in order.
                 until.wait = entry.wait;
-                if entry.counted {
-                    self.quota_back(link);
-                }
+                counted = entry.counted;
             }
         }
-        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason), until, fx);
+        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason, counted), until, fx);
     }
 }
 

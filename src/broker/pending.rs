@@ -27,7 +27,8 @@ pub(super) enum HeldPacket {
     ConnAck(Box<[u8]>),
     PubAck(PacketId, ReasonCode),
     PubRec(PacketId, ReasonCode),
-    PubComp(PacketId, ReasonCode),
+    /// and whether it counts against Receive Maximum until it leaves
+    PubComp(PacketId, ReasonCode, bool),
     SubAck(Box<HeldSubAck>),
     UnsubAck(Box<(PacketId, Vec<ReasonCode>)>),
     /// a QoS 2 PUBLISH to a persistent session, after its identifier's record
@@ -158,7 +159,10 @@ impl Broker {
                 }
                 self.send(link, &Packet::PubRec(Ack::new(id, reason)), fx);
             }
-            HeldPacket::PubComp(id, reason) => {
+            HeldPacket::PubComp(id, reason, counted) => {
+                if counted {
+                    self.quota_back(link);
+                }
                 self.send(link, &Packet::PubComp(Ack::new(id, reason)), fx);
             }
             HeldPacket::PubRel(id, reason) => {
