@@ -410,7 +410,8 @@ impl Broker {
         for wait in s.inbound.iter().filter_map(|id| id.wait) {
             self.gate.waits.remove(wait);
         }
-        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1);
+        // QoS 2 too, as long as it was never sent.
+        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1 || !e.dup);
         let in_flight = unacknowledged.filter_map(|e| e.message.zip(e.extra));
         let queued = std::iter::from_fn(|| s.queue.pop())
             .filter(|q| q.qos != QoS::AtMostOnce)

@@ -120,14 +120,10 @@ impl Broker {
         let Some(link) = s.link else { return Seq(0) };
         let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
         let kept = s.is_persistent().then(|| (s.client_id.clone(), message.clone()));
-        let entry = InFlight {
-            message: Some(message),
-            extra: extra.clone(),
-            stage,
-            retain,
-            dup: false,
-            sent: true,
-        };
+        let dup = kept.is_none() || stage == Stage::Publish1; // sent below, not by the gate
+        let extra_too = extra.clone();
+        let message = Some(message);
+        let entry = InFlight { message, extra: extra_too, stage, retain, dup, sent: true };
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
         let mut seq = Seq(0);
@@ -161,7 +157,8 @@ impl Broker {
         let Some(entry) = s.outbound.get_mut(id) else { return };
         let Some(message) = entry.message.clone() else { return };
         let qos = if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
-        let (dup, retain, extra) = (entry.dup, entry.retain, entry.extra.clone());
+        let (retain, extra) = (entry.retain, entry.extra.clone());
+        let dup = std::mem::replace(&mut entry.dup, true);
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
         if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
             self.complete(session, id, fx);
