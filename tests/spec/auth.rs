@@ -10,11 +10,13 @@ pub(crate) const ROWS: &[Row] = &[
     row("[MQTT-4.12.0-1] with data", "a> connect v5 method=x data=y; a< connack 8c; a! closed 8c"),
     row(
         "[MQTT-4.12.0-1] it takes nothing over and leaves nothing behind",
-        "a joins v5; b> connect v5 id=a clean method=x will=w:x; b< connack 8c; b! closed; a> pingreq; a< pingresp; count sessions 1; count wills 0",
+        "a joins v5; b> connect v5 id=a clean method=x will=w:x; b< connack 8c; b! closed
+         a> pingreq; a< pingresp; count sessions 1; count wills 0",
     ),
     row(
         "[MQTT-3.1.2-30] packets before CONNACK are not handled there",
-        "w joins v5; w> subscribe 1 # 0; w< suback 1 00; a> connect v5 method=x + publish t x; a< connack 8c; a! closed",
+        "w joins v5; w> subscribe 1 # 0; w< suback 1 00; a> connect v5 method=x + publish t x
+         a< connack 8c; a! closed",
     ),
     row(
         "[MQTT-4.12.0-1] Authentication Data without a method",
