@@ -268,6 +268,13 @@ impl Broker {
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         let Some(l) = self.links.get_mut(link) else { return Ok(()) };
+        if qos != QoS::ExactlyOnce && !l.version.is_v5() {
+            // To acknowledge it without delivering it would lose it, and 3.x can say no more.
+            return Err(refusal(
+                ReasonCode::PacketIdentifierInUse,
+                "QoS 1 under a Packet Identifier that a QoS 2 message has [MQTT-2.2.1-3]",
+            ));
+        }
         if qos != QoS::ExactlyOnce {
             l.inbound_used = l.inbound_used.saturating_add(1);
             let packet = HeldPacket::PubAck(known.id, ReasonCode::PacketIdentifierInUse);
