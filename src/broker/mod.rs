@@ -82,6 +82,8 @@ pub struct Broker {
     shard: ShardId,
     shards: u8,
     limits: Limits,
+    /// the highest `queued_messages_max` so far
+    queued_messages_bound: usize,
     counters: Counters,
     links: Links,
     sessions: Arena<Session>,
@@ -119,6 +121,7 @@ impl Broker {
             shard,
             shards,
             subscriptions: Subscriptions::new(seed, limits.match_cache_bytes_max),
+            queued_messages_bound: limits.queued_messages_max,
             limits,
             counters: Counters::default(),
             links: Links::default(),
@@ -161,7 +164,12 @@ impl Broker {
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
-            Input::Reload(limits) => self.limits = *limits,
+            Input::Reload(limits) => {
+                // A queue that is longer than a lowered limit gives way at its next message.
+                let before = self.queued_messages_bound;
+                self.queued_messages_bound = before.max(limits.queued_messages_max);
+                self.limits = *limits;
+            }
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
             Input::Shutdown => self.on_shutdown(fx),
@@ -509,7 +517,7 @@ impl Broker {
             wills += u64::from(s.will.is_some());
             will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);
             subscriptions += s.subscriptions.len() as u64;
-            assert!(s.queue.len() <= self.limits.queued_messages_max, "queued_messages_max");
+            assert!(s.queue.len() <= self.queued_messages_bound, "queued_messages_max");
             assert!(s.in_work == self.work.contains(&key), "sessions with work are in the list");
         }
         let c = &self.counters;
