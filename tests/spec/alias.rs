@@ -98,4 +98,9 @@ pub(crate) const ROWS: &[Row] = &[
          p> publish a 1 alias=7; s< publish a 1 alias=1; p> publish '' 2 alias=7
          s< publish '' 2 alias=1",
     ),
+    row(
+        "[MQTT-3.3.2-12] what CONNACK said holds for its connection, whatever is reloaded",
+        "p joins v5; limits topic_alias_max=1; p> publish t 1 alias=64; p> publish '' 1 alias=64
+         q joins v5; q> publish t 1 alias=2; q< disconnect 94; q! closed",
+    ),
 ];

@@ -134,4 +134,18 @@ pub(crate) const ROWS: &[Row] = &[
          p> 900 * publish t x q1#1; p gets 900 puback; a resumes v5 expiry=9; a gets 1800 publish
          a cut; a resumes v5 expiry=9; a gets 1800 publish; count in_flight 1800",
     ),
+    row(
+        "a lowered limit does not throw out what waits, but what is too much goes with the next message",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5
+         p> publish t 1 q1#1 + publish t 2 q1#2 + publish t 3 q1#3; p gets 3 puback
+         limits queued_messages_max=1; count queued_messages 3; p> publish t 4 q1#4; p< puback 4
+         a resumes v5 expiry=9; a< publish t 4 q1#1",
+    ),
+    row(
+        "outgoing QoS 2 of a stalled subscriber waits, too, and nothing is lost",
+        "limits output_bytes_max=100; a joins v5 expiry=99; a> subscribe 1 t 2; a< suback 1 02
+         p joins v5; a stalls; p> publish t 1*90 q2#1 + publish t 2*90 q2#2 + publish t 3*90 q2#3
+         p gets 3 pubrec; a reads; a< publish t 1*90 q2#1; a< publish t 2*90 q2#2
+         a< publish t 3*90 q2#3",
+    ),
 ];

@@ -147,4 +147,14 @@ pub(crate) const ROWS: &[Row] = &[
          a> publish $SYS/x 1 q1#1; a< puback 1 87 !reason= !user=; a> publish t 1 user=a:1
          a< publish t 1 user=a:1; a> hex 00 00; a gets 1 disconnect; a! closed",
     ),
+    row(
+        "[MQTT-3.3.4-7] what CONNACK said holds for its connection, whatever is reloaded",
+        "p joins v5; limits receive_maximum=1; p> publish t 1 q2#1 + publish t 2 q2#2
+         p gets 2 pubrec; q> connect v5; q< connack rmax=1; limits receive_maximum=9
+         q> publish t 1 q2#1; q gets 1 pubrec; q> publish t 2 q2#2; q< disconnect 93; q! closed",
+    ),
+    row(
+        "[MQTT-3.3.4-7] 65,535 need not be said",
+        "limits receive_maximum=65535; p> connect v5; p< connack !rmax=",
+    ),
 ];

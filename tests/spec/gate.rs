@@ -259,4 +259,34 @@ pub(crate) const ROWS: &[Row] = &[
         "a joins v5 expiry=9; hold commits; a> subscribe 1 t 1 + unsubscribe 2 t; commit
          a< suback 1 01; a< unsuback 2 00",
     ),
+    row(
+        "[MQTT-3.10.4-2] an UNSUBSCRIBE overtakes the retained messages of a SUBACK that waits",
+        "p joins v5; p> publish t r retain; a joins v5 expiry=9; hold commits
+         a> subscribe 1 t 1 + unsubscribe 2 t; commit; a< suback 1 01; a< unsuback 2 00
+         p> publish t 2 retain",
+    ),
+    row(
+        "two SUBACKs that wait, for one filter: each has its retained messages",
+        "p joins v5; p> publish t r retain; a joins v5 expiry=9; hold commits
+         a> subscribe 1 t 0 + subscribe 2 t 0; commit; a< suback 1 00; a< suback 2 00
+         a gets 2 publish",
+    ),
+    row(
+        "a takeover whose CONNACK waits: the old link is gone, the new one takes over what was in flight",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; p joins v5; p> publish t x q1#1
+         p< puback 1; a< publish t x q1#1; hold commits; b> connect v5 id=a expiry=9
+         a< disconnect 8e; a! closed; commit; b< connack sp; b< publish t x q1#1 dup",
+    ),
+    row(
+        "a second takeover meanwhile",
+        "a joins v5 expiry=9; hold commits; b> connect v5 id=a expiry=9; a< disconnect 8e
+         a! closed; c> connect v5 id=a expiry=9; b! closed 8e; commit; c< connack sp; c> pingreq
+         c< pingresp",
+    ),
+    row(
+        "a Shared Subscription made before CONNACK left counts its member as online",
+        "shards 3; a at 0; p at 1; p joins v5; hold commits
+         a> connect v5 expiry=9 + subscribe 1 $share/g/t 0; commit; a< connack; a< suback 1 00
+         p> publish t x; a< publish t x",
+    ),
 ];

@@ -240,4 +240,16 @@ pub(crate) const ROWS: &[Row] = &[
          p> publish t z q2#1; p< pubrec 1; a< publish t z; b< publish t z q1#2
          c< publish t z q2#2",
     ),
+
+    row(
+        "[MQTT-4.3.2-5] in 3.x, which has no 0x91, the link ends: an acknowledged message would be lost",
+        "s joins v5; s> subscribe 1 t 0; s< suback 1 00; p joins v34 clean; p> publish t x q2#1
+         p< pubrec 1; s< publish t x; p> publish t y q1#1; p! closed 91",
+    ),
+    row(
+        "[MQTT-2.2.1-4] identifiers rise to 65,535 and start again, past those in use",
+        "limits in_flight_max=65535; s joins v5; s> subscribe 1 t 1; s< suback 1 01; p joins v5
+         p> publish t x q1#1; p< puback 1; s< publish t x q1#1; s> puback 1; p> publish t x q1#1
+         p< puback 1; s< publish t x q1#2",
+    ),
 ];

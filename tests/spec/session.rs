@@ -136,4 +136,10 @@ pub(crate) const ROWS: &[Row] = &[
          a gets 2 publish; a cut; count in_flight 2; wait 9s; count in_flight 0
          count queued_messages 0; log",
     ),
+    row(
+        "[MQTT-4.1.0-2] the Will's delay and the session's end are two clocks: a resumption stops both",
+        "w joins v5; w> subscribe 1 # 0; w< suback 1 00; a joins v5 expiry=20 will=g:a wdelay=10
+         a cut; wait 5s; a resumes v5 expiry=20 will=g:a wdelay=10; a cut; wait 9999ms; wait 1ms
+         w< publish g a; wait 9999ms; count sessions 2; wait 1ms; count sessions 1",
+    ),
 ];

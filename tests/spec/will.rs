@@ -1,6 +1,6 @@
 //! The Will, sections 3.1.2.5 to 3.1.2.7 and 3.1.3.2 to 3.1.3.4.
 
-use super::script::{Row, row};
+use super::script::{Row, open, row};
 
 pub(crate) const ROWS: &[Row] = &[
     row(
@@ -211,5 +211,17 @@ pub(crate) const ROWS: &[Row] = &[
         "[MQTT-3.1.2-8] shutdown: clients are told",
         "a joins v5 will=w:x; b joins v4 clean; broker shutdown; a< disconnect 8b; a! closed 8b
          b! closed 8b",
+    ),
+
+    open(
+        "[MQTT-3.1.2-8] at shutdown the Wills of sessions that end with it go to those who keep them",
+        "w joins v5 expiry=99; w> subscribe 1 w 1; w< suback 1 01; w cut
+         a joins v5 will=w:x wqos=1; broker shutdown; a< disconnect 8b; a! closed
+         count wills_published 1",
+    ),
+    row(
+        "[MQTT-3.1.3-9] a session that ends with its connection has no delay at takeover either",
+        "w joins v5; w> subscribe 1 # 2; w< suback 1 02; a joins v5 will=gone:a wdelay=10
+         b joins v5 id=a; a< disconnect 8e; a! closed; w< publish gone a",
     ),
 ];
