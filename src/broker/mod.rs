@@ -172,7 +172,7 @@ impl Broker {
             }
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
-            Input::Shutdown => self.on_shutdown(fx),
+            Input::Shutdown => self.on_shutdown(now, retained, fx),
         }
         if !self.work.is_empty() {
             self.do_work(now, 1, retained, fx);
@@ -482,11 +482,13 @@ impl Broker {
         }
     }
 
-    fn on_shutdown(&mut self, fx: &mut Effects) {
+    /// Links end, and with them the sessions that are no longer than they: their Wills go to those
+    /// who keep messages.
+    fn on_shutdown(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
         let links: Vec<LinkKey> = self.links.iter().map(|l| l.key).collect();
         for link in links {
             let why = refusal(ReasonCode::ServerShuttingDown, "the broker shuts down");
-            self.tell_and_close(link, why, fx);
+            self.fail(now, link, why, retained, fx);
         }
     }
 
