@@ -176,4 +176,18 @@ pub(crate) const ROWS: &[Row] = &[
          a joins v5; a> subscribe 1 t 0; a< suback 1 00; a> subscribe 2 t/ 0; a< suback 2 00
          a< publish t/ 1 retain",
     ),
+
+    row(
+        "[MQTT-3.3.1-5] replaced while a slow reader is between two of them: the newer one is sent, none twice",
+        "p joins v5; p> publish t/1 1 q1#1 retain + publish t/2 2 q1#2 retain; p gets 2 puback
+         a joins v5 rmax=1; a> subscribe 1 t/# 1,rap; a< suback 1 01
+         a< publish t/1 1 q1#1 retain; p> publish t/2 3 retain; a< publish t/2 3 retain
+         a> puback 1; a< publish t/2 3 retain",
+    ),
+    row(
+        "[MQTT-3.3.1-6] cleared meanwhile: it is not sent",
+        "p joins v5; p> publish t/1 1 q1#1 retain + publish t/2 2 q1#2 retain; p gets 2 puback
+         a joins v5 rmax=1; a> subscribe 1 t/# 1; a< suback 1 01; a< publish t/1 1 q1#1 retain
+         p> publish t/2 '' retain; a< publish t/2 ''; a> puback 1",
+    ),
 ];

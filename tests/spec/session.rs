@@ -142,4 +142,10 @@ pub(crate) const ROWS: &[Row] = &[
          a cut; wait 5s; a resumes v5 expiry=20 will=g:a wdelay=10; a cut; wait 9999ms; wait 1ms
          w< publish g a; wait 9999ms; count sessions 2; wait 1ms; count sessions 1",
     ),
+    row(
+        "[MQTT-4.1.0-1] shutdown ends connections, and the log keeps the sessions that outlive them",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; b joins v4; c joins v5
+         d joins v4 clean; broker shutdown; a< disconnect 8b; a! closed; b! closed 8b
+         c< disconnect 8b; c! closed; d! closed; log a b; count links 0",
+    ),
 ];

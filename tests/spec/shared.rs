@@ -211,4 +211,24 @@ pub(crate) const ROWS: &[Row] = &[
          p joins v5; hold peers; a cut; p> publish t 1 q1#1; release; p< puback 1
          b resumes v5 expiry=9; b< publish t 1 q1#1",
     ),
+
+    row(
+        "[MQTT-4.8.2-4] a takeover is no session end: the message stays with its member",
+        "a joins v5 expiry=9; b joins v5; a> subscribe 1 $share/g/t 1; a< suback 1 01; p joins v5
+         p> publish t x q1#1; p< puback 1; a< publish t x q1#1; b> subscribe 1 $share/g/t 1
+         b< suback 1 01; c resumes v5 id=a expiry=9; a< disconnect 8e; a! closed
+         c< publish t x q1#1 dup",
+    ),
+    row(
+        "[MQTT-4.8.2-5] a Clean Start is one",
+        "a joins v5 expiry=9; b joins v5; a> subscribe 1 $share/g/t 1; a< suback 1 01; p joins v5
+         p> publish t x q1#1; p< puback 1; a< publish t x q1#1; b> subscribe 1 $share/g/t 1
+         b< suback 1 01; c joins v5 id=a clean; a< disconnect 8e; a! closed; b< publish t x q1#1",
+    ),
+    row(
+        "[MQTT-4.8.2-3] several groups on a topic, and normal subscriptions beside them",
+        "a joins v5; a> subscribe 1 $share/g/t 0 $share/h/+ 0; a< suback 1 00 00; b joins v5
+         b> subscribe 1 $share/g/t 0 $share/h/+ 0 # 0; b< suback 1 00 00 00; p joins v5
+         p> publish t 1 + publish t 2; a gets 2 publish; b gets 4 publish",
+    ),
 ];

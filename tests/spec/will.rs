@@ -1,6 +1,6 @@
 //! The Will, sections 3.1.2.5 to 3.1.2.7 and 3.1.3.2 to 3.1.3.4.
 
-use super::script::{Row, open, row};
+use super::script::{Row, row};
 
 pub(crate) const ROWS: &[Row] = &[
     row(
@@ -213,7 +213,7 @@ pub(crate) const ROWS: &[Row] = &[
          b! closed 8b",
     ),
 
-    open(
+    row(
         "[MQTT-3.1.2-8] at shutdown the Wills of sessions that end with it go to those who keep them",
         "w joins v5 expiry=99; w> subscribe 1 w 1; w< suback 1 01; w cut
          a joins v5 will=w:x wqos=1; broker shutdown; a< disconnect 8b; a! closed
