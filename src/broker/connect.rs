@@ -202,6 +202,8 @@ impl Broker {
             maximum_packet_size: c.maximum_packet_size,
             window: c.receive_maximum.get().min(in_flight_max),
             inbound_used: 0,
+            receive_maximum: self.limits.receive_maximum,
+            alias_in_max: self.limits.topic_alias_max,
             alias_out_max: c.topic_alias_maximum.min(self.limits.topic_alias_outgoing_max),
             aliases_in: Vec::new(),
             aliases_out: None,
@@ -435,7 +437,8 @@ impl Broker {
         for wait in s.inbound.iter().filter_map(|id| id.wait) {
             self.gate.waits.remove(wait);
         }
-        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1);
+        // QoS 2 too, as long as it was never sent.
+        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1 || !e.dup);
         let in_flight = unacknowledged.filter_map(|e| e.message.zip(e.extra));
         let queued = std::iter::from_fn(|| s.queue.pop())
             .filter(|q| q.qos != QoS::AtMostOnce)

@@ -127,14 +127,10 @@ impl Broker {
         let Some(link) = s.link else { return Seq(0) };
         let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
         let kept = s.is_persistent().then(|| (s.client_id.clone(), message.clone()));
-        let entry = InFlight {
-            message: Some(message),
-            extra: extra.clone(),
-            stage,
-            retain,
-            dup: false,
-            sent: true,
-        };
+        let dup = kept.is_none() || stage == Stage::Publish1; // sent below, not by the gate
+        let extra_too = extra.clone();
+        let message = Some(message);
+        let entry = InFlight { message, extra: extra_too, stage, retain, dup, sent: true };
         let before = s.outbound.bytes();
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
@@ -157,27 +153,26 @@ impl Broker {
         seq
     }
 
-    /// Sends what stands in flight under `id`. False if the delivery ended because it is too large
-    /// for the client: there may be room for the next.
+    /// Sends what stands in flight under `id`.
     pub(super) fn send_in_flight(
         &mut self,
         now: Time,
         link: LinkKey,
         id: PacketId,
         fx: &mut Effects,
-    ) -> bool {
-        let Some(session) = self.links.get(link).map(|l| l.session) else { return true };
-        let Some(s) = self.sessions.get_mut(session) else { return true };
-        let Some(entry) = s.outbound.get_mut(id) else { return true };
-        let Some(message) = entry.message.clone() else { return true };
+    ) {
+        let Some(session) = self.links.get(link).map(|l| l.session) else { return };
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        let Some(entry) = s.outbound.get_mut(id) else { return };
+        let Some(message) = entry.message.clone() else { return };
         let qos = if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
-        let (dup, retain, extra) = (entry.dup, entry.retain, entry.extra.clone());
+        let (retain, extra) = (entry.retain, entry.extra.clone());
+        let dup = std::mem::replace(&mut entry.dup, true);
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
-        let written = self.write(now, link, &mut Publication::of(&message), &out, fx);
-        if !written {
+        if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
             self.complete(session, id, fx);
+            self.more_work(session); // no acknowledgement will say that there is room again
         }
-        written
     }
 
     /// Appends a PUBLISH to the link's outbox. False if it is larger than the client takes
@@ -312,9 +307,7 @@ impl Broker {
                     Stage::Release => {
                         self.send(link, &Packet::PubRel(Ack::new(id, ReasonCode::Success)), fx);
                     }
-                    _ => {
-                        self.send_in_flight(now, link, id, fx);
-                    }
+                    _ => self.send_in_flight(now, link, id, fx),
                 }
                 continue;
             }
@@ -508,7 +501,7 @@ impl Broker {
     ) {
         let packet_id = ack.packet_id;
         let mut until = Until::default();
-        let mut reason = ReasonCode::Success;
+        let (mut reason, mut counted) = (ReasonCode::Success, false);
         let Some(s) = self.sessions.get_mut(session) else { return };
         match s.inbound.remove(packet_id) {
             None => reason = ReasonCode::PacketIdentifierNotFound,
@@ -520,12 +513,10 @@ impl Broker {
                 // What its PUBREC waited for, this one need not: but the log is causal, and the
                 // gate releases in order.
                 until.wait = entry.wait;
-                if entry.counted {
-                    self.quota_back(link);
-                }
+                counted = entry.counted;
             }
         }
-        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason), until, fx);
+        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason, counted), until, fx);
     }
 }
 

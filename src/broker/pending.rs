@@ -27,7 +27,8 @@ pub(super) enum HeldPacket {
     ConnAck(Box<[u8]>),
     PubAck(PacketId, ReasonCode),
     PubRec(PacketId, ReasonCode),
-    PubComp(PacketId, ReasonCode),
+    /// and whether it counts against Receive Maximum until it leaves
+    PubComp(PacketId, ReasonCode, bool),
     SubAck(Box<HeldSubAck>),
     UnsubAck(Box<(PacketId, Vec<ReasonCode>)>),
     /// a QoS 2 PUBLISH to a persistent session, after its identifier's record
@@ -175,21 +176,17 @@ impl Broker {
                 }
                 self.send(link, &Packet::PubRec(Ack::new(id, reason)), fx);
             }
-            HeldPacket::PubComp(id, reason) => {
+            HeldPacket::PubComp(id, reason, counted) => {
+                if counted {
+                    self.quota_back(link);
+                }
                 self.send(link, &Packet::PubComp(Ack::new(id, reason)), fx);
             }
             HeldPacket::PubRel(id, reason) => {
                 self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
             }
             HeldPacket::PingResp => self.send(link, &Packet::PingResp, fx),
-            HeldPacket::Publish2(id) => {
-                let session = self.links.get(link).map(|l| l.session);
-                if !self.send_in_flight(now, link, id, fx)
-                    && let Some(session) = session
-                {
-                    self.go_on(now, session, fx);
-                }
-            }
+            HeldPacket::Publish2(id) => self.send_in_flight(now, link, id, fx),
             HeldPacket::SubAck(ack) => {
                 let HeldSubAck { packet_id, reasons, replays } = *ack;
                 self.send(link, &Packet::SubAck(plain(packet_id, reasons)), fx);

@@ -157,8 +157,15 @@ impl Broker {
     pub(super) fn start_replays(&mut self, link: LinkKey, replays: Vec<Replay>) {
         let Some(session) = self.links.get(link).map(|l| l.session) else { return };
         let Some(s) = self.sessions.get_mut(session) else { return };
-        if !replays.is_empty() {
-            s.replays.extend(replays);
+        for replay in replays {
+            // Perhaps it was unsubscribed while SUBACK waited [MQTT-3.10.4-2].
+            let filter = SubscriptionFilter::parse(&replay.filter);
+            let find = |f| self.subscriptions.find(session, &s.subscriptions, &f);
+            if filter.ok().and_then(find).is_some() {
+                s.replays.push_back(replay);
+            }
+        }
+        if !s.replays.is_empty() {
             self.more_work(session);
         }
     }
