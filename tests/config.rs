@@ -189,7 +189,7 @@ test.toml:19:11: listener.address: expected "host:port" such as "0.0.0.0:1883" o
 test.toml:20:19: listener.connections_max: expected a whole number from 0 to 10000000, found -1
 test.toml:24:11: listener.address: "127.0.0.1:7" is there twice
 environment variable STONECHAT__SERVER__SHARD: there is no such setting; did you mean STONECHAT__SERVER__SHARDS?
-environment variable STONECHAT__SERVER__SHARDS: expected a whole number from 0 to 1024, found "\n"
+environment variable STONECHAT__SERVER__SHARDS: expected a whole number from 0 to 64, found "\n"
 environment variable STONECHAT__LISTENER__ADDRESS: listeners are set in the file or with --listen only
 argument --set limits: expected --set section.key=value
 argument --set limits.queue=1: unknown setting "limits.queue"; did you mean "limits.queue_full"?
@@ -309,7 +309,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 43);
+    assert_eq!(explained.len(), 44);
 }
 
 /// The range that the comment tells is the one that is enforced.

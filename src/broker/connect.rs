@@ -16,7 +16,8 @@ use super::timers::Timer;
 use super::will::StoredWill;
 use super::{Broker, Refusal, Time, refusal};
 use crate::codec::{
-    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode_within,
+    ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
+    encode_within, encoded_len,
 };
 
 /// How a link ends, as far as its Will is concerned.
@@ -24,11 +25,8 @@ use crate::codec::{
 pub(super) enum WillIs {
     /// DISCONNECT 0x00 came \[MQTT-3.14.4-3\]
     Discarded,
-    /// anything else
+    /// anything else; a delay that runs is cancelled if the session is resumed \[MQTT-3.1.3-9\]
     Due,
-    /// The same Client Identifier is taking over. A delay that runs still counts: it is cancelled
-    /// if the session is resumed \[MQTT-3.1.3-9\].
-    TakenOver,
 }
 
 impl Broker {
@@ -48,6 +46,7 @@ impl Broker {
             return;
         }
         self.take_over(now, opening.client_id, retained, fx);
+        self.catch_up(now, opening.client_id, retained, fx);
         let mut existing = self.find_session(opening.client_id);
         if c.clean_start
             && let Some(session) = existing.take()
@@ -61,16 +60,12 @@ impl Broker {
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
         self.attach(now, link, session, c, fx);
-        let ack = self.connack(opening, session_present, session);
         let mut bytes = Vec::new();
-        encode_within(
-            &Packet::ConnAck(Box::new(ack)),
-            c.version,
-            c.maximum_packet_size,
-            &mut bytes,
-        );
+        encode(&self.connack(opening, session_present), c.version, &mut bytes);
         let mut until = Until::default();
-        if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
+        if let Some(s) = self.sessions.get_mut(session).filter(|s| s.is_persistent() || s.recorded)
+        {
+            s.recorded = true;
             let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
             until.seq = self.record(fx, Record::Session { client_id, expiry_s });
             until.seq = until.seq.max(self.record_will(session, fx));
@@ -90,6 +85,12 @@ impl Broker {
             return Err(refusal(
                 ReasonCode::ClientIdentifierNotValid,
                 "an empty Client Identifier without Clean Session [MQTT-3.1.3-8]",
+            ));
+        }
+        if encoded_len(&self.connack(opening, false), c.version) > c.maximum_packet_size as usize {
+            return Err(refusal(
+                ReasonCode::PacketTooLarge,
+                "a Maximum Packet Size that CONNACK does not fit in [MQTT-3.1.2-24]",
             ));
         }
         let Some(will) = &c.will else { return Ok(()) };
@@ -138,7 +139,25 @@ impl Broker {
         let Some(old) = session.and_then(|s| s.link) else { return };
         let why = refusal(ReasonCode::SessionTakenOver, "another connection took the session over");
         self.tell_and_close(old, why, fx);
-        self.end_link(now, old, WillIs::TakenOver, retained, fx);
+        self.end_link(now, old, WillIs::Due, retained, fx);
+    }
+
+    /// What is due by now happens before the client comes back, even if its timer is late.
+    fn catch_up(
+        &mut self,
+        now: Time,
+        client_id: &str,
+        retained: &mut impl RetainedStore,
+        fx: &mut Effects,
+    ) {
+        let Some(session) = self.find_session(client_id) else { return };
+        let Some(s) = self.sessions.get(session) else { return };
+        if s.ends_at() <= now {
+            self.counters.sessions_expired += 1;
+            self.end_session(now, session, retained, fx);
+        } else if s.will_at <= now {
+            self.publish_will(now, session, retained, fx);
+        }
     }
 
     fn new_session(&mut self, client_id: &str) -> SessionKey {
@@ -168,8 +187,10 @@ impl Broker {
             ready: false,
             asked: false,
             paused: false,
+            gate_full: false,
             in_gate: false,
             problem_information: c.request_problem_information,
+            asked_expiry: c.session_expiry_s > 0,
             keep_alive_ms: u32::from(keep_alive_s) * 1000,
             last_seen: now,
             maximum_packet_size: c.maximum_packet_size,
@@ -238,18 +259,13 @@ impl Broker {
     }
 
     /// CONNACK (section 3.2): what is not said is available.
-    fn connack<'a>(
-        &'a self,
-        opening: &Opening<'a>,
-        session_present: bool,
-        session: SessionKey,
-    ) -> ConnAck<'a> {
+    fn connack<'a>(&'a self, opening: &Opening<'a>, session_present: bool) -> Packet<'a> {
         let c = opening.connect;
         let (limits, keep_alive_s) = (&self.limits, self.keep_alive_s(c));
-        let granted = self.sessions.get(session).map_or(0, |s| s.expiry_s);
+        let granted = c.session_expiry_s.min(limits.session_expiry_max_s);
         let information = c.request_response_information && !limits.response_information.is_empty();
         let alias_max = limits.topic_alias_max;
-        ConnAck {
+        Packet::ConnAck(Box::new(ConnAck {
             session_present: session_present && c.version != Version::V31,
             session_expiry_s: (granted != c.session_expiry_s).then_some(granted),
             receive_maximum: (limits.receive_maximum < u16::MAX).then_some(limits.receive_maximum),
@@ -260,7 +276,7 @@ impl Broker {
             server_keep_alive_s: (keep_alive_s != c.keep_alive_s).then_some(keep_alive_s),
             response_information: information.then_some(limits.response_information.as_str()),
             ..ConnAck::default()
-        }
+        }))
     }
 
     /// CONNACK with an error, and the end of a connection that never became a link.
@@ -279,10 +295,7 @@ impl Broker {
         l.ready = true;
         let session = l.session;
         self.count_member(session, Some(true), fx);
-        self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
-            self.more_work(session);
-        }
+        self.go_on(now, session, fx);
     }
 
     /// DISCONNECT of the client (section 3.14).
@@ -294,15 +307,19 @@ impl Broker {
         retained: &mut impl RetainedStore,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        let Some(session) = self.links.get(link).map(|l| l.session) else { return Ok(()) };
+        let Some(l) = self.links.get(link) else { return Ok(()) };
+        let session = l.session;
         if let (Some(asked), Some(s)) = (d.session_expiry_s, self.sessions.get_mut(session)) {
-            if s.expiry_s == 0 && asked > 0 {
+            if !l.asked_expiry && asked > 0 {
                 return Err(refusal(
                     ReasonCode::ProtocolError,
                     "DISCONNECT with a Session Expiry Interval after 0 in CONNECT (3.14.2.2.2)",
                 ));
             }
-            s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+            // What was granted 0 was never logged, and stays so.
+            if s.is_persistent() {
+                s.expiry_s = asked.min(self.limits.session_expiry_max_s);
+            }
         }
         let will = match d.reason {
             ReasonCode::Success => WillIs::Discarded,
@@ -405,7 +422,8 @@ impl Broker {
         self.counters.queued_messages -= s.queue.len() as u64;
         self.counters.queued_bytes -= s.queue.bytes() as u64;
         self.counters.in_flight -= s.outbound.len() as u64;
-        if s.is_persistent() {
+        self.counters.in_flight_bytes -= s.outbound.bytes() as u64;
+        if s.recorded {
             self.record(fx, Record::SessionEnd { client_id: s.client_id.clone() });
         }
         for wait in s.inbound.iter().filter_map(|id| id.wait) {

@@ -41,6 +41,7 @@ impl Broker {
             && !s.outbound.has_unsent()
             && s.outbound.used() < l.window
             && s.outbound.has_free_id()
+            && s.outbound.bytes() < self.limits.queued_bytes_max
             && fx.sends.backlog(l.key) < self.limits.output_bytes_max
     }
 
@@ -128,8 +129,10 @@ impl Broker {
             dup: false,
             sent: true,
         };
+        let before = s.outbound.bytes();
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
+        self.counters.in_flight_bytes += (s.outbound.bytes() - before) as u64;
         let mut seq = Seq(0);
         if let Some((client_id, message)) = kept {
             seq = self.record(fx, Record::InFlight { client_id, message, qos, packet_id });
@@ -246,7 +249,8 @@ impl Broker {
             let Some(s) = self.sessions.get(to) else { return true };
             let fits = s.queue.len() < self.limits.queued_messages_max
                 && s.queue.bytes() + bytes <= self.limits.queued_bytes_max
-                && self.counters.queued_bytes as usize + bytes <= self.limits.queue_bytes_max;
+                && (self.counters.queued_bytes + self.counters.in_flight_bytes) as usize + bytes
+                    <= self.limits.queue_bytes_max;
             if fits {
                 return true;
             }
@@ -304,10 +308,18 @@ impl Broker {
                 continue;
             }
             if s.outbound.has_unsent() || !self.pump_queue(now, session, link, window, fx) {
-                break;
+                return; // the window is full: an acknowledgement comes back here
             }
         }
         self.more_work(session);
+    }
+
+    /// The same, and retained messages after it: there is room, or there may be.
+    pub(super) fn go_on(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        self.pump(now, session, fx);
+        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+            self.more_work(session);
+        }
     }
 
     /// Sends the head of the queue; false if it has to wait or there is none.
@@ -323,7 +335,9 @@ impl Broker {
         let Some(head) = s.queue.front() else { return false };
         let expired = head.message.is_expired(now);
         let waits = head.qos != QoS::AtMostOnce
-            && (s.outbound.used() >= window || !s.outbound.has_free_id());
+            && (s.outbound.used() >= window
+                || !s.outbound.has_free_id()
+                || s.outbound.bytes() >= self.limits.queued_bytes_max);
         if waits && !expired {
             return false;
         }
@@ -372,10 +386,12 @@ impl Broker {
     /// A delivery is complete: its identifier is free.
     fn complete(&mut self, session: SessionKey, packet_id: PacketId, fx: &mut Effects) {
         let Some(s) = self.sessions.get_mut(session) else { return };
+        let before = s.outbound.bytes();
         if s.outbound.remove(packet_id).is_none() {
             return;
         }
         self.counters.in_flight -= 1;
+        self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
         if s.is_persistent() {
             let client_id = s.client_id.clone();
             self.record(fx, Record::Acknowledged { client_id, packet_id });
@@ -400,7 +416,7 @@ impl Broker {
                 // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
                 self.counters.refused_by_clients += u64::from(ack.reason.is_error());
                 self.complete(session, ack.packet_id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             Some(_) => Err(refusal(ReasonCode::ProtocolError, "PUBACK for a QoS 2 message")),
@@ -424,24 +440,26 @@ impl Broker {
             Some(_) if ack.reason.is_error() => {
                 self.counters.refused_by_clients += 1;
                 self.complete(session, id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             None if ack.reason.is_error() => Ok(()),
             None => {
-                let reason = ReasonCode::PacketIdentifierNotFound;
-                self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
+                let packet = HeldPacket::PubRel(id, ReasonCode::PacketIdentifierNotFound);
+                self.send_when(now, link, packet, Until::default(), fx);
                 Ok(())
             }
             Some(stage) => {
                 let Some(s) = self.sessions.get_mut(session) else { return Ok(()) };
+                let before = s.outbound.bytes();
                 s.outbound.release(id);
+                self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
                 let mut until = Until::default();
                 if stage == Stage::Publish2 && s.is_persistent() {
                     let client_id = s.client_id.clone();
                     until.seq = self.record(fx, Record::Released { client_id, packet_id: id });
                 }
-                self.send_when(now, link, HeldPacket::PubRel(id), until, fx);
+                self.send_when(now, link, HeldPacket::PubRel(id, ReasonCode::Success), until, fx);
                 Ok(())
             }
         }
@@ -459,7 +477,7 @@ impl Broker {
             None => Ok(()),
             Some(Stage::Release) => {
                 self.complete(session, ack.packet_id, fx);
-                self.pump(now, session, fx);
+                self.go_on(now, session, fx);
                 Ok(())
             }
             Some(_) => {

@@ -41,6 +41,12 @@ pub(super) struct InFlight {
     pub(super) sent: bool,
 }
 
+impl InFlight {
+    fn cost_bytes(&self) -> usize {
+        self.message.as_ref().map_or(0, Message::cost_bytes)
+    }
+}
+
 /// The broker's identifiers of one session.
 #[derive(Debug)]
 pub(super) struct Outbound {
@@ -48,6 +54,8 @@ pub(super) struct Outbound {
     entries: VecDeque<Option<InFlight>>,
     first: u16,
     count: usize,
+    /// What the messages under way cost.
+    bytes: usize,
     /// How many are sent on the present link and not complete: the used part of the send quota.
     used: u16,
     /// The first entry that may not be sent yet on the present link.
@@ -56,7 +64,7 @@ pub(super) struct Outbound {
 
 impl Default for Outbound {
     fn default() -> Self {
-        Self { entries: VecDeque::new(), first: 1, count: 0, used: 0, unsent_from: 0 }
+        Self { entries: VecDeque::new(), first: 1, count: 0, bytes: 0, used: 0, unsent_from: 0 }
     }
 }
 
@@ -69,6 +77,11 @@ impl Outbound {
     /// How many deliveries are under way.
     pub(super) fn len(&self) -> usize {
         self.count
+    }
+
+    /// What the messages under way cost, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The part of the send quota in use on the present link.
@@ -90,6 +103,7 @@ impl Outbound {
     pub(super) fn push(&mut self, entry: InFlight) -> PacketId {
         let id = id_after(self.first, self.entries.len());
         self.count += 1;
+        self.bytes += entry.cost_bytes();
         self.used += u16::from(entry.sent);
         if self.unsent_from == self.entries.len() && entry.sent {
             self.unsent_from += 1;
@@ -113,6 +127,7 @@ impl Outbound {
         let index = self.index(id);
         let entry = self.entries.get_mut(index)?.take()?;
         self.count -= 1;
+        self.bytes -= entry.cost_bytes();
         self.used -= u16::from(entry.sent);
         while let Some(None) = self.entries.front() {
             self.entries.pop_front();
@@ -130,6 +145,7 @@ impl Outbound {
     pub(super) fn release(&mut self, id: PacketId) {
         let index = self.index(id);
         if let Some(Some(entry)) = self.entries.get_mut(index) {
+            self.bytes -= entry.cost_bytes();
             entry.stage = Stage::Release;
             entry.message = None;
             entry.extra = None;
@@ -188,6 +204,8 @@ impl Outbound {
 
     pub(super) fn check_invariants(&self) {
         assert_eq!(self.entries.iter().flatten().count(), self.count, "in-flight count");
+        let bytes: usize = self.entries.iter().flatten().map(InFlight::cost_bytes).sum();
+        assert_eq!(bytes, self.bytes, "in-flight bytes");
         let sent = self.entries.iter().flatten().filter(|e| e.sent).count();
         assert_eq!(sent, usize::from(self.used), "send quota in use");
         assert!(!matches!(self.entries.front(), Some(None)), "a hole at the front");

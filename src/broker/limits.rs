@@ -54,6 +54,8 @@ pub struct Limits {
     pub sessions_max: usize,
     /// subscriptions
     pub subscriptions_max: usize,
+    /// bytes of the Topic Filters of subscriptions
+    pub subscription_bytes_max: usize,
     /// Wills kept
     pub wills_max: usize,
     /// bytes of Wills kept
@@ -86,6 +88,7 @@ impl Default for Limits {
             filter_levels_max: 128,
             sessions_max: 1_000_000,
             subscriptions_max: 10_000_000,
+            subscription_bytes_max: 1 << 30,
             wills_max: 1_000_000,
             will_bytes_max: 256 << 20,
             peer_bytes_max: 64 << 20,
@@ -113,6 +116,10 @@ pub struct Counters {
     pub queued_bytes: u64,
     /// present: messages under way to clients and not acknowledged
     pub in_flight: u64,
+    /// present: bytes of those messages
+    pub in_flight_bytes: u64,
+    /// present: bytes of Topic Filters of subscriptions
+    pub subscription_bytes: u64,
     /// CONNECTs accepted
     pub connects: u64,
     /// sessions that ended by expiry
@@ -171,7 +178,8 @@ macro_rules! add_fields {
     };
 }
 add_fields! {
-    links sessions subscriptions wills will_bytes queued_messages queued_bytes in_flight connects
+    links sessions subscriptions wills will_bytes queued_messages queued_bytes in_flight in_flight_bytes
+    subscription_bytes connects
     sessions_expired publish_received publish_sent publish_bytes_received publish_bytes_sent
     packets_received packets_sent wills_published dropped_qos0 dropped_peer_qos0
     dropped_queue_full dropped_expired dropped_too_large dropped_no_member dropped_dollar_sys

@@ -25,9 +25,13 @@ pub struct Link {
     pub(super) asked: bool,
     /// Stands in the list of links that are not read because of a peer's backlog.
     pub(super) paused: bool,
+    /// So many packets are held back that no more are taken.
+    pub(super) gate_full: bool,
     /// Stands in the gate's list of links with held packets.
     pub(super) in_gate: bool,
     pub(super) problem_information: bool,
+    /// CONNECT asked for a Session Expiry Interval, whatever was granted.
+    pub(super) asked_expiry: bool,
     /// Keep Alive in force, 0: none.
     pub(super) keep_alive_ms: u32,
     pub(super) last_seen: Time,
@@ -43,6 +47,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether its socket is not to be read for now.
+    pub(super) fn reads_held(&self) -> bool {
+        self.paused || self.asked || self.gate_full
+    }
+
     /// What its held packets wait for of other shards.
     pub(super) fn held_waits(&self) -> impl Iterator<Item = WaitKey> {
         self.held.iter().filter_map(Held::wait)

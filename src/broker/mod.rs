@@ -56,7 +56,7 @@ use hashbrown::HashTable;
 use connect::WillIs;
 use interest::Interests;
 use link::Links;
-use pending::Gate;
+use pending::{Gate, HeldPacket, Until};
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
@@ -219,7 +219,7 @@ impl Broker {
                 Ok(())
             }
             Packet::PingReq => {
-                self.send(link, &Packet::PingResp, fx);
+                self.on_pingreq(now, link, fx);
                 Ok(())
             }
             Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),
@@ -236,6 +236,15 @@ impl Broker {
         };
         if let Err(why) = done {
             self.fail(now, link, why, retained, fx);
+        }
+    }
+
+    /// PINGREQ (section 3.12): answered at once, whatever is held back, but not before CONNACK.
+    fn on_pingreq(&mut self, now: Time, link: LinkKey, fx: &mut Effects) {
+        if self.links.get(link).is_some_and(|l| l.ready) {
+            self.send(link, &Packet::PingResp, fx);
+        } else {
+            self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
         }
     }
 
@@ -305,10 +314,7 @@ impl Broker {
                 return;
             }
         }
-        self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
-            self.more_work(session);
-        }
+        self.go_on(now, session, fx);
     }
 
     fn on_peer(&mut self, now: Time, from: ShardId, message: PeerMessage, fx: &mut Effects) {
@@ -344,7 +350,7 @@ impl Broker {
         match self.links.get_mut(link) {
             Some(l) if l.asked => {
                 l.asked = false;
-                fx.sends.hold_reads(link, l.paused);
+                fx.sends.hold_reads(link, l.reads_held());
                 if !granted {
                     let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
                     self.fail(now, link, why, retained, fx);
@@ -376,7 +382,7 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get_mut(link) else { return };
-        if l.paused || l.asked {
+        if l.reads_held() {
             l.last_seen = now; // the broker does not read: the client cannot be heard
         }
         let deadline = l.keep_alive_deadline();

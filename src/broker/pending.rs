@@ -32,8 +32,10 @@ pub(super) enum HeldPacket {
     UnsubAck(Box<(PacketId, Vec<ReasonCode>)>),
     /// a QoS 2 PUBLISH to a persistent session, after its identifier's record
     Publish2(PacketId),
-    /// after the PUBREC's record
-    PubRel(PacketId),
+    /// after the PUBREC's record; with an error for an identifier that is not in use
+    PubRel(PacketId, ReasonCode),
+    /// behind a CONNACK that waits
+    PingResp,
 }
 
 /// A SUBACK, and the retained messages that may be read once it leaves: not before the interest is
@@ -105,6 +107,11 @@ impl Broker {
             return;
         }
         l.held.push_back(Held { packet, until });
+        if l.held.len() >= usize::from(self.limits.receive_maximum) && !l.gate_full {
+            // 3.x clients know no Receive Maximum: they are not read while so much waits.
+            l.gate_full = true;
+            fx.sends.hold_reads(link, true);
+        }
         if !l.in_gate {
             l.in_gate = true;
             self.gate.links.push(link);
@@ -127,7 +134,12 @@ impl Broker {
                 if let Some(wait) = until.wait {
                     self.gate.waits.remove(wait);
                 }
-                let held = self.links.get_mut(link).and_then(|l| l.held.pop_front());
+                let Some(l) = self.links.get_mut(link) else { return false };
+                let held = l.held.pop_front();
+                if l.gate_full && l.held.len() <= usize::from(self.limits.receive_maximum) / 2 {
+                    l.gate_full = false;
+                    fx.sends.hold_reads(link, l.reads_held());
+                }
                 if let Some(held) = held {
                     self.release(now, link, held.packet, fx);
                 }
@@ -159,9 +171,10 @@ impl Broker {
             HeldPacket::PubComp(id, reason) => {
                 self.send(link, &Packet::PubComp(Ack::new(id, reason)), fx);
             }
-            HeldPacket::PubRel(id) => {
-                self.send(link, &Packet::PubRel(Ack::new(id, ReasonCode::Success)), fx);
+            HeldPacket::PubRel(id, reason) => {
+                self.send(link, &Packet::PubRel(Ack::new(id, reason)), fx);
             }
+            HeldPacket::PingResp => self.send(link, &Packet::PingResp, fx),
             HeldPacket::Publish2(id) => self.send_in_flight(now, link, id, fx),
             HeldPacket::SubAck(ack) => {
                 let HeldSubAck { packet_id, reasons, replays } = *ack;

@@ -202,7 +202,8 @@ impl Broker {
             }
             l.inbound_used = l.inbound_used.saturating_add(1);
         }
-        if let Some(reason) = self.refused(p, topic)? {
+        let is_v5 = l.version.is_v5();
+        if let Some(reason) = self.refused(p, topic, is_v5)? {
             self.acknowledge(now, link, p, reason, Until::default(), fx);
             return Ok(());
         }
@@ -215,7 +216,8 @@ impl Broker {
             payload: p.payload,
         };
         let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
-        let (reason, until) = match self.store_retained(now, &mut publication, retained, fx) {
+        let kept = self.store_retained(now, &mut publication, is_v5, retained, fx);
+        let (reason, until) = match kept {
             Ok(seq) => {
                 let (reason, routed) = self.route(now, &mut publication, fx);
                 (reason, Until { seq: seq.max(routed), wait: publication.wait, interest: 0 })
@@ -302,8 +304,9 @@ impl Broker {
         &mut self,
         p: &Publish<'_>,
         topic: TopicName<'_>,
+        is_v5: bool,
     ) -> Result<Option<ReasonCode>, Refusal> {
-        if p.retain && !self.limits.retain_available {
+        if p.retain && !self.limits.retain_available && is_v5 {
             return Err(refusal(
                 ReasonCode::RetainNotSupported,
                 "RETAIN where CONNACK said Retain Available 0 [MQTT-3.2.2-14]",
@@ -366,10 +369,11 @@ impl Broker {
         &mut self,
         now: Time,
         publication: &mut Publication<'_>,
+        can_refuse: bool,
         retained: &mut impl RetainedStore,
         fx: &mut Effects,
     ) -> Result<Seq, ReasonCode> {
-        if !publication.retain() {
+        if !publication.retain() || !self.limits.retain_available {
             return Ok(Seq(0)); // [MQTT-3.3.1-8]
         }
         let message = publication.message(&mut self.scratch);
@@ -380,10 +384,12 @@ impl Broker {
                 Ok(version) => version,
                 Err(_) => {
                     self.counters.refused_retained += 1;
+                    // Where nobody can be told, it is forwarded and not kept.
                     return match publication.qos() {
-                        // Nobody can be told: it is forwarded, and not kept.
-                        QoS::AtMostOnce => Ok(Seq(0)),
-                        _ => Err(ReasonCode::QuotaExceeded),
+                        QoS::AtLeastOnce | QoS::ExactlyOnce if can_refuse => {
+                            Err(ReasonCode::QuotaExceeded)
+                        }
+                        _ => Ok(Seq(0)),
                     };
                 }
             }
@@ -488,7 +494,7 @@ impl Broker {
             for link in std::mem::take(&mut self.paused) {
                 if let Some(l) = self.links.get_mut(link) {
                     l.paused = false;
-                    fx.sends.hold_reads(link, l.asked);
+                    fx.sends.hold_reads(link, l.reads_held());
                 }
             }
         }
@@ -566,7 +572,7 @@ impl Broker {
         let mut publication = Publication::of(message);
         publication.publisher = publisher;
         // A retained message that finds no room is still forwarded: nobody could be told.
-        let _ = self.store_retained(now, &mut publication, retained, fx);
+        let _ = self.store_retained(now, &mut publication, false, retained, fx);
         self.route(now, &mut publication, fx);
     }
 }

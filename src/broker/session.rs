@@ -137,6 +137,8 @@ pub struct Session {
     pub(super) will: Option<Box<StoredWill>>,
     /// When the Will is due, once the link is lost.
     pub(super) will_at: Time,
+    /// The log knows it.
+    pub(super) recorded: bool,
     /// Counted as an online member in its groups.
     pub(super) counted_online: bool,
     /// Stands in the list of sessions that have more to send than one call may take.
@@ -159,6 +161,7 @@ impl Session {
             shared: 0,
             will: None,
             will_at: Time::NEVER,
+            recorded: false,
             counted_online: false,
             in_work: false,
         }

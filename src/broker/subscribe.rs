@@ -93,7 +93,9 @@ impl Broker {
             return Granted::refused(ReasonCode::UnspecifiedError);
         };
         let full = s.subscriptions.len() >= self.limits.subscriptions_per_session_max
-            || self.subscriptions.len() >= self.limits.subscriptions_max;
+            || self.subscriptions.len() >= self.limits.subscriptions_max
+            || self.counters.subscription_bytes as usize + filter.text.len()
+                > self.limits.subscription_bytes_max;
         if full && self.subscriptions.find(session, &s.subscriptions, filter).is_none() {
             self.counters.refused_subscriptions += 1;
             return Granted::refused(ReasonCode::QuotaExceeded);
@@ -102,6 +104,9 @@ impl Broker {
         let own = &mut s.subscriptions;
         let done = self.subscriptions.subscribe(session, own, filter, options, id, persistent);
         s.shared += u32::from(filter.share.is_some() && !done.existed);
+        if !done.existed {
+            self.counters.subscription_bytes += filter.text.len() as u64;
+        }
         s.replays.retain(|r| *r.filter != *filter.text);
         let mut until = Until::default();
         if persistent {
@@ -231,6 +236,7 @@ impl Broker {
         let Some(s) = self.sessions.get_mut(session) else { return };
         let Some(gone) = self.subscriptions.remove(sub, &mut s.subscriptions) else { return };
         s.shared -= u32::from(gone.group.is_some());
+        self.counters.subscription_bytes -= u64::from(gone.text_len);
         self.counters.subscriptions = self.subscriptions.len() as u64;
         match gone.group {
             None => self.tell_interest(gone.node, fx),

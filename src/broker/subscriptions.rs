@@ -37,6 +37,8 @@ pub(super) struct Subscription {
     /// Subscription Identifier, 0: none
     pub(super) id: u32,
     pub(super) options: SubscriptionOptions,
+    /// length of its filter as the client wrote it, in bytes
+    pub(super) text_len: u32,
     /// counted in the node's `durable`
     durable: bool,
 }
@@ -248,6 +250,7 @@ impl Subscriptions {
             session_slot,
             id,
             options,
+            text_len: filter.text.len() as u32,
             durable,
         });
         Subscribed { node, group, existed: false }

@@ -134,6 +134,8 @@ pub struct Limits {
     pub sessions_max: usize,
     /// Per broker: subscriptions.
     pub subscriptions_max: usize,
+    /// Per broker: bytes of the subscriptions' topic filters.
+    pub subscription_bytes_max: usize,
     /// Per broker: retained messages.
     pub retained_messages_max: usize,
     /// Per broker: bytes of retained messages.

@@ -110,7 +110,10 @@ pub(crate) enum ReadEnd {
 }
 
 impl Connection {
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing that a connection has")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different thing that a connection has"
+    )]
     pub(crate) fn new(
         stream: TcpStream,
         link: LinkKey,

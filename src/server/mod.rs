@@ -28,9 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-use crate::broker::{
-    Broker, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId,
-};
+use crate::broker::{Broker, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId};
 use crate::config::{self, Loaded, Settings};
 use crate::store::Memory;
 use log::LogGuard;
@@ -132,6 +130,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         connect_timeout: Duration::from_millis(settings.server.connect_timeout_ms),
         connect_bytes_max: settings.server.connect_bytes_max,
         client_id_bytes_max: settings.mqtt.client_id_bytes_max,
+        half_received_bytes_max: settings.server.half_received_bytes_max,
     });
     let (stop, stopped) = watch::channel(false);
     let mut parts = Vec::new();
@@ -263,6 +262,7 @@ fn limits(settings: &Settings, shards: usize) -> Limits {
         filter_levels_max: l.filter_levels_max,
         sessions_max: share(l.sessions_max),
         subscriptions_max: share(l.subscriptions_max),
+        subscription_bytes_max: share(l.subscription_bytes_max),
         wills_max: share(l.wills_max),
         will_bytes_max: share(l.will_bytes_max),
         peer_bytes_max: l.peer_bytes_max,

@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::mailbox::{HandOff, Sender, Socket, ToShard};
-use super::totals::{Place, Totals};
+use super::totals::{HalfReceived, Place, Totals};
 use crate::codec::{
     self, ConnAck, Connect, DecodeError, Framed, Packet, ReasonCode, Sender as From, Version,
 };
@@ -40,6 +40,7 @@ pub(crate) struct Porch {
     pub(crate) connect_timeout: Duration,
     pub(crate) connect_bytes_max: usize,
     pub(crate) client_id_bytes_max: usize,
+    pub(crate) half_received_bytes_max: usize,
 }
 
 /// One listener.
@@ -69,7 +70,13 @@ pub(crate) async fn serve(porch: Arc<Porch>, door: Arc<Door>, mut stop: watch::R
                 match place {
                     None => tracing::debug!(%peer, "connection refused: connections_max"),
                     Some(place) => {
-                        tokio::spawn(receive(Arc::clone(&porch), door.clone(), stream, peer, place));
+                        tokio::spawn(receive(
+                            Arc::clone(&porch),
+                            door.clone(),
+                            stream,
+                            peer,
+                            place,
+                        ));
                     }
                 }
             }
@@ -85,10 +92,7 @@ pub(crate) async fn serve(porch: Arc<Porch>, door: Arc<Door>, mut stop: watch::R
 /// Whether an error of accept concerns the one connection that was to be accepted.
 fn is_the_peers(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Why a connection does not come through the porch.
@@ -133,6 +137,7 @@ async fn receive(
 /// Reads until the first packet is whole. Returns every byte read.
 async fn read_connect(porch: &Porch, stream: &mut TcpStream) -> Result<Vec<u8>, Turned> {
     let mut bytes = Vec::with_capacity(FIRST_READ_BYTES);
+    let mut half_received = HalfReceived::new(&porch.totals);
     loop {
         match stream.read_buf(&mut bytes).await {
             Ok(0) => return Err(Turned::Left("the client closed before CONNECT was whole")),
@@ -141,12 +146,20 @@ async fn read_connect(porch: &Porch, stream: &mut TcpStream) -> Result<Vec<u8>, 
         }
         if bytes[0] >> 4 != 1 {
             let what = "the first packet is not CONNECT [MQTT-3.1.0-1]";
-            return Err(Turned::Away(None, DecodeError { reason: ReasonCode::ProtocolError, what }));
+            return Err(Turned::Away(
+                None,
+                DecodeError { reason: ReasonCode::ProtocolError, what },
+            ));
         }
         match codec::frame(&bytes, porch.connect_bytes_max) {
             Ok(Framed::Whole(_)) => return Ok(bytes),
             Ok(Framed::Partial { .. }) => {}
             Err(error) => return Err(Turned::Away(version_hint(&bytes), error)),
+        }
+        if !half_received.set(bytes.len(), porch.half_received_bytes_max) {
+            let what = "server.half_received_bytes_max is reached";
+            let error = DecodeError { reason: ReasonCode::QuotaExceeded, what };
+            return Err(Turned::Away(version_hint(&bytes), error));
         }
         if bytes.len() == bytes.capacity() {
             bytes.reserve(bytes.len()); // by what has arrived, never by what the header says
@@ -164,9 +177,8 @@ fn admit(porch: &Porch, door: &Door, bytes: &[u8]) -> Result<(String, bool), Tur
         Ok(_) => return Err(Turned::Left("the first packet is not CONNECT")),
         Err(error) => return Err(Turned::Away(version_hint(bytes), error)),
     };
-    let away = |reason, what| {
-        Err(Turned::Away(Some(connect.version), DecodeError { reason, what }))
-    };
+    let away =
+        |reason, what| Err(Turned::Away(Some(connect.version), DecodeError { reason, what }));
     if !door.allow_anonymous {
         let what = "this listener lets nobody in without authentication";
         return away(ReasonCode::NotAuthorized, what);

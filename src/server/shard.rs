@@ -214,8 +214,7 @@ impl<S: Store> Shard<S> {
             return;
         }
         let Ok(Framed::Whole(frame)) = codec::frame(&bytes, usize::MAX) else { return };
-        let Ok(Packet::Connect(connect)) =
-            codec::decode(frame, From::Client, codec::Version::V5)
+        let Ok(Packet::Connect(connect)) = codec::decode(frame, From::Client, codec::Version::V5)
         else {
             return;
         };

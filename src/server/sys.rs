@@ -143,9 +143,8 @@ fn gauges(f: &Figures<'_>, maximum: &mut u64, topics: &mut BTreeMap<String, Stri
 /// One topic for each limit: how often it was met.
 fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
     let (c, t) = (&f.report.counters, f.totals);
-    let load = |counter: &std::sync::atomic::AtomicU64| {
-        counter.load(std::sync::atomic::Ordering::Relaxed)
-    };
+    let load =
+        |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     for (topic, value) in [
         ("output_bytes_max", c.dropped_qos0),
         ("peer_bytes_max", c.dropped_peer_qos0),

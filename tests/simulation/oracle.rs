@@ -1,0 +1,218 @@
+//! The judge: [`Shadow::delivered`] looks at every PUBLISH that reaches a client, and
+//! [`Shadow::check_owed`], at the quiet end, at what did not.
+
+use std::collections::BTreeMap;
+
+use super::shadow::{Msg, Seen, SessionShadow, Shadow, SubEntry, lowest_options, matches};
+
+/// A PUBLISH as a client received it.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    pub client: usize,
+    pub topic: &'a str,
+    pub serial: usize,
+    pub qos: u8,
+    pub dup: bool,
+    pub retain: bool,
+    /// a QoS 2 identifier that the client has already: it is dropped there
+    pub known2: bool,
+}
+
+/// What a client knows of its connection at the quiet end.
+#[derive(Clone, Copy, Debug)]
+pub struct Final {
+    pub epoch: u64,
+    /// when CONNACK of the present connection came
+    pub ready_at: u64,
+    /// messages longer than this may be left out
+    pub len_max: usize,
+}
+
+impl Shadow {
+    /// Checks one delivery. `epoch` is the session that the client's connection was opened with.
+    pub fn delivered(&mut self, epoch: u64, d: &Delivery<'_>) {
+        self.tick();
+        self.deliveries += 1;
+        let m = self.msgs.get(d.serial).unwrap_or_else(|| panic!("nobody published {d:?}"));
+        assert!(m.handed > 0, "{d:?} was never published, or its Will is not due: {m:?}");
+        assert_eq!(d.topic, m.topic, "{d:?} is on a topic of its own");
+        let m = m.clone();
+        let Some(s) = &mut self.sessions[d.client] else { return };
+        if s.epoch != epoch {
+            return; // the client has not heard yet that its session ended
+        }
+        let possible: Vec<&SubEntry> = s
+            .subs
+            .iter()
+            .filter(|e| matches(e.filter, m.topic))
+            .filter(|e| e.ended.is_none_or(|at| at > m.first_handed))
+            .filter(|e| !(e.options.no_local && !e.share && m.publisher == d.client && !d.retain))
+            .collect();
+        assert!(!possible.is_empty(), "{d:?} matches no subscription of its time: {m:?}");
+        check_qos(s, &m, d, &possible);
+        let copies = copies_max(&m, &possible);
+        let shared = possible.iter().any(|e| e.share);
+        let seen = s.seen.entry(d.serial).or_default();
+        let first = !seen.any;
+        count(seen, &m, d, copies);
+        if first && !d.retain && !shared && !m.will && m.handed == 1 {
+            let last = s.order.entry((m.publisher, m.topic, d.qos)).or_default();
+            let in_order = *last <= d.serial;
+            assert!(in_order, "{d:?} came after {last} of the same publisher, topic and QoS");
+            *last = d.serial;
+        }
+        if shared {
+            self.count_group(epoch, d, &m);
+        }
+    }
+
+    fn count_group(&mut self, epoch: u64, d: &Delivery<'_>, m: &Msg) {
+        let Some(group) = self.group_of[d.client] else { return };
+        let ends = self.group_ends[group].iter().filter(|&&at| at > m.first_handed).count();
+        let got = self.group_got.entry((group, d.serial)).or_default();
+        got.0.insert(epoch);
+        got.1 += u32::from(d.qos == 2 && !d.known2);
+        let most = m.handed as usize + ends;
+        assert!(got.0.len() <= most, "{d:?} went to {} members, {most} at most", got.0.len());
+        assert!(got.1 <= 1, "{d:?}: a QoS 2 message went to two members");
+    }
+
+    /// At the quiet end: everything that is owed has arrived.
+    pub fn check_owed(&self, ends: &[Option<Final>]) {
+        if self.lossy {
+            return;
+        }
+        for (client, s) in self.sessions.iter().enumerate() {
+            let (Some(s), Some(end)) = (s, &ends[client]) else { continue };
+            if s.epoch != end.epoch {
+                continue;
+            }
+            for (serial, m) in self.msgs.iter().enumerate() {
+                if m.handed == 0 || m.len > end.len_max || m.len == 0 {
+                    continue;
+                }
+                let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
+                let owed = self.owed_durable(s, client, m) || owed_live(s, client, m, end);
+                let state = || s.subs.iter().filter(|e| matches(e.filter, m.topic)).collect();
+                let subs: Vec<&SubEntry> = if owed && !got { state() } else { Vec::new() };
+                assert!(got || !owed, "c{client} never got {serial}: {m:?}, subscribed {subs:?}");
+            }
+        }
+        (0..self.group_ends.len()).for_each(|group| self.check_group(group));
+    }
+
+    fn owed_durable(&self, s: &SessionShadow, client: usize, m: &Msg) -> bool {
+        let done = match (m.will, m.acked_at) {
+            (true, _) => u64::MAX,
+            // What is not durable may still be on its way between shards: never unsubscribed.
+            (false, Some(_)) if s.volatile => u64::MAX,
+            (false, Some(at)) => at,
+            (false, None) => return false,
+        };
+        self.owes(s, client, m, done)
+    }
+
+    /// A message that the publisher knows to be taken reached one member at least.
+    fn check_group(&self, group: usize) {
+        let members = || (0..self.sessions.len()).filter(|&c| self.group_of[c] == Some(group));
+        for (serial, m) in self.msgs.iter().enumerate() {
+            let Some(acked) = m.acked_at else { continue };
+            if m.qos == 0 || m.expires || m.len == 0 {
+                continue;
+            }
+            let there = |e: &SubEntry| {
+                matches(e.filter, m.topic)
+                    && e.acked.is_some_and(|at| at < m.sent_at)
+                    && e.unsub_sent.is_none()
+                    && e.options.qos as u8 > 0
+            };
+            let takes = |c: usize| {
+                let s = self.sessions[c].as_ref();
+                s.is_some_and(|s| !s.volatile && s.subs.iter().any(there))
+            };
+            // A QoS 2 delivery under way dies with its session [MQTT-4.8.2-5].
+            let ended = self.group_ends[group].iter().any(|&at| at > m.first_handed);
+            if !members().any(takes) || (ended && m.qos == 2) || self.group_is_mixed(group) {
+                continue;
+            }
+            let got = self.group_got.contains_key(&(group, serial));
+            assert!(got, "group {group} never got {serial}: {m:?}, acknowledged at {acked}");
+        }
+    }
+
+    fn group_is_mixed(&self, group: usize) -> bool {
+        let of = |s: &SessionShadow| s.subs.iter().any(|e| e.share && e.options.qos as u8 == 0);
+        (0..self.sessions.len())
+            .filter(|&c| self.group_of[c] == Some(group))
+            .any(|c| self.sessions[c].as_ref().is_some_and(of))
+            || group + 1 == self.group_ends.len()
+    }
+
+    /// What a new subscriber to `#` was sent as retained is what was retained last.
+    pub fn check_retained(&self, got: &BTreeMap<String, Option<usize>>) {
+        for (topic, &serial) in &self.retained {
+            if !self.retained_unsure.contains(topic) {
+                let there = got.get(*topic).copied().flatten();
+                assert_eq!(there, Some(serial), "retained on {topic}: {:?}", self.msgs[serial]);
+            }
+        }
+        for topic in got.keys() {
+            let known = self.retained.contains_key(topic.as_str());
+            assert!(known, "retained on {topic}, which was cleared or never set");
+        }
+    }
+}
+
+/// On one connection, before the message was sent until now, with the subscription in force:
+/// owed at any QoS, acknowledged or not.
+fn owed_live(s: &SessionShadow, client: usize, m: &Msg, end: &Final) -> bool {
+    let in_force = |e: &SubEntry| {
+        !e.share
+            && matches(e.filter, m.topic)
+            && !(m.publisher == client && lowest_options(s, e).1)
+            && e.acked.is_some_and(|at| at < m.sent_at)
+            && e.unsub_sent.is_none()
+    };
+    !m.expires && end.ready_at < m.sent_at && s.subs.iter().any(in_force)
+}
+
+/// The QoS of a delivery lies between what is surely and what is possibly granted.
+fn check_qos(s: &SessionShadow, m: &Msg, d: &Delivery<'_>, possible: &[&SubEntry]) {
+    let granted = |e: &SubEntry| m.qos.min(e.options.qos as u8);
+    if possible.iter().any(|e| e.share) || d.retain || m.retain {
+        let one = possible.iter().any(|e| granted(e) == d.qos);
+        assert!(one, "{d:?}: no subscription grants this QoS: {m:?}");
+        return;
+    }
+    let most = possible.iter().map(|e| granted(e)).max().unwrap_or(0);
+    let sure = s.subs.iter().filter(|e| {
+        matches(e.filter, m.topic)
+            && e.acked.is_some_and(|at| at < m.sent_at)
+            && e.unsub_sent.is_none()
+            && !(m.publisher == d.client && lowest_options(s, e).1)
+    });
+    let least = sure.map(|e| m.qos.min(lowest_options(s, e).0)).max().unwrap_or(0);
+    assert!((least..=most).contains(&d.qos), "{d:?}: QoS {least} to {most} is due: {m:?}");
+}
+
+/// How many copies of one publication a session may get: one for all its plain subscriptions
+/// \[MQTT-3.3.4-2\], one for each shared one, one for each time retained messages were asked for.
+fn copies_max(m: &Msg, possible: &[&SubEntry]) -> u32 {
+    let plain = possible.iter().filter(|e| !e.share).count() as u32;
+    let mut shared: Vec<_> = possible.iter().filter(|e| e.share).map(|e| e.filter).collect();
+    shared.dedup();
+    let replays = if m.retain { plain } else { 0 };
+    plain.min(1) + shared.len() as u32 + replays
+}
+
+fn count(seen: &mut Seen, m: &Msg, d: &Delivery<'_>, copies: u32) {
+    seen.any = true;
+    if d.qos == 2 && !d.known2 {
+        seen.qos2 += 1;
+        assert!(seen.qos2 <= copies * m.handed, "{d:?} was delivered twice at QoS 2: {m:?}");
+    }
+    if !d.dup {
+        seen.not_dup += 1;
+        assert!(seen.not_dup <= copies * m.handed, "{d:?} came again without DUP: {m:?}");
+    }
+}

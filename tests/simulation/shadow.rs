@@ -1,0 +1,498 @@
+//! The shadow: what must be true, derived from what was handed in and what clients were told,
+//! never from the broker's own state.
+//!
+//! Time here is the event counter `ev`: it orders what clients sent, what the broker was handed,
+//! and what came back. A Subscription is *in force* from the receipt of SUBACK to the sending of
+//! UNSUBSCRIBE, *possible* from the hand-in of SUBSCRIBE to that of UNSUBSCRIBE.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stonechat::broker::{Message, Record, Time};
+use stonechat::codec::{Packet, QoS, SubscriptionOptions};
+
+/// A message that a client published, or will publish as its Will.
+#[derive(Clone, Debug, Default)]
+pub struct Msg {
+    pub publisher: usize,
+    pub topic: &'static str,
+    pub qos: u8,
+    pub retain: bool,
+    pub will: bool,
+    /// has a Message Expiry Interval: may be lost
+    pub expires: bool,
+    pub len: usize,
+    /// when its first PUBLISH was written
+    pub sent_at: u64,
+    /// how often the broker was handed it
+    pub handed: u32,
+    pub first_handed: u64,
+    /// when PUBACK or PUBREC arrived at the publisher
+    pub acked_at: Option<u64>,
+}
+
+/// One SUBSCRIBE's filter in a session's history.
+#[derive(Clone, Debug)]
+pub struct SubEntry {
+    pub filter: &'static str,
+    pub share: bool,
+    pub options: SubscriptionOptions,
+    pub conn: usize,
+    pub packet_id: u16,
+    pub handed: u64,
+    pub acked: Option<u64>,
+    pub unsub_sent: Option<u64>,
+    /// UNSUBSCRIBE, or a SUBSCRIBE that replaces this, was handed in
+    pub ended: Option<u64>,
+}
+
+/// What a session got of one message.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub not_dup: u32,
+    pub qos2: u32,
+    pub any: bool,
+}
+
+/// A session as it has to be.
+#[derive(Clone, Debug)]
+pub struct SessionShadow {
+    pub epoch: u64,
+    pub conn: Option<usize>,
+    pub expiry_s: u32,
+    /// was resumed with an expiry of 0: nothing durable is owed any more
+    pub volatile: bool,
+    pub ends_at: Time,
+    pub will: Option<(usize, u32)>,
+    pub will_at: Time,
+    pub subs: Vec<SubEntry>,
+    pub seen: BTreeMap<usize, Seen>,
+    pub order: BTreeMap<(usize, &'static str, u8), usize>,
+}
+
+/// Which answer a packet that is handed in will get, for the gate's rules.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cause {
+    pub conn: Option<usize>,
+    pub client: usize,
+    /// packet type of the answer
+    pub answer: u8,
+    pub packet_id: u16,
+    pub serial: Option<usize>,
+}
+
+/// What the gate owes one connection: packet type and identifier, and the record before it.
+#[derive(Debug, Default)]
+pub struct GateShadow {
+    pub after: BTreeMap<(u8, u16), u64>,
+    pub published: BTreeMap<u16, usize>,
+}
+
+#[derive(Debug)]
+pub struct Shadow {
+    pub ev: u64,
+    pub now: Time,
+    pub msgs: Vec<Msg>,
+    pub sessions: Vec<Option<SessionShadow>>,
+    pub group_of: Vec<Option<usize>>,
+    epochs: u64,
+    pub committed: Vec<u64>,
+    /// by client and message: shard and number of the first record that keeps it
+    kept: BTreeMap<(usize, usize), (usize, u64)>,
+    /// by client and Packet Identifier: the record of a QoS 2 delivery
+    in_flight2: BTreeMap<(usize, u16), (usize, u64)>,
+    pub retained: BTreeMap<&'static str, usize>,
+    pub retained_unsure: BTreeSet<&'static str>,
+    will_set_at: BTreeMap<&'static str, Time>,
+    /// by group and message: epochs that got it, and how often as QoS 2
+    pub group_got: BTreeMap<(usize, usize), (BTreeSet<u64>, u32)>,
+    pub group_ends: Vec<Vec<u64>>,
+    /// limits are so small that messages are dropped: only safety is checked
+    pub lossy: bool,
+    pub deliveries: u64,
+}
+
+/// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
+pub fn matches(filter: &str, topic: &str) -> bool {
+    let (mut f, mut t) = (plain_filter(filter).split('/'), topic.split('/'));
+    loop {
+        match (f.next(), t.next()) {
+            (Some("#"), _) => return true,
+            (Some("+"), Some(_)) => {}
+            (Some(a), Some(b)) if a == b => {}
+            (None, None) => return true,
+            _ => return false,
+        }
+    }
+}
+
+pub fn plain_filter(filter: &str) -> &str {
+    match filter.strip_prefix("$share/") {
+        Some(rest) => rest.split_once('/').map_or("", |(_, f)| f),
+        None => filter,
+    }
+}
+
+pub fn payload_of(serial: usize, len: usize) -> Vec<u8> {
+    let mut payload = format!("{serial:08}").into_bytes();
+    payload.resize(len.max(8), b'.');
+    payload
+}
+
+pub fn serial_of(payload: &[u8]) -> Option<usize> {
+    std::str::from_utf8(payload.get(..8)?).ok()?.parse().ok()
+}
+
+pub fn client_of(client_id: &str) -> usize {
+    client_id[1..].parse().unwrap()
+}
+
+impl Shadow {
+    pub fn new(group_of: Vec<Option<usize>>, shards: usize, groups: usize, lossy: bool) -> Self {
+        Self {
+            ev: 1,
+            now: Time(0),
+            msgs: Vec::new(),
+            sessions: vec![None; group_of.len()],
+            group_of,
+            epochs: 0,
+            committed: vec![0; shards],
+            kept: BTreeMap::new(),
+            in_flight2: BTreeMap::new(),
+            retained: BTreeMap::new(),
+            retained_unsure: BTreeSet::new(),
+            will_set_at: BTreeMap::new(),
+            group_got: BTreeMap::new(),
+            group_ends: vec![Vec::new(); groups],
+            lossy,
+            deliveries: 0,
+        }
+    }
+
+    pub fn tick(&mut self) -> u64 {
+        self.ev += 1;
+        self.ev
+    }
+
+    /// A CONNECT is handed in: returns whether Session Present is due, and the session's epoch.
+    pub fn opened(
+        &mut self,
+        client: usize,
+        conn: usize,
+        clean: bool,
+        expiry_s: u32,
+        will: Option<(usize, u32)>,
+    ) -> (bool, u64) {
+        self.tick();
+        if let Some(old) = self.sessions[client].as_ref().and_then(|s| s.conn) {
+            self.link_ended(client, old, true);
+        }
+        if clean {
+            self.end_session(client);
+        }
+        let present = self.sessions[client].is_some();
+        if !present {
+            self.epochs += 1;
+            self.in_flight2.retain(|(c, _), _| *c != client);
+            self.sessions[client] = Some(SessionShadow {
+                epoch: self.epochs,
+                conn: None,
+                expiry_s,
+                volatile: expiry_s == 0,
+                ends_at: Time::NEVER,
+                will: None,
+                will_at: Time::NEVER,
+                subs: Vec::new(),
+                seen: BTreeMap::new(),
+                order: BTreeMap::new(),
+            });
+        }
+        let s = self.sessions[client].as_mut().unwrap();
+        s.conn = Some(conn);
+        s.expiry_s = expiry_s;
+        s.volatile |= expiry_s == 0;
+        s.ends_at = Time::NEVER;
+        s.will = will;
+        s.will_at = Time::NEVER;
+        (present, s.epoch)
+    }
+
+    /// The link of `conn` ended: by DISCONNECT 0x00 if `!will_due`.
+    pub fn link_ended(&mut self, client: usize, conn: usize, will_due: bool) {
+        self.tick();
+        let now = self.now;
+        let Some(s) = self.sessions[client].as_mut().filter(|s| s.conn == Some(conn)) else {
+            return;
+        };
+        s.conn = None;
+        if !will_due {
+            s.will = None;
+        }
+        if s.expiry_s == 0 {
+            self.end_session(client);
+            return;
+        }
+        s.ends_at = match s.expiry_s {
+            u32::MAX => Time::NEVER,
+            e => now.plus_s(u64::from(e)),
+        };
+        if let Some((_, delay_s)) = s.will {
+            s.will_at = now.plus_s(u64::from(delay_s));
+        }
+        self.due(client);
+    }
+
+    pub fn end_session(&mut self, client: usize) {
+        let Some(s) = self.sessions[client].take() else { return };
+        let ev = self.tick();
+        if let Some(group) = self.group_of[client] {
+            self.group_ends[group].push(ev);
+        }
+        if let Some((serial, _)) = s.will {
+            self.publish_will(serial);
+        }
+    }
+
+    /// Wills and session ends that are due now.
+    fn due(&mut self, client: usize) {
+        let Some(s) = &mut self.sessions[client] else { return };
+        if s.conn.is_some() {
+            return;
+        }
+        let (will_due, ended) = (s.will_at <= self.now, s.ends_at <= self.now);
+        if ended {
+            self.end_session(client);
+        } else if will_due {
+            s.will_at = Time::NEVER;
+            if let Some((serial, _)) = s.will.take() {
+                self.publish_will(serial);
+            }
+        }
+    }
+
+    pub fn advance(&mut self, now: Time) {
+        self.now = now;
+        (0..self.sessions.len()).for_each(|client| self.due(client));
+    }
+
+    fn publish_will(&mut self, serial: usize) {
+        let ev = self.tick();
+        let m = &mut self.msgs[serial];
+        assert_eq!(m.handed, 0, "a Will is published once");
+        (m.handed, m.first_handed, m.sent_at) = (1, ev, ev);
+        if m.retain {
+            let topic = m.topic;
+            self.retained.insert(topic, serial);
+            if self.will_set_at.insert(topic, self.now) == Some(self.now) {
+                self.retained_unsure.insert(topic); // two at the same time: in any order
+            } else {
+                self.retained_unsure.remove(topic);
+            }
+        }
+    }
+
+    /// A PUBLISH that the broker takes is handed in.
+    pub fn published(&mut self, topic: &'static str, serial: Option<usize>, retain: bool) {
+        let ev = self.tick();
+        if retain {
+            self.retained_unsure.remove(topic);
+            match serial {
+                Some(serial) => self.retained.insert(topic, serial),
+                None => self.retained.remove(topic),
+            };
+        }
+        if let Some(serial) = serial {
+            let m = &mut self.msgs[serial];
+            m.handed += 1;
+            if m.handed == 1 {
+                m.first_handed = ev;
+            }
+        }
+    }
+
+    /// A SUBSCRIBE is handed in.
+    pub fn subscribed(
+        &mut self,
+        client: usize,
+        conn: usize,
+        packet_id: u16,
+        filter: &'static str,
+        options: SubscriptionOptions,
+    ) {
+        let ev = self.tick();
+        let s = self.sessions[client].as_mut().unwrap();
+        for old in s.subs.iter_mut().filter(|e| e.filter == filter && e.ended.is_none()) {
+            old.ended = Some(ev);
+        }
+        s.subs.push(SubEntry {
+            filter,
+            share: filter.starts_with("$share/"),
+            options,
+            conn,
+            packet_id,
+            handed: ev,
+            acked: None,
+            unsub_sent: None,
+            ended: None,
+        });
+    }
+
+    pub fn suback(&mut self, client: usize, conn: usize, packet_id: u16) {
+        let ev = self.tick();
+        let Some(s) = self.sessions[client].as_mut() else { return };
+        for e in s.subs.iter_mut().filter(|e| e.conn == conn && e.packet_id == packet_id) {
+            e.acked.get_or_insert(ev);
+        }
+    }
+
+    pub fn unsubscribe_sent(&mut self, client: usize, filter: &'static str) {
+        let ev = self.tick();
+        let Some(s) = self.sessions[client].as_mut() else { return };
+        for e in s.subs.iter_mut().filter(|e| e.filter == filter) {
+            e.unsub_sent.get_or_insert(ev);
+        }
+    }
+
+    pub fn unsubscribed(&mut self, client: usize, filter: &'static str) {
+        let ev = self.tick();
+        let s = self.sessions[client].as_mut().unwrap();
+        for e in s.subs.iter_mut().filter(|e| e.filter == filter) {
+            e.ended.get_or_insert(ev);
+            e.unsub_sent.get_or_insert(ev);
+        }
+    }
+
+    /// A record was written: notes what the gate has to wait for.
+    pub fn recorded(
+        &mut self,
+        shard: usize,
+        seq: u64,
+        record: &Record,
+        cause: &Cause,
+    ) -> Option<u64> {
+        let own = |id: &str| client_of(id) == cause.client;
+        let id = |pid: stonechat::codec::PacketId| pid.get() == cause.packet_id;
+        let waits = match record {
+            Record::InFlight { client_id, message, qos, packet_id } => {
+                let client = client_of(client_id);
+                if *qos == QoS::ExactlyOnce {
+                    self.in_flight2.insert((client, packet_id.get()), (shard, seq));
+                }
+                self.keep(client, message, shard, seq, cause)
+            }
+            Record::Queued { client_id, message, .. } => {
+                self.keep(client_of(client_id), message, shard, seq, cause)
+            }
+            Record::Retained { message, .. } => {
+                matches!(cause.answer, 4 | 5) && serial_of(message.payload()) == cause.serial
+            }
+            Record::Inbound { client_id, packet_id } => {
+                cause.answer == 5 && own(client_id) && id(*packet_id)
+            }
+            Record::InboundEnd { client_id, packet_id } => {
+                cause.answer == 7 && own(client_id) && id(*packet_id)
+            }
+            Record::Released { client_id, packet_id } => {
+                cause.answer == 6 && own(client_id) && id(*packet_id)
+            }
+            Record::Subscribed { client_id, .. } => cause.answer == 9 && own(client_id),
+            Record::Unsubscribed { client_id, .. } => cause.answer == 11 && own(client_id),
+            Record::Session { client_id, .. } => cause.answer == 2 && own(client_id),
+            _ => false,
+        };
+        waits.then_some(seq)
+    }
+
+    fn keep(
+        &mut self,
+        client: usize,
+        message: &Message,
+        shard: usize,
+        seq: u64,
+        cause: &Cause,
+    ) -> bool {
+        let Some(serial) = serial_of(message.payload()) else { return false };
+        if self.kept.contains_key(&(client, serial)) {
+            return false;
+        }
+        self.kept.insert((client, serial), (shard, seq));
+        matches!(cause.answer, 4 | 5) && cause.serial == Some(serial)
+    }
+
+    /// A packet left the gate (it stands in an outbox): everything it promises must be committed.
+    pub fn emitted(
+        &mut self,
+        client: usize,
+        shard: usize,
+        gate: &mut GateShadow,
+        packet: &Packet<'_>,
+    ) {
+        let (kind, id) = match packet {
+            Packet::ConnAck(_) => (2, 0),
+            Packet::PubAck(a) => (4, a.packet_id.get()),
+            Packet::PubRec(a) => (5, a.packet_id.get()),
+            Packet::PubRel(a) => (6, a.packet_id.get()),
+            Packet::PubComp(a) => (7, a.packet_id.get()),
+            Packet::SubAck(a) => (9, a.packet_id.get()),
+            Packet::UnsubAck(a) => (11, a.packet_id.get()),
+            Packet::Publish(p) if p.qos == QoS::ExactlyOnce => {
+                let id = p.packet_id.unwrap().get();
+                if let Some(&(shard, seq)) = self.in_flight2.get(&(client, id)) {
+                    let committed = self.committed[shard];
+                    assert!(seq <= committed, "c{client}: QoS 2 PUBLISH {id} before its record");
+                }
+                return;
+            }
+            _ => return,
+        };
+        if let Some(seq) = gate.after.remove(&(kind, id)) {
+            let committed = self.committed[shard];
+            assert!(seq <= committed, "c{client}: answer {kind} to {id} left before its record");
+        }
+        if let (Packet::PubAck(a) | Packet::PubRec(a), Some(serial)) =
+            (packet, gate.published.remove(&id))
+            && !a.reason.is_error()
+        {
+            self.check_kept(serial);
+        }
+    }
+
+    /// The publisher is about to be told: all durable receivers have the message on disk.
+    fn check_kept(&self, serial: usize) {
+        let m = &self.msgs[serial];
+        for (client, s) in self.sessions.iter().enumerate() {
+            let Some(s) = s else { continue };
+            let kept = self.kept.get(&(client, serial));
+            if let Some(&(shard, seq)) = kept {
+                let done = seq <= self.committed[shard];
+                assert!(done, "message {serial} for c{client} is acknowledged and not committed");
+            }
+            if s.volatile || self.lossy || !self.owes(s, client, m, self.ev) || kept.is_some() {
+                continue;
+            }
+            panic!("message {serial} ({m:?}) is acknowledged and not kept for c{client}");
+        }
+    }
+
+    /// Whether a QoS 1 or 2 message is owed to a session, as far as subscriptions say, if its
+    /// routing was complete at `until`.
+    pub fn owes(&self, s: &SessionShadow, client: usize, m: &Msg, until: u64) -> bool {
+        let in_force = |e: &&SubEntry| {
+            !e.share
+                && matches(e.filter, m.topic)
+                && !(m.publisher == client && lowest_options(s, e).1)
+                && e.acked.is_some_and(|at| at < m.sent_at)
+                && e.unsub_sent.is_none_or(|at| at > until)
+        };
+        m.qos > 0
+            && !m.expires
+            && s.subs.iter().filter(in_force).any(|e| lowest_options(s, e).0 > 0)
+    }
+}
+
+/// The lowest QoS that a filter had in this session, and whether it ever said No Local.
+pub fn lowest_options(s: &SessionShadow, of: &SubEntry) -> (u8, bool) {
+    let same = || s.subs.iter().filter(|e| e.filter == of.filter);
+    let qos = same().map(|e| e.options.qos as u8).min().unwrap_or(0);
+    let no_local = same().any(|e| e.options.no_local);
+    (qos, no_local)
+}

@@ -1,0 +1,361 @@
+//! One run: a plan drawn from the seed, a phase with faults, a quiet phase, the judgement.
+
+use stonechat::broker::{Limits, QueueFull};
+use stonechat::codec::Version;
+
+use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
+use super::oracle::Final;
+use super::rng::Rng;
+use super::shadow::Shadow;
+use super::world::World;
+
+/// How many rounds the quiet phase may take before it is said not to converge.
+const ROUNDS_MAX: usize = 20_000;
+
+/// How often what happens; drawn anew for each seed, so that seeds differ in kind.
+#[derive(Debug)]
+struct Plan {
+    steps: usize,
+    chunk: usize,
+    weights: [usize; 7],
+    cuts: usize,
+    jumps_ms: usize,
+    stalls: usize,
+}
+
+/// What a run came to: equal for equal seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub trace: u64,
+    pub inputs: u64,
+    pub published: usize,
+    pub delivered: u64,
+}
+
+pub struct Sim {
+    world: World,
+    shadow: Shadow,
+    clients: Vec<Client>,
+    rng: Rng,
+    plan: Plan,
+}
+
+fn limits(rng: &mut Rng, lossy: bool) -> Limits {
+    let mut limits = Limits {
+        receive_maximum: rng.pick(&[2, 5, 20, 1024]),
+        in_flight_max: rng.pick(&[3, 20, 1024]),
+        topic_alias_max: rng.pick(&[0, 2, 64]),
+        topic_alias_outgoing_max: rng.pick(&[0, 2, 16]),
+        match_cache_bytes_max: rng.pick(&[0, 2_000, 8 << 20]),
+        queue_qos0: rng.percent(30),
+        ..Limits::default()
+    };
+    if rng.percent(30) {
+        limits.peer_bytes_max = rng.range(200, 2_000);
+    }
+    if lossy {
+        limits.queued_messages_max = rng.range(1, 8);
+        limits.queued_bytes_max = rng.range(300, 20_000);
+        limits.output_bytes_max = rng.range(50, 6_000);
+        limits.queue_full = rng.pick(&[QueueFull::DropOldest, QueueFull::DropNewest]);
+    }
+    limits
+}
+
+fn character(index: usize, rng: &mut Rng) -> Character {
+    let v5 = rng.percent(60);
+    let group = index.is_multiple_of(3).then(|| rng.below(GROUPS.len()));
+    let small = v5 && group.is_none() && rng.one_in(8);
+    Character {
+        version: if v5 { Version::V5 } else { Version::V311 },
+        persistent: rng.percent(65),
+        group,
+        receive_maximum: if v5 { rng.pick(&[0, 1, 2, 3, 10]) } else { 0 },
+        maximum_packet_size: if small { 300 } else { u32::MAX },
+        topic_alias_maximum: if v5 { rng.pick(&[0, 1, 3, 20]) } else { 0 },
+        keep_alive_s: rng.pick(&[0, 0, 4, 60]),
+        misbehaves: rng.one_in(8),
+        probe: None,
+    }
+}
+
+impl Sim {
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed, 1);
+        let shards = rng.range(1, 4);
+        let lossy = rng.percent(15);
+        let limits = limits(&mut rng, lossy);
+        let count = rng.range(6, 30);
+        let clients: Vec<Client> =
+            (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
+        let plan = Plan {
+            steps: rng.range(500, 4_000),
+            chunk: rng.pick(&[3, 20, 100, 1_000]),
+            weights: [
+                rng.range(10, 40),
+                rng.range(10, 60),
+                rng.range(10, 60),
+                rng.range(2, 40),
+                rng.range(1, 20),
+                rng.range(1, 10),
+                rng.range(1, 10),
+            ],
+            cuts: rng.pick(&[0, 1, 3, 8]),
+            jumps_ms: rng.pick(&[5, 50, 500, 2_000]),
+            stalls: rng.pick(&[0, 2]),
+        };
+        // Probes come last: one for each shard and QoS.
+        let mut clients = clients;
+        for i in 0..shards * 3 {
+            let is = Character {
+                version: Version::V5,
+                persistent: false,
+                group: None,
+                receive_maximum: 1 + i as u16,
+                maximum_packet_size: u32::MAX,
+                topic_alias_maximum: 0,
+                keep_alive_s: 0,
+                misbehaves: false,
+                probe: Some((i % 3) as u8),
+            };
+            clients.push(Client::new(count + i, i / 3, is));
+        }
+        let groups = clients.iter().map(|c| c.is.group).collect();
+        let shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
+        let check_every = rng.pick(&[1, 5, 20]);
+        Self { world: World::new(shards, seed, &limits, check_every), shadow, clients, rng, plan }
+    }
+
+    /// Runs to the end. Panics where the broker is wrong.
+    pub fn run(mut self) -> Outcome {
+        for _ in 0..self.plan.steps {
+            self.step();
+        }
+        self.quiet();
+        Outcome {
+            trace: self.world.trace,
+            inputs: self.world.inputs,
+            published: self.shadow.msgs.len(),
+            delivered: self.shadow.deliveries,
+        }
+    }
+
+    fn actors(&self) -> usize {
+        self.clients.iter().filter(|c| c.is.probe.is_none()).count()
+    }
+
+    fn step(&mut self) {
+        let total: usize = self.plan.weights.iter().sum();
+        let mut at = self.rng.below(total);
+        let mut what = 0;
+        while at >= self.plan.weights[what] {
+            at -= self.plan.weights[what];
+            what += 1;
+        }
+        let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+        let shard = rng.below(world.shards.len());
+        match what {
+            0 => self.act(),
+            1 | 2 if world.open.is_empty() => {}
+            1 => {
+                let (id, most) = (rng.pick(&world.open), rng.range(1, self.plan.chunk));
+                world.net_up(id, most, shadow, rng);
+            }
+            2 => {
+                let (id, most) = (rng.pick(&world.open), rng.range(1, self.plan.chunk));
+                self.down(id, most);
+            }
+            3 => {
+                let pipe = rng.below(world.pipes());
+                for _ in 0..rng.range(1, 4) {
+                    world.peer(pipe, shadow);
+                }
+            }
+            4 => {
+                let all = rng.percent(50);
+                world.commit(shard, all, shadow, rng);
+            }
+            5 => {
+                world.tick(shard, shadow);
+                if rng.one_in(5) {
+                    world.stale(shard, shadow, rng);
+                }
+            }
+            _ => {
+                let ms = rng.range(1, self.plan.jumps_ms) as u64;
+                world.advance(ms, shadow);
+            }
+        }
+    }
+
+    /// The socket takes bytes, and the client reads some, unless it stalls or is another's.
+    fn down(&mut self, id: usize, most: usize) -> bool {
+        let client = self.world.conns[id].client;
+        let c = &mut self.clients[client];
+        if c.conn != Some(id) {
+            // Nobody reads any more: what the broker still writes goes nowhere.
+            return self.world.net_down(id, most, &mut self.shadow);
+        }
+        if c.stalled {
+            return false;
+        }
+        let wrote = self.world.net_down(id, most, &mut self.shadow);
+        c.net_in(&mut self.world, &mut self.shadow, &mut self.rng, most) || wrote
+    }
+
+    fn act(&mut self) {
+        let at = self.rng.below(self.actors());
+        let Plan { cuts, stalls, .. } = self.plan;
+        let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+        let c = &mut self.clients[at];
+        c.keep_alive(world);
+        let Some(_) = c.conn else {
+            if rng.percent(30) {
+                c.connect(world, shadow, rng, false);
+                if rng.percent(20) {
+                    c.ping(world); // without waiting for CONNACK
+                    c.publish(world, shadow, rng);
+                }
+            }
+            return;
+        };
+        let what = rng.below(200);
+        if what < cuts {
+            match rng.below(6) {
+                0 => c.lose(world, rng, false),
+                1 => c.connect(world, shadow, rng, false), // a takeover
+                2 => c.disconnect(world, shadow, rng),
+                _ => c.lose(world, rng, true),
+            }
+            return;
+        }
+        if what < cuts + stalls {
+            c.stalled = !c.stalled;
+            return;
+        }
+        if !c.connected {
+            // The broker may have closed; the client finds out by reading.
+            c.net_in(world, shadow, rng, 50);
+            return;
+        }
+        match what {
+            20..=110 => c.publish(world, shadow, rng),
+            111..=125 => subscribe(c, world, rng),
+            126..=132 => {
+                let filter = c.is.group.map_or_else(|| rng.pick(PLAIN_FILTERS), |g| GROUPS[g]);
+                c.unsubscribe(world, shadow, filter);
+            }
+            133..=180 => {
+                let most = rng.range(1, 10);
+                c.answer(world, most);
+            }
+            181..=182 if c.is.misbehaves => c.misbehave(world, shadow, rng),
+            183..=185 => c.ping(world),
+            _ => {}
+        }
+    }
+
+    /// No more faults: everybody reconnects, reads, answers. Then time passes for what is delayed.
+    fn quiet(&mut self) {
+        for c in &mut self.clients {
+            c.stalled = false;
+        }
+        self.settle();
+        for _ in 0..45 {
+            self.world.advance(1_000, &mut self.shadow);
+            self.settle();
+        }
+        assert!(self.world.dropped() <= self.shadow.lossy, "limits are never met");
+        let ends: Vec<Option<Final>> = self
+            .clients
+            .iter()
+            .map(|c| {
+                let len_max = if c.is.maximum_packet_size < 1_000 { 200 } else { usize::MAX };
+                c.connected.then_some(Final { epoch: c.epoch, ready_at: c.ready_at, len_max })
+            })
+            .collect();
+        self.shadow.check_owed(&ends);
+        self.probe();
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            if !self.round() {
+                return;
+            }
+        }
+        panic!("the quiet phase does not converge");
+    }
+
+    /// Everything that can happen happens once; false if nothing could.
+    fn round(&mut self) -> bool {
+        let mut progress = false;
+        for at in 0..self.clients.len() {
+            let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+            let c = &mut self.clients[at];
+            if c.conn.is_none() && c.is.probe.is_none() {
+                c.connect(world, shadow, rng, true);
+                progress = true;
+            }
+            c.keep_alive(world);
+            progress |= c.answer(world, usize::MAX);
+            progress |= c.net_in(world, shadow, rng, usize::MAX);
+        }
+        for id in self.world.open.clone() {
+            let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+            progress |= world.net_up(id, usize::MAX, shadow, rng);
+            progress |= self.down(id, usize::MAX);
+        }
+        let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+        for pipe in 0..world.pipes() {
+            progress |= world.peer(pipe, shadow);
+        }
+        for shard in 0..world.shards.len() {
+            progress |= world.commit(shard, true, shadow, rng);
+            progress |= world.tick(shard, shadow);
+        }
+        progress
+    }
+
+    /// New subscribers to `#`, on every shard, at every QoS, get what is retained.
+    fn probe(&mut self) {
+        for stage in 0..2 {
+            for at in self.actors()..self.clients.len() {
+                let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+                let c = &mut self.clients[at];
+                match stage {
+                    0 => c.connect(world, shadow, rng, true),
+                    _ => c.subscribe(world, rng, &["#"], c.is.probe),
+                }
+            }
+            self.settle();
+        }
+        for c in &self.clients[self.actors()..] {
+            self.shadow.check_retained(&c.retained_got);
+        }
+        for shard in &self.world.shards {
+            shard.broker.check_invariants();
+        }
+        for c in &self.clients {
+            assert!(c.is_idle(), "{} waits for ever for an acknowledgement", c.name);
+        }
+    }
+}
+
+fn subscribe(c: &mut Client, world: &mut World, rng: &mut Rng) {
+    match c.is.group {
+        Some(group) => {
+            let qos = match group {
+                1 => 2,
+                3 => rng.pick(&[0, 1]),
+                _ => 1,
+            };
+            c.subscribe(world, rng, &[GROUPS[group]], Some(qos));
+        }
+        None => {
+            let n = rng.range(1, 3);
+            let filters: Vec<&'static str> = (0..n).map(|_| rng.pick(PLAIN_FILTERS)).collect();
+            c.subscribe(world, rng, &filters, None);
+        }
+    }
+}

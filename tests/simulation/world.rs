@@ -1,0 +1,510 @@
+//! The world around the brokers: shards, the pipes between them, the log that commits late, and
+//! Network Connections that deliver bytes in pieces and are cut at any of them.
+//!
+//! Rules of the faults: peer messages of one pair of shards stay in order; commits come late, in
+//! order; bytes of a connection arrive in order, and when it is cut a prefix of them does.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io::IoSlice;
+
+use stonechat::broker::{
+    Broker, Closing, Effects, Input, Limits, LinkKey, Opening, Outbox, PeerMessage, RetainedTree,
+    Seq, ShardId, Time,
+};
+use stonechat::codec::{
+    Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
+};
+
+use super::clients::{FILTERS, TOPICS};
+use super::rng::Rng;
+use super::shadow::{Cause, GateShadow, Shadow, client_of, serial_of};
+
+/// How often a Tick may be due at one moment before the broker is said to spin.
+const TICKS_AT_ONCE_MAX: u32 = 20_000;
+
+pub struct Shard {
+    pub broker: Broker,
+    pub fx: Effects,
+    committed: u64,
+    /// by slot: its next generation, and whose it is
+    slots: Vec<(u32, Option<usize>)>,
+    ticks: (Time, u32),
+    stale: Option<LinkKey>,
+}
+
+/// A Network Connection, both ends of it.
+pub struct Conn {
+    pub client: usize,
+    shard: usize,
+    link: LinkKey,
+    version: Version,
+    /// bytes on their way to the broker
+    pub up: VecDeque<u8>,
+    /// the client's end is gone: when `up` is empty, the broker hears of it
+    pub up_closed: bool,
+    inbuf: Vec<u8>,
+    opened: bool,
+    /// the broker has ended the link, or knows that it is gone
+    pub ended: bool,
+    /// the outbox's bytes that the shadow has looked at
+    parsed: usize,
+    /// bytes on their way to the client
+    pub down: VecDeque<u8>,
+    pub closing: Option<Closing>,
+    /// the broker's end is closed: nothing follows `down`
+    pub server_closed: bool,
+    gate: GateShadow,
+    aliases: Vec<(u16, &'static str)>,
+    inbound2: bool,
+    pub epoch: u64,
+    pub present: bool,
+    pub will: Option<(usize, u32)>,
+}
+
+pub struct World {
+    pub now: Time,
+    pub shards: Vec<Shard>,
+    retained: RetainedTree,
+    pipes: Vec<VecDeque<PeerMessage>>,
+    pub conns: Vec<Conn>,
+    /// connections whose broker's end exists
+    pub open: Vec<usize>,
+    pub limits: Limits,
+    pub trace: u64,
+    pub inputs: u64,
+    check_every: u64,
+    /// QoS 2 identifiers that the brokers have taken: (client, epoch, identifier)
+    inbound2: BTreeSet<(usize, u64, u16)>,
+}
+
+fn name(list: &[&'static str], text: &str) -> Option<&'static str> {
+    list.iter().copied().find(|t| *t == text)
+}
+
+/// Everything in an outbox: `Outbox::to_vec` without its bound on the number of slices.
+fn contents(outbox: &Outbox) -> Vec<u8> {
+    let mut few = [IoSlice::new(&[]); 8];
+    let n = outbox.slices(&mut few);
+    if n < few.len() {
+        return concat(&few[..n]);
+    }
+    let mut many = vec![IoSlice::new(&[]); 65_536];
+    let n = outbox.slices(&mut many);
+    concat(&many[..n])
+}
+
+fn concat(slices: &[IoSlice<'_>]) -> Vec<u8> {
+    slices.iter().flat_map(|s| s.iter().copied()).collect()
+}
+
+impl World {
+    pub fn new(shards: usize, seed: u64, limits: &Limits, check_every: u64) -> Self {
+        let shard = |i: usize| Shard {
+            broker: Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone()),
+            fx: Effects::default(),
+            committed: 0,
+            slots: Vec::new(),
+            ticks: (Time(0), 0),
+            stale: None,
+        };
+        Self {
+            now: Time(0),
+            shards: (0..shards).map(shard).collect(),
+            retained: RetainedTree::new(10_000, 10 << 20),
+            pipes: (0..shards * shards).map(|_| VecDeque::new()).collect(),
+            conns: Vec::new(),
+            open: Vec::new(),
+            limits: limits.clone(),
+            trace: 0xCBF2_9CE4_8422_2325,
+            inputs: 0,
+            check_every,
+            inbound2: BTreeSet::new(),
+        }
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        for &b in bytes {
+            self.trace = (self.trace ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3);
+        }
+    }
+
+    /// A client dials: its CONNECT is on the way.
+    pub fn dial(&mut self, client: usize, shard: usize, connect: &Connect<'_>) -> usize {
+        let slots = &mut self.shards[shard].slots;
+        let id = self.conns.len();
+        let slot = slots.iter().position(|(_, of)| of.is_none()).unwrap_or(slots.len());
+        if slot == slots.len() {
+            slots.push((0, None));
+        }
+        slots[slot].0 += 1;
+        slots[slot].1 = Some(id);
+        let link = LinkKey::new(slot as u32, slots[slot].0);
+        let mut bytes = Vec::new();
+        encode(&Packet::Connect(Box::new(connect.clone())), connect.version, &mut bytes);
+        self.conns.push(Conn {
+            client,
+            shard,
+            link,
+            version: connect.version,
+            up: bytes.into(),
+            up_closed: false,
+            inbuf: Vec::new(),
+            opened: false,
+            ended: false,
+            parsed: 0,
+            down: VecDeque::new(),
+            closing: None,
+            server_closed: false,
+            gate: GateShadow::default(),
+            aliases: Vec::new(),
+            inbound2: false,
+            epoch: 0,
+            present: false,
+            will: None,
+        });
+        self.open.push(id);
+        id
+    }
+
+    /// Hands one input in and looks at all that comes out.
+    fn feed(&mut self, shard: usize, input: Input<'_>, cause: &Cause, shadow: &mut Shadow) {
+        let sh = &mut self.shards[shard];
+        let before = sh.broker.last_seq().0;
+        sh.broker.handle(self.now, input, &mut self.retained, &mut sh.fx);
+        self.inputs += 1;
+        if self.inputs.is_multiple_of(self.check_every) {
+            sh.broker.check_invariants();
+        }
+        let records = std::mem::take(&mut sh.fx.records);
+        let after = sh.broker.last_seq().0;
+        assert_eq!(before + records.len() as u64, after, "each record has a number");
+        let mut seq = before;
+        let mut wait = None;
+        for record in &records {
+            seq += 1;
+            wait = wait.max(shadow.recorded(shard, seq, record, cause));
+        }
+        if let (Some(wait), Some(conn)) = (wait, cause.conn) {
+            self.conns[conn].gate.after.insert((cause.answer, cause.packet_id), wait);
+        }
+        let n = self.shards.len();
+        let peers = std::mem::take(&mut self.shards[shard].fx.peers);
+        for (to, message) in peers {
+            assert_ne!(usize::from(to.0), shard, "a shard sends nothing to itself");
+            self.pipes[shard * n + usize::from(to.0)].push_back(message);
+        }
+        assert!(self.shards[shard].fx.requests.is_empty(), "nothing asks yet");
+        self.look_at_outboxes(shard, shadow);
+        self.note(&[shard as u8, cause.answer, (after & 0xFF) as u8]);
+    }
+
+    fn look_at_outboxes(&mut self, shard: usize, shadow: &mut Shadow) {
+        let mut dirty = Vec::new();
+        let sh = &mut self.shards[shard];
+        sh.fx.sends.take_dirty(&mut dirty);
+        sh.fx.sends.take_resumed(&mut Vec::new());
+        for link in dirty {
+            let Some(id) = self.shards[shard].slots[link.index()].1 else { continue };
+            let Some(outbox) = self.shards[shard].fx.sends.outbox(link) else { continue };
+            let (all, closing) = (contents(outbox), outbox.closing());
+            assert_eq!(all.len(), outbox.backlog(), "the backlog is what is in the outbox");
+            let conn = &mut self.conns[id];
+            assert_eq!(conn.link, link, "output for a link that has its slot");
+            let mut at = conn.parsed;
+            while at < all.len() {
+                let Ok(Framed::Whole(f)) = frame(&all[at..], usize::MAX) else {
+                    panic!("c{}: the broker sent half a packet", conn.client);
+                };
+                let packet = decode(f, Sender::Server, conn.version)
+                    .unwrap_or_else(|e| panic!("c{}: the broker sent {e:?}", conn.client));
+                shadow.emitted(conn.client, shard, &mut conn.gate, &packet);
+                at += f.len;
+            }
+            let new = all[conn.parsed..].to_vec();
+            conn.parsed = all.len();
+            if closing.is_some() && !conn.ended {
+                conn.ended = true;
+                shadow.link_ended(conn.client, id, true);
+            }
+            conn.closing = closing;
+            self.note(&new);
+        }
+    }
+
+    /// Bytes of a connection reach the broker's side.
+    pub fn net_up(&mut self, id: usize, most: usize, shadow: &mut Shadow, rng: &mut Rng) -> bool {
+        let conn = &mut self.conns[id];
+        let n = most.min(conn.up.len());
+        conn.inbuf.extend(conn.up.drain(..n));
+        let progress = self.read(id, shadow, rng);
+        let conn = &self.conns[id];
+        if conn.up_closed && conn.up.is_empty() && !conn.server_closed {
+            self.close(id, shadow);
+            return true;
+        }
+        progress || n > 0
+    }
+
+    /// Hands in whole packets, unless the broker holds the reading or does not get rid of output.
+    fn read(&mut self, id: usize, shadow: &mut Shadow, rng: &mut Rng) -> bool {
+        let mut progress = false;
+        loop {
+            let conn = &self.conns[id];
+            let (shard, link) = (conn.shard, conn.link);
+            // What was decoded in the same batch may still be handed in: it must be ignored.
+            if conn.server_closed || (conn.ended && rng.percent(70)) {
+                return progress;
+            }
+            if conn.opened
+                && let Some(outbox) = self.shards[shard].fx.sends.outbox(link)
+                && (outbox.reads_held || outbox.backlog() > self.limits.output_bytes_max)
+            {
+                return progress;
+            }
+            let inbuf = std::mem::take(&mut self.conns[id].inbuf);
+            let taken = self.hand_in(id, &inbuf, shadow);
+            let conn = &mut self.conns[id];
+            conn.inbuf = inbuf[taken..].to_vec();
+            if taken == 0 {
+                return progress;
+            }
+            progress = true;
+        }
+    }
+
+    /// Hands in the first packet of `bytes`; returns its length, 0 if it is not whole.
+    fn hand_in(&mut self, id: usize, bytes: &[u8], shadow: &mut Shadow) -> usize {
+        let conn = &self.conns[id];
+        let (shard, link, version) = (conn.shard, conn.link, conn.version);
+        let opened = conn.opened;
+        let framed = match frame(bytes, self.limits.packet_bytes_max) {
+            Ok(Framed::Partial { .. }) => return 0,
+            Ok(Framed::Whole(f)) => decode(f, Sender::Client, version).map(|p| (p, f.len)),
+            Err(error) => Err(error),
+        };
+        match framed {
+            Ok((Packet::Connect(c), len)) if !opened => {
+                self.hand_in_connect(id, &c, shadow);
+                len
+            }
+            Ok((packet, len)) if opened => {
+                let cause = self.foresee(id, &packet, shadow);
+                self.feed(shard, Input::Packet(link, packet), &cause, shadow);
+                len
+            }
+            Err(error) if opened => {
+                self.feed(shard, Input::Malformed(link, error), &Cause::default(), shadow);
+                bytes.len()
+            }
+            _ => panic!("clients start with CONNECT"),
+        }
+    }
+
+    fn hand_in_connect(&mut self, id: usize, c: &Connect<'_>, shadow: &mut Shadow) {
+        let client = client_of(c.client_id);
+        let will = c.will.as_ref().map(|w| (serial_of(w.payload).unwrap(), w.delay_s));
+        let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
+        let (present, epoch) = shadow.opened(client, id, c.clean_start, expiry_s, will);
+        let conn = &mut self.conns[id];
+        conn.opened = true;
+        (conn.present, conn.epoch) = (present, epoch);
+        let cause = Cause { conn: Some(id), client, answer: 2, ..Cause::default() };
+        let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
+        let (shard, link) = (conn.shard, conn.link);
+        self.feed(shard, Input::Opened(link, opening), &cause, shadow);
+    }
+
+    /// Tells the shadow of a packet that the broker is about to take.
+    fn foresee(&mut self, id: usize, packet: &Packet<'_>, shadow: &mut Shadow) -> Cause {
+        let conn = &mut self.conns[id];
+        let client = conn.client;
+        let mut cause = Cause { conn: Some(id), client, ..Cause::default() };
+        if conn.ended {
+            return Cause::default();
+        }
+        match packet {
+            Packet::Publish(p) => return self.foresee_publish(id, p, shadow),
+            Packet::PubRec(a) => (cause.answer, cause.packet_id) = (6, a.packet_id.get()),
+            Packet::PubRel(a) => {
+                (cause.answer, cause.packet_id) = (7, a.packet_id.get());
+                self.inbound2.remove(&(client, conn.epoch, a.packet_id.get()));
+            }
+            Packet::Subscribe(s) => {
+                (cause.answer, cause.packet_id) = (9, s.packet_id.get());
+                for (filter, options) in &s.filters {
+                    let filter = name(FILTERS, filter.text).unwrap();
+                    shadow.subscribed(client, id, s.packet_id.get(), filter, *options);
+                }
+            }
+            Packet::Unsubscribe(u) => {
+                (cause.answer, cause.packet_id) = (11, u.packet_id.get());
+                for filter in &u.filters {
+                    shadow.unsubscribed(client, name(FILTERS, filter.text).unwrap());
+                }
+            }
+            Packet::Disconnect(d) => {
+                conn.ended = true;
+                let s = shadow.sessions[client].as_mut().unwrap();
+                if let Some(expiry_s) = d.session_expiry_s {
+                    s.expiry_s = expiry_s.min(self.limits.session_expiry_max_s);
+                }
+                shadow.link_ended(client, id, d.reason != ReasonCode::Success);
+            }
+            _ => {}
+        }
+        cause
+    }
+
+    fn foresee_publish(
+        &mut self,
+        id: usize,
+        p: &stonechat::codec::Publish<'_>,
+        shadow: &mut Shadow,
+    ) -> Cause {
+        let conn = &mut self.conns[id];
+        let packet_id = p.packet_id.map_or(0, |id| id.get());
+        let alias = p.topic_alias.map_or(0, |a| a.get());
+        let topic = match p.topic {
+            Some(topic) => name(TOPICS, topic.as_str()),
+            None => conn.aliases.iter().find(|(a, _)| *a == alias).map(|(_, t)| *t),
+        };
+        let Some(topic) = topic else { return Cause::default() };
+        if alias > 0 && p.topic.is_some() {
+            conn.aliases.retain(|(a, _)| *a != alias);
+            conn.aliases.push((alias, topic));
+        }
+        let serial = serial_of(p.payload);
+        let (client, epoch) = (conn.client, conn.epoch);
+        if let Some(serial) = serial {
+            conn.gate.published.insert(packet_id, serial);
+        }
+        let again = p.qos == QoS::ExactlyOnce && !self.inbound2.insert((client, epoch, packet_id));
+        if !again {
+            shadow.published(topic, serial, p.retain);
+        }
+        let answer = p.qos as u8 + 3;
+        Cause { conn: Some(id), client, answer, packet_id, serial }
+    }
+
+    /// The broker's end closes: it has heard that the client is gone, or flushed its last bytes.
+    fn close(&mut self, id: usize, shadow: &mut Shadow) {
+        let conn = &mut self.conns[id];
+        let (shard, link, client) = (conn.shard, conn.link, conn.client);
+        if conn.opened && conn.closing.is_none() {
+            conn.ended = true;
+            shadow.link_ended(client, id, true);
+            self.feed(shard, Input::Closed(link), &Cause::default(), shadow);
+        }
+        self.conns[id].server_closed = true;
+        let sh = &mut self.shards[shard];
+        sh.fx.sends.forget(link);
+        sh.slots[link.index()].1 = None;
+        sh.stale = Some(link);
+        self.open.retain(|&open| open != id);
+    }
+
+    /// The broker's side writes up to `most` bytes of an outbox to the socket.
+    pub fn net_down(&mut self, id: usize, most: usize, shadow: &mut Shadow) -> bool {
+        let conn = &self.conns[id];
+        let (shard, link) = (conn.shard, conn.link);
+        if !conn.opened || conn.server_closed {
+            return false;
+        }
+        let half = self.limits.output_bytes_max / 2;
+        let sends = &mut self.shards[shard].fx.sends;
+        let Some(outbox) = sends.outbox_mut(link) else { return false };
+        let all = contents(outbox);
+        let n = most.min(all.len());
+        let empty = n > 0 && outbox.advance(n);
+        let (backlog, wants_room) = (outbox.backlog(), outbox.wants_room);
+        if empty {
+            sends.recycle(link);
+        }
+        let conn = &mut self.conns[id];
+        conn.parsed -= n;
+        conn.down.extend(&all[..n]);
+        if n > 0 && wants_room && backlog <= half && conn.closing.is_none() {
+            self.feed(shard, Input::Wrote(link, backlog), &Cause::default(), shadow);
+        }
+        if self.conns[id].closing.is_some() && backlog == 0 {
+            self.close(id, shadow);
+            return true;
+        }
+        n > 0
+    }
+
+    /// Delivers the oldest message of one pipe.
+    pub fn peer(&mut self, pipe: usize, shadow: &mut Shadow) -> bool {
+        let n = self.shards.len();
+        let Some(message) = self.pipes[pipe].pop_front() else { return false };
+        let (from, to) = (pipe / n, pipe % n);
+        let from = ShardId(from as u8);
+        self.feed(to, Input::Peer(from, message), &Cause::default(), shadow);
+        true
+    }
+
+    pub fn pipes(&self) -> usize {
+        self.pipes.len()
+    }
+
+    /// Commits some or all records of a shard.
+    pub fn commit(&mut self, shard: usize, all: bool, shadow: &mut Shadow, rng: &mut Rng) -> bool {
+        let (committed, last) =
+            (self.shards[shard].committed, self.shards[shard].broker.last_seq());
+        if committed == last.0 {
+            return false;
+        }
+        let left = (last.0 - committed) as usize;
+        let seq = if all { last.0 } else { committed + rng.range(1, left) as u64 };
+        self.shards[shard].committed = seq;
+        shadow.committed[shard] = seq;
+        self.feed(shard, Input::Committed(Seq(seq)), &Cause::default(), shadow);
+        true
+    }
+
+    /// A Tick, if one is due.
+    pub fn tick(&mut self, shard: usize, shadow: &mut Shadow) -> bool {
+        let sh = &mut self.shards[shard];
+        if sh.broker.next_deadline() > self.now {
+            return false;
+        }
+        sh.ticks = if sh.ticks.0 == self.now { (self.now, sh.ticks.1 + 1) } else { (self.now, 1) };
+        assert!(sh.ticks.1 < TICKS_AT_ONCE_MAX, "shard {shard} asks for Tick for ever");
+        self.feed(shard, Input::Tick, &Cause::default(), shadow);
+        true
+    }
+
+    /// Time passes; what it makes due is told to every shard at once.
+    pub fn advance(&mut self, ms: u64, shadow: &mut Shadow) {
+        self.now = self.now.plus_ms(ms);
+        shadow.advance(self.now);
+        (0..self.shards.len()).for_each(|shard| {
+            self.tick(shard, shadow);
+        });
+    }
+
+    /// Inputs that name what is gone: nothing may come of them.
+    pub fn stale(&mut self, shard: usize, shadow: &mut Shadow, rng: &mut Rng) {
+        let Some(link) = self.shards[shard].stale else { return };
+        let input = match rng.below(5) {
+            0 => Input::Closed(link),
+            1 => Input::Wrote(link, 0),
+            2 => Input::Answer(link, false),
+            3 => Input::Packet(link, Packet::PingReq),
+            _ => Input::Committed(Seq(self.shards[shard].committed)),
+        };
+        let before = self.shards[shard].broker.counters().stale_inputs;
+        let closed = matches!(input, Input::Closed(_));
+        self.feed(shard, input, &Cause::default(), shadow);
+        let after = self.shards[shard].broker.counters().stale_inputs;
+        assert!(after > before || closed, "a stale input is counted");
+    }
+
+    /// Whether messages were dropped by a limit.
+    pub fn dropped(&self) -> bool {
+        self.shards.iter().any(|s| {
+            let c = s.broker.counters();
+            c.dropped_qos0 + c.dropped_queue_full + c.dropped_peer_qos0 > 0
+        })
+    }
+}

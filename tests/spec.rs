@@ -1,0 +1,7 @@
+//! The specification tables: a row or more for every normative statement, against the pure broker.
+//!
+//! What lives here: nothing but the way in. `spec/mod.rs` says how a row is read.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "spec/mod.rs"]
+mod spec;

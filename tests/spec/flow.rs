@@ -1,0 +1,5 @@
+//! To come.
+
+use super::script::Row;
+
+pub(crate) const ROWS: &[Row] = &[];

@@ -1,0 +1,114 @@
+//! The specification tables: what a broker must do, a row of a line or two per statement.
+//!
+//! A row is a sentence that names its statements (`[MQTT-3.1.0-2]`, and `[3.1.1 MQTT-…]` where that
+//! version differs) and a script. Its statements are separated by `;`. Clients have short names,
+//! which are also their Client Identifiers unless a CONNECT says `id=…`. Versions are `v3` (3.1),
+//! `v4` (3.1.1) and `v5`; `v*` runs the row with each, `v34` and `v45` with two of them.
+//!
+//! | statement | meaning |
+//! |---|---|
+//! | `a> publish t hi q1#7` | the client sends this packet (` + ` puts several into one piece) |
+//! | `a> hex 30 04 …`, `a> body 30 …` | bytes as they are; with the Remaining Length put in |
+//! | `a< puback 7 87` | it has received exactly this next (reason codes are hexadecimal) |
+//! | `a<* p \| q`, `a\|b< p` | these in any order; exactly one of these clients |
+//! | `a gets 3 publish` | so many packets of a kind, whatever they say |
+//! | `a! closed 8e` | the broker has ended its connection, for this reason (told or not) |
+//! | `a joins v5 clean`, `a resumes v5` | CONNECT and CONNACK, without and with Session Present |
+//! | `a cut` | its Network Connection is lost |
+//! | `a stalls`, `a reads` | it does not read what it is sent, until it does |
+//! | `wait 10s`, `wait 5ms` | time passes; otherwise none does |
+//! | `limits name=value …` | settings that differ; after the first packet it is a reload |
+//! | `hold commits`, `commit`, `commit a` | records are on disk only when the row says so, everywhere or on `a`'s shard |
+//! | `hold peers`, `deliver` | messages between shards arrive when the row says so |
+//! | `shards 3`, `a at 1` | so many shards; the home of a Client Identifier instead of its hash |
+//! | `count name 3`, `log a b` | a counter; the persistent sessions that a restart would find |
+//! | `broker> publish t x`, `broker shutdown` | a message of the broker's own; the end |
+//!
+//! Packets: the kind, then arguments (`subscribe 1 a/+ 1 b/# 2,nl,rap,rh1`: an identifier, then
+//! filters and options), then attributes by short names: `q1#7` is QoS and Packet Identifier,
+//! `sub` Subscription Identifier, `ka` Keep Alive, `will=topic:payload` with `wqos`, `wretain`,
+//! `wdelay`…; see `words.rs` for how they are compared.
+//!
+//! **Nothing goes unnamed**: before the next thing happens, and at the end, every packet received
+//! and every end of a connection has to be named. Every row runs with one shard and with three,
+//! with records committed at once and late; invariants are checked after every input; a broker
+//! that always wants another turn fails.
+
+mod alias;
+mod auth;
+mod bounds;
+mod bridge;
+mod connack;
+mod connect;
+mod disconnect;
+mod flow;
+mod gate;
+mod log;
+mod malformed;
+mod notation;
+mod publish;
+mod qos;
+mod retained;
+mod script;
+mod session;
+mod shared;
+mod subscribe;
+mod topic;
+mod unsubscribe;
+mod will;
+mod words;
+mod world;
+
+use std::collections::BTreeSet;
+
+use script::Row;
+
+const STATEMENTS: &str = include_str!("statements.txt");
+const UNTESTED: &str = include_str!("untested.txt");
+
+macro_rules! sections {
+    ($($section:ident)*) => {
+        mod rows {
+            $(#[test] fn $section() { super::script::run(super::$section::ROWS); })*
+        }
+        const SECTIONS: &[(&str, &[Row])] = &[$((stringify!($section), $section::ROWS)),*];
+    };
+}
+sections! {
+    alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained
+    session shared subscribe topic unsubscribe will
+}
+
+/// The ids in brackets.
+fn cited(text: &str) -> impl Iterator<Item = &str> {
+    let brackets = text.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+    brackets.map(|(id, _)| id).filter(|id| id.contains("MQTT-"))
+}
+
+#[test]
+fn every_statement_has_a_row_and_no_row_invents_one() {
+    let known: BTreeSet<&str> = STATEMENTS.lines().filter(|l| !l.is_empty()).collect();
+    let untested: Vec<(&str, &str)> =
+        UNTESTED.lines().filter(|l| !l.is_empty()).filter_map(|l| l.split_once(": ")).collect();
+    assert_eq!(untested.len(), UNTESTED.lines().filter(|l| !l.is_empty()).count(), "id: reason");
+    let mut covered = BTreeSet::new();
+    for (section, rows) in SECTIONS {
+        for row in *rows {
+            let ids: Vec<&str> = cited(row.what).collect();
+            for id in &ids {
+                assert!(known.contains(id), "{section}: no statement [{id}]: {}", row.what);
+            }
+            covered.extend(ids);
+        }
+    }
+    for (id, _) in &untested {
+        assert!(known.contains(id), "untested.txt: no statement {id}");
+        assert!(!covered.contains(id), "untested.txt: {id} has a row, strike it out");
+    }
+    let excused: BTreeSet<&str> = untested.iter().map(|(id, _)| *id).collect();
+    let missing: Vec<_> =
+        known.iter().filter(|id| !covered.contains(*id) && !excused.contains(*id)).collect();
+    let count: usize = SECTIONS.iter().map(|(_, rows)| rows.len()).sum();
+    println!("{count} rows; {} ids covered, {} excused", covered.len(), excused.len());
+    println!("ids without a row: {missing:?}");
+}

@@ -1,0 +1,339 @@
+//! Rows, and how their scripts run. `mod.rs` describes the language.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use stonechat::broker::{Limits, Message, MessageParts, QueueFull, Time};
+use stonechat::codec::{Properties, QoS, Version};
+use stonechat::topic::TopicName;
+
+use super::notation::{encode_words, hex, version, with_length};
+use super::words::Words;
+use super::world::{Done, World};
+
+/// One line of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    /// The statements it stands for, in brackets, and what it shows.
+    pub(crate) what: &'static str,
+    pub(crate) script: &'static str,
+    open: bool,
+}
+
+pub(crate) const fn row(what: &'static str, script: &'static str) -> Row {
+    Row { what, script, open: false }
+}
+
+/// A row that the broker does not fulfil yet. It has to fail, so that nobody forgets to make it a
+/// `row` once it holds.
+pub(crate) const fn open(what: &'static str, script: &'static str) -> Row {
+    Row { what, script, open: true }
+}
+
+/// Runs every row for every version it names, with one shard and three, with records committed at
+/// once and late; and panics with all that failed.
+pub(crate) fn run(rows: &[Row]) {
+    let mut failures = Vec::new();
+    for row in rows {
+        let before = failures.len();
+        for script in versions(row.script) {
+            for (shards, late) in [(1, false), (1, true), (3, false), (3, true)] {
+                let done = catch_unwind(AssertUnwindSafe(|| Run::new(shards, late).all(&script)));
+                let done = done.unwrap_or_else(|_| Err("panicked, see above".to_owned()));
+                if let Err(why) = done {
+                    let commits = if late { "late" } else { "at once" };
+                    failures.push(format!(
+                        "{}\n    {shards} shards, commits {commits}\n    {why}\n    in: {script}",
+                        row.what
+                    ));
+                    break;
+                }
+            }
+        }
+        if row.open {
+            let holds = failures.len() == before;
+            failures.truncate(before);
+            if holds {
+                failures.push(format!("{}\n    holds now: it is no longer open", row.what));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
+}
+
+/// `v*` stands for every version, `v34` for the two that are not 5.0.
+fn versions(script: &str) -> Vec<String> {
+    let (pattern, versions): (_, &[&str]) = match () {
+        () if script.contains("v*") => ("v*", &["v3", "v4", "v5"]),
+        () if script.contains("v34") => ("v34", &["v3", "v4"]),
+        () if script.contains("v45") => ("v45", &["v4", "v5"]),
+        () => return vec![script.to_owned()],
+    };
+    versions.iter().map(|v| script.replace(pattern, v)).collect()
+}
+
+struct Run {
+    world: Option<World>,
+    shards: usize,
+    late: bool,
+    limits: Limits,
+    retained: (usize, usize),
+}
+
+impl Run {
+    fn new(shards: usize, late: bool) -> Self {
+        let retained = (100_000, 64 << 20);
+        Self { world: None, shards, late, limits: Limits::default(), retained }
+    }
+
+    fn all(&mut self, script: &str) -> Done {
+        for statement in script.split([';', '\n']).map(str::trim).filter(|s| !s.is_empty()) {
+            self.statement(statement).map_err(|why| format!("at `{statement}`: {why}"))?;
+        }
+        self.nothing_left().map_err(|why| format!("at the end: {why}"))
+    }
+
+    fn world(&mut self) -> &mut World {
+        let (limits, retained) = (&self.limits, self.retained);
+        self.world
+            .get_or_insert_with(|| World::new(self.shards, self.late, limits.clone(), retained))
+    }
+
+    /// Everything that a client received, and every end of a connection, was named.
+    fn nothing_left(&mut self) -> Done {
+        for (name, client) in &self.world().clients {
+            if let Some(packet) = client.inbox.front() {
+                return Err(format!("{name} received `{packet}`, which the row does not name"));
+            }
+            if let Some(reason) = client.closed {
+                return Err(format!("{name} was closed ({:02x}: {reason})", reason.as_u8()));
+            }
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, text: &str) -> Done {
+        let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        let rest = rest.trim();
+        if let Some(names) = first.strip_suffix('<') {
+            return self.expect(names, rest);
+        }
+        if let Some(name) = first.strip_suffix("<*") {
+            return self.expect_any_order(name, rest);
+        }
+        if let Some(name) = first.strip_suffix('!') {
+            return self.expect_closed(name, rest);
+        }
+        if let Some(rest) = rest.strip_prefix("gets ") {
+            return self.expect_number(first, rest);
+        }
+        if !matches!(first, "limits" | "shards") {
+            self.nothing_left()?;
+        }
+        if let Some(name) = first.strip_suffix('>') {
+            return if name == "broker" { self.publish_own(rest) } else { self.send(name, rest) };
+        }
+        self.act(first, rest)
+    }
+
+    /// Statements without an arrow.
+    fn act(&mut self, first: &str, rest: &str) -> Done {
+        let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
+        match (first, word) {
+            ("limits", _) => self.set_limits(rest),
+            ("shards", n) => {
+                self.shards = n.parse().map_err(|_| "how many shards?")?;
+                Ok(())
+            }
+            ("wait", time) => {
+                let (number, unit) =
+                    time.split_at(time.trim_end_matches(char::is_alphabetic).len());
+                let number: u64 = number.parse().map_err(|_| "wait how long?")?;
+                let ms = if unit == "ms" { number } else { number * 1000 };
+                self.world().wait_ms(ms)
+            }
+            ("hold", what) => {
+                let world = self.world();
+                world.hold_commits |= what == "commits";
+                world.hold_peers |= what == "peers";
+                Ok(())
+            }
+            ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
+            ("deliver", _) => self.world().deliver_peers(),
+            ("count", name) => match self.world().count(name)? {
+                n if n.to_string() == after => Ok(()),
+                n => Err(format!("{name} is {n}")),
+            },
+            ("log", _) => {
+                let (logged, want) = (self.world().logged().join(" "), rest);
+                if logged == want { Ok(()) } else { Err(format!("the log has `{logged}`")) }
+            }
+            ("broker", "shutdown") => self.world().shut_down(),
+            (name, "at") => {
+                let shard = after.parse().map_err(|_| "at which shard?")?;
+                self.world().set_home(name, shard);
+                Ok(())
+            }
+            (name, "cut") => self.world().cut(name),
+            (name, "stalls") => self.world().stall(name, true),
+            (name, "reads") => self.world().stall(name, false),
+            (name, "joins") => self.join(name, after, "connack"),
+            (name, "resumes") => self.join(name, after, "connack sp"),
+            _ => Err("no such statement".to_owned()),
+        }
+    }
+
+    /// CONNECT and its CONNACK, whose properties are of no interest here.
+    fn join(&mut self, name: &str, rest: &str, want: &str) -> Done {
+        self.send(name, &format!("connect {rest}"))?;
+        let got = self.world().clients.get_mut(name).and_then(|c| c.inbox.pop_front());
+        let got = got.ok_or("no CONNACK came")?;
+        let present = got.has("sp");
+        if got.kind != "connack" || !got.args.is_empty() || present != (want == "connack sp") {
+            return Err(format!("got `{got}`"));
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, name: &str, rest: &str) -> Done {
+        let mut bytes = Vec::new();
+        for text in rest.split(" + ") {
+            let (kind, raw) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+            match kind {
+                "hex" => bytes.extend(hex(raw)),
+                "body" => bytes.extend(with_length(&hex(raw))),
+                _ => {
+                    let mut words = Words::parse(text);
+                    if kind == "connect" && !words.has("id") {
+                        words.set("id", name);
+                    }
+                    let spoken = match kind {
+                        "connect" => version(words.word(0)),
+                        _ => self.world().version(name).ok_or("this client has not connected")?,
+                    };
+                    bytes.extend(encode_words(&words, spoken));
+                }
+            }
+            let world = self.world();
+            let is_new = world.version(name).is_none();
+            if is_new {
+                let spoken = if kind == "connect" {
+                    version(Words::parse(text).word(0))
+                } else {
+                    Version::V5
+                };
+                world.connect(name, spoken);
+            }
+        }
+        self.world().send(name, &bytes)
+    }
+
+    fn next_of(&mut self, name: &str) -> Result<Words, String> {
+        let client = self.world().clients.get_mut(name).ok_or("there is no such client")?;
+        client.inbox.pop_front().ok_or_else(|| match client.closed {
+            Some(reason) => format!("nothing came, closed ({:02x}: {reason})", reason.as_u8()),
+            None => "nothing came".to_owned(),
+        })
+    }
+
+    /// `a<` and, if exactly one of several receives it, `a|b<`.
+    fn expect(&mut self, names: &str, rest: &str) -> Done {
+        let names: Vec<&str> = names.split('|').collect();
+        let world = self.world();
+        let has = |name: &&&str| world.clients.get(**name).is_some_and(|c| !c.inbox.is_empty());
+        let name = *names.iter().find(has).unwrap_or(&names[0]);
+        let got = self.next_of(name)?;
+        if Words::parse(rest).matches(&got) { Ok(()) } else { Err(format!("{name} got `{got}`")) }
+    }
+
+    fn expect_any_order(&mut self, name: &str, rest: &str) -> Done {
+        let mut wanted: Vec<Words> = rest.split(" | ").map(Words::parse).collect();
+        while !wanted.is_empty() {
+            let got = self.next_of(name)?;
+            let at = wanted.iter().position(|want| want.matches(&got));
+            wanted.swap_remove(at.ok_or(format!("{name} got `{got}`"))?);
+        }
+        Ok(())
+    }
+
+    /// `a gets 3 publish`: so many packets of a kind, whatever they say.
+    fn expect_number(&mut self, name: &str, rest: &str) -> Done {
+        let (number, kind) = rest.split_once(' ').ok_or("gets how many of what?")?;
+        for _ in 0..number.parse().map_err(|_| "gets how many?")? {
+            let got = self.next_of(name)?;
+            if got.kind != kind {
+                return Err(format!("{name} got `{got}`"));
+            }
+        }
+        Ok(())
+    }
+
+    fn expect_closed(&mut self, name: &str, rest: &str) -> Done {
+        let client = self.world().clients.get_mut(name).ok_or("there is no such client")?;
+        if let Some(packet) = client.inbox.front() {
+            return Err(format!("{name} received `{packet}` before"));
+        }
+        let Some(reason) = client.closed else { return Err("it is open".to_owned()) };
+        let want = rest.strip_prefix("closed").map(str::trim);
+        let reason = format!("{:02x}", reason.as_u8());
+        match want {
+            Some(code) if code.is_empty() || code == reason => {
+                self.world().clients.remove(name);
+                Ok(())
+            }
+            _ => Err(format!("closed with {reason}")),
+        }
+    }
+
+    fn publish_own(&mut self, rest: &str) -> Done {
+        let words = Words::parse(rest);
+        let parts = MessageParts {
+            qos: if words.get("q") == Some("1") { QoS::AtLeastOnce } else { QoS::AtMostOnce },
+            retain: words.has("retain"),
+            expires: Time::NEVER,
+            topic: TopicName::new(words.word(0)).map_err(|e| e.to_string())?,
+            properties: Properties::default(),
+            payload: words.word(1).as_bytes(),
+        };
+        let message = Message::new(&parts, &mut Vec::new());
+        self.world().publish_own(message)
+    }
+
+    fn set_limits(&mut self, rest: &str) -> Done {
+        let l = &mut self.limits;
+        for word in rest.split_whitespace() {
+            let (name, value) = word.split_once('=').ok_or("limits name=value")?;
+            let n: usize = value.parse().unwrap_or(0);
+            match name {
+                "session_expiry_max_s" => l.session_expiry_max_s = n as u32,
+                "keep_alive_max_s" => l.keep_alive_max_s = n as u16,
+                "receive_maximum" => l.receive_maximum = n as u16,
+                "in_flight_max" => l.in_flight_max = n as u16,
+                "topic_alias_max" => l.topic_alias_max = n as u16,
+                "topic_alias_outgoing_max" => l.topic_alias_outgoing_max = n as u16,
+                "packet_bytes_max" => l.packet_bytes_max = n,
+                "retain_available" => l.retain_available = n == 1,
+                "response_information" => l.response_information = value.to_owned(),
+                "output_bytes_max" => l.output_bytes_max = n,
+                "queued_messages_max" => l.queued_messages_max = n,
+                "queued_bytes_max" => l.queued_bytes_max = n,
+                "queue_bytes_max" => l.queue_bytes_max = n,
+                "drop_newest" => l.queue_full = QueueFull::DropNewest,
+                "queue_qos0" => l.queue_qos0 = n == 1,
+                "subscriptions_per_session_max" => l.subscriptions_per_session_max = n,
+                "filter_levels_max" => l.filter_levels_max = n,
+                "sessions_max" => l.sessions_max = n,
+                "subscriptions_max" => l.subscriptions_max = n,
+                "wills_max" => l.wills_max = n,
+                "will_bytes_max" => l.will_bytes_max = n,
+                "peer_bytes_max" => l.peer_bytes_max = n,
+                "retained_max" => self.retained.0 = n,
+                "retained_bytes_max" => self.retained.1 = n,
+                other => return Err(format!("no limit {other}")),
+            }
+        }
+        match &mut self.world {
+            Some(world) => world.reload(&self.limits),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,471 @@
+//! A world for the rows: some brokers in one thread, their clients, and time that only passes when
+//! a row says so.
+//!
+//! It does what the server does, and no more: it chooses link keys (slots are reused at once, so
+//! that late inputs find strangers there), frames and decodes, answers what is no CONNECT, assigns
+//! Client Identifiers, carries messages between shards in order, and says what is committed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stonechat::broker::*;
+use stonechat::codec::*;
+
+use super::log::Log;
+use super::notation;
+use super::words::Words;
+
+/// More steps than any row needs between two of its statements: the broker spins.
+const STEPS_MAX: usize = 20_000;
+
+struct Shard {
+    broker: Broker,
+    fx: Effects,
+    log: Log,
+    /// By slot: the client there, and the slot's last generation.
+    slots: Vec<(Option<String>, u32)>,
+}
+
+/// One Network Connection's two ends.
+pub(crate) struct Client {
+    version: Version,
+    /// Where the broker's end is, once there was a CONNECT.
+    link: Option<(usize, LinkKey)>,
+    /// Sent by the client and not yet read.
+    to_read: Vec<u8>,
+    /// Written by the broker and not yet a whole packet.
+    received: Vec<u8>,
+    /// Received and not yet named by the row.
+    pub(crate) inbox: VecDeque<Words>,
+    /// Does not read what it is sent.
+    stalled: bool,
+    /// The broker ended the Network Connection, for this reason.
+    pub(crate) closed: Option<ReasonCode>,
+}
+
+/// See above.
+pub(crate) struct World {
+    now: Time,
+    shards: Vec<Shard>,
+    retained: RetainedTree,
+    pub(crate) clients: BTreeMap<String, Client>,
+    homes: BTreeMap<String, usize>,
+    peers: BTreeMap<(usize, usize), VecDeque<PeerMessage>>,
+    limits: Limits,
+    assigned: usize,
+    pub(crate) hold_commits: bool,
+    pub(crate) hold_peers: bool,
+    /// Commits come after everything else, instead of at once.
+    late: bool,
+}
+
+pub(crate) type Done = Result<(), String>;
+
+impl World {
+    pub(crate) fn new(shards: usize, late: bool, limits: Limits, retained: (usize, usize)) -> Self {
+        let shard = |n: usize| Shard {
+            broker: Broker::new(ShardId(n as u8), shards as u8, 7, limits.clone()),
+            fx: Effects::default(),
+            log: Log::default(),
+            slots: Vec::new(),
+        };
+        Self {
+            now: Time(1_000_000),
+            shards: (0..shards).map(shard).collect(),
+            retained: RetainedTree::new(retained.0, retained.1),
+            clients: BTreeMap::new(),
+            homes: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            limits,
+            assigned: 0,
+            hold_commits: false,
+            hold_peers: false,
+            late,
+        }
+    }
+
+    /// Says where a Client Identifier lives, instead of its hash.
+    pub(crate) fn set_home(&mut self, client_id: &str, shard: usize) {
+        self.homes.insert(client_id.to_owned(), shard % self.shards.len());
+    }
+
+    fn home(&self, client_id: &str) -> usize {
+        let fnv = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        let hash = client_id.bytes().fold(0x811c_9dc5, fnv) as usize;
+        self.homes.get(client_id).copied().unwrap_or(hash % self.shards.len())
+    }
+
+    /// A new Network Connection.
+    pub(crate) fn connect(&mut self, name: &str, version: Version) {
+        let client = Client {
+            version,
+            link: None,
+            to_read: Vec::new(),
+            received: Vec::new(),
+            inbox: VecDeque::new(),
+            stalled: false,
+            closed: None,
+        };
+        self.clients.insert(name.to_owned(), client);
+    }
+
+    fn client(&mut self, name: &str) -> Result<&mut Client, String> {
+        self.clients.get_mut(name).ok_or_else(|| format!("there is no client {name}"))
+    }
+
+    pub(crate) fn version(&self, name: &str) -> Option<Version> {
+        self.clients.get(name).map(|c| c.version)
+    }
+
+    /// Bytes from a client, in one piece.
+    pub(crate) fn send(&mut self, name: &str, bytes: &[u8]) -> Done {
+        self.client(name)?.to_read.extend(bytes);
+        self.read(name)?;
+        self.settle()
+    }
+
+    /// The Network Connection is lost.
+    pub(crate) fn cut(&mut self, name: &str) -> Done {
+        if let Some((shard, link)) = self.client(name)?.link.take() {
+            self.input(shard, Input::Closed(link))?;
+            self.free(shard, link);
+        }
+        self.clients.remove(name);
+        self.settle()
+    }
+
+    pub(crate) fn stall(&mut self, name: &str, stalled: bool) -> Done {
+        self.client(name)?.stalled = stalled;
+        if let Some((shard, link)) = self.client(name)?.link {
+            self.flush(shard, link)?;
+        }
+        self.settle()
+    }
+
+    /// A message of the broker's own.
+    pub(crate) fn publish_own(&mut self, message: Message) -> Done {
+        self.input(0, Input::Publish(message))?;
+        self.settle()
+    }
+
+    pub(crate) fn shut_down(&mut self) -> Done {
+        for shard in 0..self.shards.len() {
+            self.input(shard, Input::Shutdown)?;
+        }
+        self.settle()
+    }
+
+    pub(crate) fn reload(&mut self, limits: &Limits) -> Done {
+        self.limits = limits.clone();
+        for shard in 0..self.shards.len() {
+            self.input(shard, Input::Reload(Box::new(limits.clone())))?;
+        }
+        self.settle()
+    }
+
+    /// The records so far are on disk: everywhere, or on one client's shard.
+    pub(crate) fn commit(&mut self, client_id: Option<&str>) -> Done {
+        let only = client_id.map(|id| self.home(id));
+        let shards = (0..self.shards.len()).filter(|s| only.is_none_or(|only| only == *s));
+        let seqs: Vec<_> = shards.map(|s| (s, self.shards[s].broker.last_seq())).collect();
+        for (shard, seq) in seqs {
+            self.input(shard, Input::Committed(seq))?;
+        }
+        self.settle()
+    }
+
+    /// Messages between shards arrive: those that are under way now.
+    pub(crate) fn deliver_peers(&mut self) -> Done {
+        for ((from, to), messages) in std::mem::take(&mut self.peers) {
+            for message in messages {
+                self.input(to, Input::Peer(ShardId(from as u8), message))?;
+            }
+        }
+        self.settle()
+    }
+
+    /// Time passes.
+    pub(crate) fn wait_ms(&mut self, ms: u64) -> Done {
+        let end = self.now.plus_ms(ms);
+        self.settle()?;
+        loop {
+            let next = self.shards.iter().map(|s| s.broker.next_deadline()).min();
+            let Some(next) = next.filter(|at| *at <= end) else { break };
+            self.now = self.now.max(next);
+            self.settle()?;
+        }
+        self.now = end;
+        self.settle()
+    }
+
+    /// One count of all shards together.
+    pub(crate) fn count(&self, name: &str) -> Result<u64, String> {
+        let mut sum = Counters::default();
+        self.shards.iter().for_each(|s| sum.add(s.broker.counters()));
+        let text = format!("{sum:?}");
+        let at = text.find(&format!(" {name}: ")).ok_or(format!("no counter {name}"))?;
+        let digits = text[at + name.len() + 3..].chars().take_while(char::is_ascii_digit);
+        digits.collect::<String>().parse().map_err(|_| format!("{name} is no number"))
+    }
+
+    /// The sessions that a restart would bring back.
+    pub(crate) fn logged(&self) -> Vec<&str> {
+        let mut all: Vec<_> = self.shards.iter().flat_map(|s| s.log.sessions()).collect();
+        all.sort_unstable();
+        all
+    }
+
+    fn input(&mut self, shard: usize, input: Input<'_>) -> Done {
+        let s = &mut self.shards[shard];
+        s.broker.handle(self.now, input, &mut self.retained, &mut s.fx);
+        s.broker.check_invariants();
+        for record in s.fx.records.drain(..) {
+            s.log.add(&record)?;
+        }
+        match s.fx.requests.first() {
+            Some(request) => Err(format!("nobody answers {request:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Until nothing more happens: output is flushed, messages arrive, records are committed.
+    fn settle(&mut self) -> Done {
+        for _ in 0..STEPS_MAX {
+            let mut busy = false;
+            for shard in 0..self.shards.len() {
+                busy |= self.flush_shard(shard)?;
+                busy |= self.carry_peers(shard)?;
+                if self.shards[shard].broker.next_deadline() <= self.now {
+                    self.input(shard, Input::Tick)?;
+                    busy = true;
+                }
+                if !self.late {
+                    busy |= self.commit_shard(shard)?;
+                }
+            }
+            if !busy && self.late {
+                for shard in 0..self.shards.len() {
+                    busy |= self.commit_shard(shard)?;
+                }
+            }
+            if !busy {
+                return Ok(());
+            }
+        }
+        Err("the broker spins: it always wants another turn".to_owned())
+    }
+
+    fn commit_shard(&mut self, shard: usize) -> Result<bool, String> {
+        let seq = self.shards[shard].broker.last_seq();
+        let stale = self.shards[shard].broker.counters().stale_inputs;
+        if self.hold_commits || seq == Seq(0) {
+            return Ok(false);
+        }
+        self.input(shard, Input::Committed(seq))?;
+        Ok(self.shards[shard].broker.counters().stale_inputs == stale)
+    }
+
+    fn carry_peers(&mut self, shard: usize) -> Result<bool, String> {
+        for (to, message) in std::mem::take(&mut self.shards[shard].fx.peers) {
+            let to = usize::from(to.0);
+            assert_ne!(to, shard, "a shard does not write to itself");
+            self.peers.entry((shard, to)).or_default().push_back(message);
+        }
+        if self.hold_peers {
+            return Ok(false);
+        }
+        let mut busy = false;
+        for to in 0..self.shards.len() {
+            let message = self.peers.get_mut(&(shard, to)).and_then(VecDeque::pop_front);
+            if let Some(message) = message {
+                self.input(to, Input::Peer(ShardId(shard as u8), message))?;
+                busy = true;
+            }
+        }
+        Ok(busy)
+    }
+
+    fn flush_shard(&mut self, shard: usize) -> Result<bool, String> {
+        let (mut dirty, mut resumed) = (Vec::new(), Vec::new());
+        self.shards[shard].fx.sends.take_dirty(&mut dirty);
+        self.shards[shard].fx.sends.take_resumed(&mut resumed);
+        for &link in &dirty {
+            self.flush(shard, link)?;
+        }
+        for &link in &resumed {
+            if let Some(name) = self.name_at(shard, link) {
+                self.read(&name)?;
+            }
+        }
+        Ok(!dirty.is_empty() || !resumed.is_empty())
+    }
+
+    fn name_at(&self, shard: usize, link: LinkKey) -> Option<String> {
+        let (name, generation) = self.shards[shard].slots.get(link.index())?;
+        if *generation == link.generation() { name.clone() } else { None }
+    }
+
+    /// Writes an outbox to its client, and closes if the broker says so.
+    fn flush(&mut self, shard: usize, link: LinkKey) -> Done {
+        let Some(name) = self.name_at(shard, link) else { return Ok(()) };
+        let sends = &mut self.shards[shard].fx.sends;
+        let Some(outbox) = sends.outbox_mut(link) else { return Ok(()) };
+        let client = self.clients.get_mut(&name).ok_or("an outbox without a client")?;
+        if client.stalled {
+            return Ok(());
+        }
+        while outbox.backlog() > 0 {
+            let bytes = outbox.to_vec();
+            outbox.advance(bytes.len());
+            client.received.extend(bytes);
+        }
+        let (wants_room, closing) = (outbox.wants_room, outbox.closing());
+        sends.recycle(link);
+        unpack(client)?;
+        match closing {
+            Some(closing) => {
+                client.closed = Some(closing.reason);
+                client.link = None;
+                // The server says nothing more of a link that the broker ended.
+                self.shards[shard].fx.sends.forget(link);
+                self.free(shard, link);
+                Ok(())
+            }
+            None if wants_room => self.input(shard, Input::Wrote(link, 0)),
+            None => Ok(()),
+        }
+    }
+
+    fn free(&mut self, shard: usize, link: LinkKey) {
+        self.shards[shard].slots[link.index()].0 = None;
+    }
+
+    /// Reads what a client sent, packet by packet.
+    fn read(&mut self, name: &str) -> Done {
+        let max = self.limits.packet_bytes_max;
+        loop {
+            let Some(client) = self.clients.get_mut(name) else { return Ok(()) };
+            if client.closed.is_some() {
+                client.to_read.clear();
+            }
+            let held = |(shard, link): (usize, LinkKey)| {
+                self.shards[shard].fx.sends.outbox(link).is_some_and(|o| o.reads_held)
+            };
+            if client.to_read.is_empty() || client.link.is_some_and(held) {
+                return Ok(());
+            }
+            let bytes = std::mem::take(&mut client.to_read);
+            let (version, link) = (client.version, client.link);
+            let taken = match (frame(&bytes, max), link) {
+                (Ok(Framed::Partial { .. }), _) => {
+                    client.to_read = bytes;
+                    return Ok(());
+                }
+                (Ok(Framed::Whole(frame)), Some((shard, link))) => {
+                    match decode(frame, Sender::Client, version) {
+                        Ok(packet) => self.input(shard, Input::Packet(link, packet))?,
+                        Err(e) => self.input(shard, Input::Malformed(link, e))?,
+                    }
+                    frame.len
+                }
+                (Err(e), Some((shard, link))) => {
+                    self.input(shard, Input::Malformed(link, e))?;
+                    bytes.len()
+                }
+                (Ok(Framed::Whole(frame)), None) => {
+                    self.first_packet(name, frame)?;
+                    frame.len
+                }
+                (Err(e), None) => {
+                    client.closed = Some(e.reason);
+                    bytes.len()
+                }
+            };
+            if let Some(client) = self.clients.get_mut(name) {
+                client.to_read = bytes[taken..].to_vec();
+            }
+        }
+    }
+
+    /// The porch: what comes first is a CONNECT, or the end.
+    fn first_packet(&mut self, name: &str, frame: Frame<'_>) -> Done {
+        let decoded = decode(frame, Sender::Client, Version::V5);
+        let client = self.client(name)?;
+        let connect = match decoded {
+            Ok(Packet::Connect(connect)) => connect,
+            Ok(_) => {
+                client.closed = Some(ReasonCode::ProtocolError);
+                return Ok(());
+            }
+            Err(e) => {
+                if let Some(version) = spoken_version(frame) {
+                    let ack = ConnAck { reason: e.reason, ..ConnAck::default() };
+                    encode(&Packet::ConnAck(Box::new(ack)), version, &mut client.received);
+                    client.version = version;
+                    unpack(client)?;
+                }
+                client.closed = Some(e.reason);
+                return Ok(());
+            }
+        };
+        client.version = connect.version;
+        let assigns =
+            connect.version.is_v5() || (connect.version == Version::V311 && connect.clean_start);
+        let assigned = connect.client_id.is_empty() && assigns;
+        let client_id = if assigned {
+            self.assigned += 1;
+            format!("assigned-{}", self.assigned)
+        } else {
+            connect.client_id.to_owned()
+        };
+        let shard = self.home(&client_id);
+        let link = self.take_slot(shard, name);
+        self.client(name)?.link = Some((shard, link));
+        let opening = Opening { connect: &connect, client_id: &client_id, assigned };
+        self.input(shard, Input::Opened(link, opening))
+    }
+
+    fn take_slot(&mut self, shard: usize, name: &str) -> LinkKey {
+        let slots = &mut self.shards[shard].slots;
+        let at = slots.iter().position(|(name, _)| name.is_none()).unwrap_or(slots.len());
+        if at == slots.len() {
+            slots.push((None, 0));
+        }
+        slots[at].0 = Some(name.to_owned());
+        slots[at].1 += 1;
+        LinkKey::new(at as u32, slots[at].1)
+    }
+}
+
+/// The version of a packet that claims to be a CONNECT: whom a CONNACK can be written to. An
+/// unknown level above 5 is answered in the form of 5, one below 3 or of a strange name not at all.
+fn spoken_version(frame: Frame<'_>) -> Option<Version> {
+    if frame.first != 0x10 {
+        return None;
+    }
+    let name_len = usize::from(*frame.body.get(1)?);
+    let level = *frame.body.get(2 + name_len)?;
+    match (frame.body.get(2..2 + name_len)?, level & 0x7F) {
+        (b"MQTT", 0..=4) => Some(Version::V311),
+        (b"MQTT", _) => Some(Version::V5),
+        (b"MQIsdp", _) => Some(Version::V31),
+        _ => None,
+    }
+}
+
+/// Whole packets out of what a client received.
+fn unpack(client: &mut Client) -> Done {
+    loop {
+        let taken = match frame(&client.received, usize::MAX) {
+            Ok(Framed::Partial { len: None }) if client.received.is_empty() => return Ok(()),
+            Ok(Framed::Partial { .. }) => return Ok(()),
+            Ok(Framed::Whole(frame)) => {
+                let packet = decode(frame, Sender::Server, client.version)
+                    .map_err(|e| format!("the broker sent {:02x?}: {e}", frame.body))?;
+                client.inbox.push_back(notation::words(&packet));
+                frame.len
+            }
+            Err(e) => return Err(format!("the broker sent {:02x?}: {e}", client.received)),
+        };
+        client.received.drain(..taken);
+    }
+}
