@@ -57,14 +57,30 @@ fn a_whole_life_in_one_write() {
 
 #[test]
 fn half_closed_clients_are_answered_first() {
+    let broker = broker("");
+    for client in 0..50 {
+        let id = format!("half-{client}");
+        let mut c = Client::bare(&broker, Version::V5);
+        c.send_bytes(&whole_life(Version::V5, &id, b"hello", false));
+        c.half_close();
+        hear_whole_life(&mut c, &id, b"hello");
+    }
+    broker.stop();
+}
+
+#[test]
+fn what_a_half_closed_client_has_published_counts() {
     for shards in [1, 2] {
         let broker = sharded(shards, "");
+        let mut watcher = Client::new(&broker, "watcher");
+        watcher.subscribe("#", QoS::AtMostOnce);
         for client in 0..50 {
             let id = format!("half-{client}");
             let mut c = Client::bare(&broker, Version::V5);
             c.send_bytes(&whole_life(Version::V5, &id, b"hello", false));
             c.half_close();
-            hear_whole_life(&mut c, &id, b"hello");
+            assert!(matches!(c.hear(), Heard::ConnAck { code: 0, .. }));
+            assert_eq!(watcher.message().topic, id);
         }
         broker.stop();
     }
