@@ -26,7 +26,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
 use crate::broker::{Broker, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId};
@@ -118,9 +118,10 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         started: Instant::now(),
     };
     let runtime = runtime()?;
-    let doors = {
+    let (received, doors) = {
         let _in_runtime = runtime.enter();
-        open_doors(settings)?
+        // Signals first: who has read that the broker is ready may stop it.
+        (Signals::new()?, open_doors(settings)?)
     };
     let porch = Arc::new(Porch {
         shards: house.shards.clone(),
@@ -147,7 +148,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
             tokio::spawn(porch::serve(Arc::clone(&porch), Arc::new(door), stopped.clone()));
         }
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped()));
-        let signals = signals(stop, house.shards.clone());
+        let signals = received.serve(stop, house.shards.clone());
         if parts.len() == 1
             && let Some(make) = parts.pop()
         {
@@ -326,36 +327,47 @@ async fn join(threads: Vec<std::thread::JoinHandle<()>>, until: Instant) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, then tells the porch and the shards. SIGHUP changes nothing.
-async fn signals(stop: watch::Sender<bool>, shards: Vec<Sender>) {
-    let (Ok(mut term), Ok(mut int), Ok(mut hup)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::hangup()),
-    ) else {
-        tracing::error!("signals cannot be received");
-        return std::future::pending().await;
-    };
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-            _ = hup.recv() => tracing::info!("SIGHUP: nothing is read again in this version"),
-        }
+/// The signals that the broker answers to.
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    /// From here on they are received.
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
     }
-    tracing::info!("stopping");
-    let _ = stop.send(true);
-    for shard in &shards {
-        let _ = shard.send(ToShard::Shutdown);
-    }
-    tokio::spawn(async move {
-        let _keeps_the_porch_stopped = stop;
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
+
+    /// Waits for SIGTERM or SIGINT, then tells the porch and the shards. SIGHUP changes nothing.
+    async fn serve(self, stop: watch::Sender<bool>, shards: Vec<Sender>) {
+        let Self { mut term, mut int, mut hup } = self;
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = hup.recv() => tracing::info!("SIGHUP: nothing is read again in this version"),
+            }
         }
-        std::process::exit(1); // told twice: at once
-    });
+        tracing::info!("stopping");
+        let _ = stop.send(true);
+        for shard in &shards {
+            let _ = shard.send(ToShard::Shutdown);
+        }
+        tokio::spawn(async move {
+            let _keeps_the_porch_stopped = stop;
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            std::process::exit(1); // told twice: at once
+        });
+    }
 }
 
 /// Publishes `$SYS` every `interval_s` seconds, 0: never.

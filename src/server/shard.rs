@@ -68,6 +68,8 @@ struct Shard<S> {
     ready: Vec<usize>,
     dirty: Vec<LinkKey>,
     resumed: Vec<LinkKey>,
+    /// connections whose client has closed: they end once their pass has been flushed
+    ended: Vec<LinkKey>,
     scratch: Box<[u8]>,
     bytes_received: u64,
     bytes_sent: u64,
@@ -90,6 +92,7 @@ pub(crate) async fn run<S: Store>(parts: ShardParts<S>) {
         ready: Vec::new(),
         dirty: Vec::new(),
         resumed: Vec::new(),
+        ended: Vec::new(),
         scratch,
         bytes_received: 0,
         bytes_sent: 0,
@@ -127,6 +130,7 @@ impl<S: Store> Shard<S> {
             self.handle(Input::Tick);
         }
         self.settle();
+        self.end();
         self.close_overdue();
         if self.stop_at.is_some_and(|at| self.connections.is_empty() || at <= self.now) {
             return Poll::Ready(());
@@ -288,6 +292,8 @@ impl<S: Store> Shard<S> {
         scratch[..kept].copy_from_slice(&c.partial[..kept]);
         let n = match c.read(&mut scratch[kept..]) {
             ReadEnd::Pending => return,
+            // Who only half closes still reads what this pass has for it.
+            ReadEnd::Over(None) => return self.ended.push(link),
             ReadEnd::Over(error) => return self.over(link, error),
             ReadEnd::Bytes(n) => n,
         };
@@ -510,6 +516,19 @@ impl<S: Store> Shard<S> {
                 self.remove(link);
             }
         }
+    }
+
+    /// Ends the connections that their clients have closed.
+    fn end(&mut self) {
+        if self.ended.is_empty() {
+            return;
+        }
+        for link in std::mem::take(&mut self.ended) {
+            if self.is_current(link) {
+                self.over(link, None);
+            }
+        }
+        self.settle();
     }
 
     /// The socket is at its end.

@@ -1,0 +1,102 @@
+//! paho-mqtt, aiomqtt and mqtt.js: each runs a script of checks. They are installed below
+//! `target/`, once.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use crate::support::broker::sharded;
+use crate::tools::{is_here, run, skip};
+
+/// QoS 0 is dropped for who reads too slowly: the scripts want all of it.
+const ROOM: &str = "limits.output_bytes_max = 67108864";
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+}
+
+/// The directory `name` below `target/`, filled by `install` if it has not been before.
+fn installed(name: &str, install: impl FnOnce(&Path) -> Result<(), String>) -> Option<PathBuf> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let done = directory.join("installed");
+    if done.exists() {
+        return Some(directory);
+    }
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).unwrap();
+    match install(&directory) {
+        Ok(()) => {
+            std::fs::write(done, "").unwrap();
+            Some(directory)
+        }
+        Err(error) => {
+            skip(&format!("{name} (it cannot be installed: {error})"));
+            None
+        }
+    }
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(text.lines().last().unwrap_or("no reason given").to_owned())
+}
+
+/// Runs a Python script with `package` in a virtual environment of its own.
+fn python(name: &str, package: &str, file: &str, shards: usize) {
+    if !is_here("python3", "--version", name) {
+        return;
+    }
+    let environment = installed(name, |directory| {
+        succeed(Command::new("python3").args(["-m", "venv"]).arg(directory))?;
+        let mut pip = Command::new(directory.join("bin/python"));
+        succeed(pip.args(["-m", "pip", "install", "--disable-pip-version-check", package]))
+    });
+    let Some(environment) = environment else { return };
+    let broker = sharded(shards, ROOM);
+    let mut python = Command::new(environment.join("bin/python"));
+    let lines = run(python.arg("-W").arg("ignore").arg(script(file)).arg(broker.port().to_string()));
+    assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
+    broker.stop();
+}
+
+#[test]
+fn paho_2() {
+    python("paho-mqtt-2", "paho-mqtt>=2,<3", "paho.py", 2);
+}
+
+#[test]
+fn paho_1() {
+    python("paho-mqtt-1", "paho-mqtt==1.6.1", "paho.py", 1);
+}
+
+#[test]
+fn aiomqtt() {
+    python("aiomqtt", "aiomqtt>=2,<3", "aio.py", 2);
+}
+
+#[test]
+fn mqtt_js() {
+    if !is_here("node", "--version", "mqtt.js") || !is_here("npm", "--version", "mqtt.js") {
+        return;
+    }
+    let modules = installed("mqtt-js", |directory| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"]);
+        succeed(npm.arg(directory).arg("mqtt@5").current_dir(directory))
+    });
+    let Some(modules) = modules else { return };
+    for shards in [1, 2] {
+        let broker = sharded(shards, ROOM);
+        let mut node = Command::new("node");
+        node.arg(script("js.mjs")).arg(broker.port().to_string()).arg(&modules);
+        let lines = run(&mut node);
+        assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
+        broker.stop();
+    }
+}

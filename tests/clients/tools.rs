@@ -1,0 +1,89 @@
+//! Programs of others: whether they are there, and how they are run.
+
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::support::broker::Lines;
+
+/// How long a whole script of checks may take.
+const SCRIPT_PATIENCE: Duration = Duration::from_secs(150);
+
+/// Says that something is skipped (past the capture of a test's output), or fails if nothing may
+/// be.
+pub(crate) fn skip(what: &str) {
+    let required = std::env::var("STONECHAT_TESTS_REQUIRE_ALL").is_ok_and(|v| v == "1");
+    assert!(!required, "must not be skipped: {what}");
+    let _ = writeln!(std::io::stderr(), "skipped: {what}");
+}
+
+/// Whether `program` can be run at all; says that `what` is skipped if not.
+pub(crate) fn is_here(program: &str, argument: &str, what: &str) -> bool {
+    let here = Command::new(program)
+        .arg(argument)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok();
+    if !here {
+        skip(&format!("{what} ({program} is not installed)"));
+    }
+    here
+}
+
+/// A running program whose output is collected; killed on drop.
+pub(crate) struct Running {
+    name: String,
+    child: Child,
+    pub(crate) out: Arc<Lines>,
+    pub(crate) err: Arc<Lines>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (out, a) = Lines::collect(child.stdout.take().unwrap());
+        let (err, b) = Lines::collect(child.stderr.take().unwrap());
+        Self { name, child, out, err, readers: vec![a, b] }
+    }
+
+    /// Waits for a good end; returns the lines of its output.
+    pub(crate) fn finish(mut self) -> Vec<String> {
+        let in_time = self.out.wait_end(SCRIPT_PATIENCE);
+        if !in_time {
+            let _ = self.child.kill();
+        }
+        let status = self.child.wait().unwrap();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+        let (out, err) = (self.out.all(), self.err.all().join("\n"));
+        assert!(in_time && status.success(), "{}: {status}\n{}\n{err}", self.name, out.join("\n"));
+        out
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for reader in self.readers.drain(..) {
+            let _ = reader.join();
+        }
+    }
+}
+
+/// Runs a program to its end.
+pub(crate) fn run(command: &mut Command) -> Vec<String> {
+    Running::start(command).finish()
+}

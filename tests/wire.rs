@@ -1,0 +1,20 @@
+//! The real binary over real sockets: its life, its limits, and what abuse does to it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "wire/connect.rs"]
+mod connect;
+#[path = "wire/delivery.rs"]
+mod delivery;
+#[path = "wire/framing.rs"]
+mod framing;
+#[path = "wire/life.rs"]
+mod life;
+#[path = "wire/limits.rs"]
+mod limits;
+#[path = "wire/slow.rs"]
+mod slow;
+#[path = "wire/storms.rs"]
+mod storms;
+mod support;
+#[path = "wire/sys.rs"]
+mod sys;
