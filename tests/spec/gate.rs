@@ -289,4 +289,23 @@ pub(crate) const ROWS: &[Row] = &[
          a> connect v5 expiry=9 + subscribe 1 $share/g/t 0; commit; a< connack; a< suback 1 00
          p> publish t x; a< publish t x",
     ),
+    row(
+        "a receipt for an acknowledgement that is gone does not let out another in its place",
+        "shards 3; a at 0; p at 1; q at 1; a joins v5 expiry=9; a> subscribe 1 t 1
+         a< suback 1 01; a cut; p joins v5; hold commits; hold peers; p> publish t x q1#1
+         deliver; p cut; q joins v5; commit a; q> publish t y q1#1; deliver; deliver; commit a
+         deliver; q< puback 1",
+    ),
+    row(
+        "a subscription that is replaced by one of QoS 1 becomes durable",
+        "shards 3; b at 0; p at 1; b joins v5 expiry=9; b> subscribe 1 t 0; b< suback 1 00
+         hold peers; b> subscribe 2 t 1; deliver; deliver; b< suback 2 01; release; b cut
+         p joins v5; hold commits; p> publish t x q1#1; commit b; p< puback 1",
+    ),
+    row(
+        "and one of QoS 0 again is not waited for",
+        "shards 3; b at 0; p at 1; b joins v5 expiry=9; b> subscribe 1 t 1; b< suback 1 01
+         b> subscribe 2 t 0; b< suback 2 00; p joins v5; hold commits; hold peers
+         p> publish t x q1#1; p< puback 1; deliver; b< publish t x",
+    ),
 ];

@@ -52,6 +52,8 @@ pub(crate) struct World {
     peers: BTreeMap<(usize, usize), VecDeque<PeerMessage>>,
     limits: Limits,
     assigned: usize,
+    /// links that are gone: late inputs still name them once their slot has another
+    gone: Vec<(usize, LinkKey)>,
     pub(crate) hold_commits: bool,
     pub(crate) hold_peers: bool,
     /// Commits come after everything else, instead of at once.
@@ -77,6 +79,7 @@ impl World {
             peers: BTreeMap::new(),
             limits,
             assigned: 0,
+            gone: Vec::new(),
             hold_commits: false,
             hold_peers: false,
             late,
@@ -343,6 +346,7 @@ impl World {
 
     fn free(&mut self, shard: usize, link: LinkKey) {
         self.shards[shard].slots[link.index()].0 = None;
+        self.gone.push((shard, link));
     }
 
     /// Reads what a client sent, packet by packet.
@@ -427,7 +431,22 @@ impl World {
         let link = self.take_slot(shard, name);
         self.client(name)?.link = Some((shard, link));
         let opening = Opening { connect: &connect, client_id: &client_id, assigned };
-        self.input(shard, Input::Opened(link, opening))
+        self.input(shard, Input::Opened(link, opening))?;
+        self.late_inputs(shard, link)
+    }
+
+    /// What the slot's former occupants still cause must not meet the new one.
+    fn late_inputs(&mut self, shard: usize, link: LinkKey) -> Done {
+        let gone = |g: &&(usize, LinkKey)| (g.0, g.1.index()) == (shard, link.index());
+        for (_, stale) in self.gone.iter().filter(gone).copied().collect::<Vec<_>>() {
+            self.input(shard, Input::Packet(stale, Packet::PingReq))?;
+            let (reason, what) = (ReasonCode::MalformedPacket, "late");
+            self.input(shard, Input::Malformed(stale, DecodeError { reason, what }))?;
+            self.input(shard, Input::Wrote(stale, 0))?;
+            self.input(shard, Input::Answer(stale, false))?;
+            self.input(shard, Input::Closed(stale))?;
+        }
+        Ok(())
     }
 
     fn take_slot(&mut self, shard: usize, name: &str) -> LinkKey {
