@@ -160,6 +160,7 @@ fn message(topic: &str, payload: u8, expires: Time) -> Message {
         qos: QoS::AtMostOnce,
         retain: true,
         expires,
+        publisher: 0,
         topic: name(topic),
         properties: Properties::default(),
         payload: &[payload],

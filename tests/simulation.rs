@@ -4,6 +4,7 @@
 //! simulation -- --nocapture` replays one; `STONECHAT_SEEDS=1000000` runs that many
 //! (with `STONECHAT_KEEP_GOING=1` past those that fail).
 
+#![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 #[path = "simulation/clients.rs"]

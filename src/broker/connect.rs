@@ -211,7 +211,8 @@ impl Broker {
         });
         self.counters.links += 1;
         self.counters.connects += 1;
-        let will = c.will.as_ref().map(|_| Box::new(self.stored_will(c)));
+        let publisher = self.publisher_of(session);
+        let will = c.will.as_ref().map(|_| Box::new(self.stored_will(publisher, c)));
         if let Some(will) = &will {
             self.counters.wills += 1;
             self.counters.will_bytes += will.message.cost_bytes() as u64;
@@ -230,7 +231,7 @@ impl Broker {
         }
     }
 
-    fn stored_will(&mut self, c: &Connect<'_>) -> StoredWill {
+    fn stored_will(&mut self, publisher: u64, c: &Connect<'_>) -> StoredWill {
         let Some(will) = &c.will else { unreachable!("asked for with a Will only") };
         let expiry_s = will.properties.iter().find_map(|p| match p {
             Property::MessageExpiryInterval(s) => Some(s),
@@ -240,6 +241,7 @@ impl Broker {
             qos: will.qos,
             retain: will.retain,
             expires: Time::NEVER,
+            publisher,
             topic: will.topic,
             properties: will.properties,
             payload: will.payload,

@@ -17,6 +17,7 @@ pub const INLINE_PAYLOAD_BYTES_MAX: usize = 2048;
 #[derive(Debug)]
 struct Meta {
     expires: Time,
+    publisher: u64,
     properties_len: u32,
     topic_len: u16,
     qos: QoS,
@@ -38,6 +39,8 @@ pub struct MessageParts<'a> {
     pub expires: Time,
     /// Topic Name
     pub topic: TopicName<'a>,
+    /// the keyed hash of the publisher's Client Identifier, 0 if nobody's: what No Local asks for
+    pub publisher: u64,
     /// properties as they were received; only those that are forwarded are kept
     pub properties: Properties<'a>,
     /// payload
@@ -55,6 +58,7 @@ impl Message {
         scratch.extend_from_slice(parts.payload);
         let meta = Meta {
             expires: parts.expires,
+            publisher: parts.publisher,
             properties_len,
             topic_len: parts.topic.as_str().len() as u16,
             qos: parts.qos,
@@ -71,6 +75,11 @@ impl Message {
     /// The RETAIN flag it was published with.
     pub fn retain(&self) -> bool {
         self.0.header.header.retain
+    }
+
+    /// The keyed hash of its publisher's Client Identifier, 0 if nobody's.
+    pub fn publisher(&self) -> u64 {
+        self.0.header.header.publisher
     }
 
     /// When it expires; [`Time::NEVER`] if it does not.
@@ -95,6 +104,7 @@ impl Message {
             qos: self.qos(),
             retain: self.retain(),
             expires,
+            publisher: self.publisher(),
             topic: self.topic(),
             properties: Properties::from_validated(self.properties()),
             payload: self.payload(),
@@ -162,6 +172,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: true,
             expires: Time(5000),
+            publisher: 0,
             topic: TopicName::new("a/ü").unwrap(),
             properties: Properties::default(),
             payload: b"hello",

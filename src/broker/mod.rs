@@ -430,10 +430,8 @@ impl Broker {
             retained.expire(now, SWEEP_MAX);
         }
         for _ in 0..SWEEP_MAX.min(self.sessions.len()) {
-            let Some((key, s)) = self.sessions.next_from(self.sweep_from) else {
-                self.sweep_from = 0;
-                return;
-            };
+            let next = self.sessions.next_from(self.sweep_from);
+            let Some((key, s)) = next.or_else(|| self.sessions.next_from(0)) else { return };
             self.sweep_from = key.index() + 1;
             if s.queue.can_expire() {
                 self.expire_queue(now, key, fx);

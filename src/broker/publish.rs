@@ -57,6 +57,7 @@ impl<'a> Publication<'a> {
             qos: message.qos(),
             retain: message.retain(),
             expires: message.expires(),
+            publisher: message.publisher(),
             topic: message.topic(),
             properties: Properties::default(),
             payload: message.payload(),
@@ -211,6 +212,8 @@ impl Broker {
             qos: p.qos,
             retain: p.retain,
             expires: p.message_expiry_s.map_or(Time::NEVER, |s| now.plus_s(u64::from(s))),
+            // Only what is retained is asked later whose it was.
+            publisher: if p.retain { self.publisher_of(session) } else { 0 },
             topic,
             properties: p.properties,
             payload: p.payload,
@@ -226,6 +229,12 @@ impl Broker {
         };
         self.acknowledge(now, link, p, reason, until, fx);
         Ok(())
+    }
+
+    /// The keyed hash of a session's Client Identifier: what its retained messages are known by.
+    /// A session and what it published are of the same shard, and so of the same key.
+    pub(super) fn publisher_of(&self, session: SessionKey) -> u64 {
+        self.sessions.get(session).map_or(0, |s| self.hash(&s.client_id) | 1)
     }
 
     /// Topic Alias (section 3.3.2.3.4): the topic that is meant.

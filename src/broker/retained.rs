@@ -433,6 +433,7 @@ mod tests {
             qos: QoS::AtLeastOnce,
             retain: true,
             expires,
+            publisher: 0,
             topic: TopicName::new(topic).unwrap(),
             properties: Properties::default(),
             payload,

@@ -307,6 +307,7 @@ mod tests {
             qos: QoS::AtMostOnce,
             retain: false,
             expires: Time::NEVER,
+            publisher: 0,
             topic: TopicName::new("t").unwrap(),
             properties: Properties::default(),
             payload,

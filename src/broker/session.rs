@@ -121,6 +121,8 @@ pub(super) struct Replay {
     pub(super) filter: Rc<str>,
     pub(super) cursor: RetainedCursor,
     pub(super) qos: QoS,
+    /// The session does not want what it retained itself [MQTT-3.8.3-3].
+    pub(super) no_local: bool,
     pub(super) extra: Option<Arc<Extra>>,
 }
 

@@ -62,7 +62,8 @@ impl Broker {
             let mut granted = self.subscribe_one(session, filter, options, id, fx);
             if let Some(at) = ack.replays.iter().position(|r| *r.filter == *filter.text) {
                 // The same filter twice in one packet.
-                let before = Replay { qos: options.qos, ..ack.replays.remove(at) };
+                let (qos, no_local) = (options.qos, options.no_local);
+                let before = Replay { qos, no_local, ..ack.replays.remove(at) };
                 granted.replay.get_or_insert(before);
             }
             until.seq = until.seq.max(granted.until.seq);
@@ -223,14 +224,17 @@ impl Broker {
         }
         let text = std::rc::Rc::clone(&replay.filter);
         let Ok(filter) = TopicFilter::new(&text) else { return false };
-        let (qos, extra) = (replay.qos, replay.extra.clone());
+        let (qos, no_local, extra) = (replay.qos, replay.no_local, replay.extra.clone());
         batch.clear();
         let more = retained.read(filter, &mut replay.cursor, count, now, batch);
         if !more {
             s.replays.pop_front();
         }
+        let own = if no_local { self.publisher_of(session) } else { 0 };
         for message in batch.drain(..) {
-            self.send_retained(now, session, message, qos, extra.clone(), fx);
+            if own == 0 || message.publisher() != own {
+                self.send_retained(now, session, message, qos, extra.clone(), fx);
+            }
         }
         more || self.sessions.get(session).is_some_and(|s| !s.replays.is_empty())
     }
@@ -311,6 +315,7 @@ fn new_replay(filter: &SubscriptionFilter<'_>, options: SubscriptionOptions, id:
         filter: filter.text.into(),
         cursor: RetainedCursor::default(),
         qos: options.qos,
+        no_local: options.no_local,
         extra,
     }
 }

@@ -177,6 +177,7 @@ fn message(topic: &str, value: &str, scratch: &mut Vec<u8>) -> Option<Message> {
         qos: QoS::AtMostOnce,
         retain: true,
         expires: Time::NEVER,
+        publisher: 0,
         topic: TopicName::new(topic).ok()?,
         properties: Properties::default(),
         payload: value.as_bytes(),

@@ -10,9 +10,9 @@ use std::thread;
 
 use stonechat::codec::{QoS, Version};
 
+use crate::support::PATIENCE;
 use crate::support::broker::{Broker, Scratch, sharded};
 use crate::support::client::{Client, connect};
-use crate::support::PATIENCE;
 use crate::tools::{Running, is_here};
 
 /// Passes connections on to a broker, until they are cut.

@@ -87,6 +87,7 @@ struct Out {
 }
 
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::enum_variant_names, reason = "the packets' names")]
 enum Answer {
     PubAck(u16),
     PubRec(u16),

@@ -295,6 +295,7 @@ impl Run {
             qos: if words.get("q") == Some("1") { QoS::AtLeastOnce } else { QoS::AtMostOnce },
             retain: words.has("retain"),
             expires: Time::NEVER,
+            publisher: 0,
             topic: TopicName::new(words.word(0)).map_err(|e| e.to_string())?,
             properties: Properties::default(),
             payload: words.word(1).as_bytes(),

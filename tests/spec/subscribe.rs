@@ -45,7 +45,7 @@ pub(crate) const ROWS: &[Row] = &[
          a< suback 2 01; a> publish t x q2#1; a<* publish t x q1#1 sub=2 | pubrec 1; b joins v5
          b> publish t y; a< publish t y sub=1 sub=2",
     ),
-    open(
+    row(
         "[MQTT-3.8.3-3] nor of what one retained",
         "a joins v5; a> publish t x retain; a> subscribe 1 t 0,nl; a< suback 1 00",
     ),
