@@ -6,8 +6,8 @@
 mod bridge;
 #[path = "clients/mosquitto.rs"]
 mod mosquitto;
-#[path = "clients/rumqttc.rs"]
-mod rumqttc;
+#[path = "clients/rumqtt.rs"]
+mod rumqtt;
 #[path = "clients/scripts.rs"]
 mod scripts;
 mod support;

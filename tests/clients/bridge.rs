@@ -81,7 +81,7 @@ fn mosquitto(scratch: &Scratch, remote: SocketAddr, version: &str) -> (Running, 
         let file = scratch.path().join("mosquitto.conf");
         let text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
-             log_dest stderr\nlog_type all\nmax_queued_messages 0\n\
+             log_dest stderr\nlog_type all\nmax_queued_messages 0\nmax_inflight_messages 600\n\
              connection bridge\naddress {remote}\nbridge_protocol_version {version}\n\
              try_private true\ncleansession false\nremote_clientid bridge\n\
              notifications false\nrestart_timeout 1\nkeepalive_interval 60\n\
