@@ -61,10 +61,10 @@ macro_rules! checks {
     ($version:ident, $api:path, $packets:path, $size:expr, $session:expr, $will:expr) => {
         mod $version {
             use super::*;
-            use $api as api;
-            use $packets::{LastWill, Packet};
             use api::mqttbytes::QoS;
             use api::{Client, Event, MqttOptions};
+            use $api as api;
+            use $packets::{LastWill, Packet};
 
             fn options(broker: &Broker, id: &str) -> MqttOptions {
                 let mut options = MqttOptions::new(id, "127.0.0.1", broker.port());

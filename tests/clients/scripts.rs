@@ -60,7 +60,8 @@ fn python(name: &str, package: &str, file: &str, shards: usize) {
     let Some(environment) = environment else { return };
     let broker = sharded(shards, ROOM);
     let mut python = Command::new(environment.join("bin/python"));
-    let lines = run(python.arg("-W").arg("ignore").arg(script(file)).arg(broker.port().to_string()));
+    let lines =
+        run(python.arg("-W").arg("ignore").arg(script(file)).arg(broker.port().to_string()));
     assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
     broker.stop();
 }

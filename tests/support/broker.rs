@@ -188,8 +188,7 @@ impl Setup<'_> {
         if !ready {
             return Err(broker.log.all().join("\n"));
         }
-        broker.addresses =
-            broker.log.all().iter().filter_map(|line| listening_on(line)).collect();
+        broker.addresses = broker.log.all().iter().filter_map(|line| listening_on(line)).collect();
         Ok(broker)
     }
 }

@@ -29,7 +29,11 @@ pub(crate) struct Got {
 /// What arrived. Codes are as they stand in the packet; 3.x acknowledgements have 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    ConnAck { present: bool, code: u8, assigned: Option<String> },
+    ConnAck {
+        present: bool,
+        code: u8,
+        assigned: Option<String>,
+    },
     Publish(Got),
     PubAck(u16, u8),
     PubRec(u16, u8),
@@ -84,12 +88,7 @@ pub(crate) fn bytes_of(packet: &Packet<'_>, version: Version) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn publish<'a>(
-    topic: &'a str,
-    payload: &'a [u8],
-    qos: QoS,
-    id: u16,
-) -> Publish<'a> {
+pub(crate) fn publish<'a>(topic: &'a str, payload: &'a [u8], qos: QoS, id: u16) -> Publish<'a> {
     Publish {
         dup: false,
         qos,

@@ -197,7 +197,8 @@ fn what_is_too_long_is_refused_from_its_header() {
 
 #[test]
 fn a_large_header_alone_reserves_nothing() {
-    let broker = broker("mqtt.packet_bytes_max = 268435460\nserver.half_received_bytes_max = 1073741824");
+    let broker =
+        broker("mqtt.packet_bytes_max = 268435460\nserver.half_received_bytes_max = 1073741824");
     let mut clients: Vec<Client> =
         (0..20).map(|n| Client::new(&broker, &format!("c{n}"))).collect();
     let before = rss_kib(broker.pid());

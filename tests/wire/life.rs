@@ -127,8 +127,7 @@ fn nobody_comes_in_while_it_stops() {
 #[test]
 fn sighup_disconnects_nobody() {
     let broker = sharded(2, "");
-    let mut clients: Vec<Client> =
-        (0..4).map(|n| Client::new(&broker, &format!("c{n}"))).collect();
+    let mut clients: Vec<Client> = (0..4).map(|n| Client::new(&broker, &format!("c{n}"))).collect();
     broker.signal(Signal::HUP);
     broker.log.wait_for(&["SIGHUP"]);
     for client in &mut clients {

@@ -50,8 +50,7 @@ fn connections_of_one_listener() {
     let settings = "[[listener]]\naddress = \"127.0.0.1:0\"\nconnections_max = 3\n\
                     [[listener]]\naddress = \"127.0.0.1:0\"\n";
     let broker = Setup { settings, listen: None, ..Setup::default() }.start();
-    let mut clients: Vec<Client> =
-        (0..3).map(|n| Client::new(&broker, &format!("c{n}"))).collect();
+    let mut clients: Vec<Client> = (0..3).map(|n| Client::new(&broker, &format!("c{n}"))).collect();
     assert_eq!(Client::bare(&broker, Version::V5).hear(), Heard::End);
     // The other one is free.
     let socket = std::net::TcpStream::connect(broker.addresses[1]).unwrap();
