@@ -480,7 +480,11 @@ fn whole(bytes: &[u8]) -> Frame<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 1500,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn what_is_encoded_is_decoded((version, sender, packet) in any_packet()) {
@@ -734,7 +738,11 @@ fn is_beyond_mqttbytes(packet: &Packet<'_>, version: Version, bytes: &[u8]) -> b
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        cases: 3000,
+        ..ProptestConfig::default()
+    })]
 
     /// mqttbytes reads what Stonechat writes, and writes the same.
     #[test]

@@ -212,7 +212,10 @@ fn alive<'a>(model: &'a Model, filter: &'a str, now: Time) -> impl Iterator<Item
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(300)
+    })]
 
     #[test]
     fn tree_and_cache_agree_with_the_plain_matcher(
@@ -266,7 +269,8 @@ proptest! {
                 for change in changes {
                     now = now.plus_ms(1);
                     apply(&mut tree, &mut model, change, now);
-                    let alive: BTreeSet<_> = alive(&model, filter, now).map(str::to_owned).collect();
+                    let alive: BTreeSet<_> =
+                        alive(&model, filter, now).map(str::to_owned).collect();
                     always.retain(|t| alive.contains(t));
                     ever.extend(alive);
                 }

@@ -115,9 +115,15 @@ impl Broker {
     /// The named limits that a CONNECT can meet.
     fn check_room(&mut self, existing: Option<SessionKey>, c: &Connect<'_>) -> Result<(), Refusal> {
         let full = existing.is_none() && self.sessions.len() >= self.limits.sessions_max;
-        let wills = c.will.is_some()
-            && (self.counters.wills as usize >= self.limits.wills_max
-                || self.counters.will_bytes as usize >= self.limits.will_bytes_max);
+        // The Will of a session that is resumed gives its place to the new one.
+        let old = existing.and_then(|s| self.sessions.get(s)).and_then(|s| s.will.as_deref());
+        let old = (u64::from(old.is_some()), old.map_or(0, |w| w.message.cost_bytes() as u64));
+        let wills = c.will.as_ref().is_some_and(|will| {
+            let new = will.topic.as_str().len() + will.properties.as_bytes().len();
+            let bytes = self.counters.will_bytes - old.1 + (new + will.payload.len()) as u64;
+            self.counters.wills - old.0 >= self.limits.wills_max as u64
+                || bytes > self.limits.will_bytes_max as u64
+        });
         if !full && !wills {
             return Ok(());
         }
@@ -196,6 +202,8 @@ impl Broker {
             maximum_packet_size: c.maximum_packet_size,
             window: c.receive_maximum.get().min(in_flight_max),
             inbound_used: 0,
+            receive_maximum: self.limits.receive_maximum,
+            alias_in_max: self.limits.topic_alias_max,
             alias_out_max: c.topic_alias_maximum.min(self.limits.topic_alias_outgoing_max),
             aliases_in: Vec::new(),
             aliases_out: None,
@@ -429,7 +437,8 @@ impl Broker {
         for wait in s.inbound.iter().filter_map(|id| id.wait) {
             self.gate.waits.remove(wait);
         }
-        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1);
+        // QoS 2 too, as long as it was never sent.
+        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1 || !e.dup);
         let in_flight = unacknowledged.filter_map(|e| e.message.zip(e.extra));
         let queued = std::iter::from_fn(|| s.queue.pop())
             .filter(|q| q.qos != QoS::AtMostOnce)

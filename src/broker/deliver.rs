@@ -88,6 +88,12 @@ impl Broker {
             return;
         };
         match s.link.filter(|&l| self.links.get(l).is_some_and(|l| l.ready)) {
+            // Behind those that were queued while it was offline [MQTT-4.6.0-6].
+            Some(_) if s.queue.has_qos0() => {
+                let message = publication.message(&mut self.scratch);
+                let qos = QoS::AtMostOnce;
+                self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+            }
             Some(link) => {
                 if fx.sends.backlog(link) >= self.limits.output_bytes_max {
                     self.counters.dropped_qos0 += 1;
@@ -102,7 +108,7 @@ impl Broker {
                 let qos = QoS::AtMostOnce;
                 self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
             }
-            None => {}
+            None => self.counters.dropped_qos0_offline += 1,
         }
     }
 
@@ -121,14 +127,10 @@ impl Broker {
         let Some(link) = s.link else { return Seq(0) };
         let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
         let kept = s.is_persistent().then(|| (s.client_id.clone(), message.clone()));
-        let entry = InFlight {
-            message: Some(message),
-            extra: extra.clone(),
-            stage,
-            retain,
-            dup: false,
-            sent: true,
-        };
+        let dup = kept.is_none() || stage == Stage::Publish1; // sent below, not by the gate
+        let extra_too = extra.clone();
+        let message = Some(message);
+        let entry = InFlight { message, extra: extra_too, stage, retain, dup, sent: true };
         let before = s.outbound.bytes();
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
@@ -164,10 +166,12 @@ impl Broker {
         let Some(entry) = s.outbound.get_mut(id) else { return };
         let Some(message) = entry.message.clone() else { return };
         let qos = if entry.stage == Stage::Publish2 { QoS::ExactlyOnce } else { QoS::AtLeastOnce };
-        let (dup, retain, extra) = (entry.dup, entry.retain, entry.extra.clone());
+        let (retain, extra) = (entry.retain, entry.extra.clone());
+        let dup = std::mem::replace(&mut entry.dup, true);
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
         if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
             self.complete(session, id, fx);
+            self.more_work(session); // no acknowledgement will say that there is room again
         }
     }
 
@@ -497,7 +501,7 @@ impl Broker {
     ) {
         let packet_id = ack.packet_id;
         let mut until = Until::default();
-        let mut reason = ReasonCode::Success;
+        let (mut reason, mut counted) = (ReasonCode::Success, false);
         let Some(s) = self.sessions.get_mut(session) else { return };
         match s.inbound.remove(packet_id) {
             None => reason = ReasonCode::PacketIdentifierNotFound,
@@ -509,12 +513,10 @@ impl Broker {
                 // What its PUBREC waited for, this one need not: but the log is causal, and the
                 // gate releases in order.
                 until.wait = entry.wait;
-                if entry.counted {
-                    self.quota_back(link);
-                }
+                counted = entry.counted;
             }
         }
-        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason), until, fx);
+        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason, counted), until, fx);
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct InFlight {
     pub(super) extra: Option<Arc<Extra>>,
     pub(super) stage: Stage,
     pub(super) retain: bool,
-    /// Sent before, on any link: the next PUBLISH has DUP set \[MQTT-3.3.1-1\].
+    /// Has left the gate, on any link: the next PUBLISH has DUP set \[MQTT-3.3.1-1\].
     pub(super) dup: bool,
     /// Sent (or held in the gate) on the present link.
     pub(super) sent: bool,
@@ -156,13 +156,12 @@ impl Outbound {
         }
     }
 
-    /// A new link: nothing is sent on it yet, and what is sent was sent before.
+    /// A new link: nothing is sent on it yet.
     pub(super) fn start_link(&mut self) {
         self.used = 0;
         self.unsent_from = 0;
         for entry in self.entries.iter_mut().flatten() {
             entry.sent = false;
-            entry.dup = true;
         }
     }
 

@@ -196,7 +196,7 @@ pub struct SharedTravel {
     pub receipt: Option<WaitKey>,
     /// the shards that had no member
     pub visited: ShardSet,
-    /// looking for an offline persistent member: no shard had an online one
+    /// offline persistent members may have it too: no shard had an online one
     pub offline: bool,
 }
 

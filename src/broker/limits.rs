@@ -140,6 +140,8 @@ pub struct Counters {
     pub wills_published: u64,
     /// QoS 0 messages dropped at `output_bytes_max`
     pub dropped_qos0: u64,
+    /// QoS 0 messages for sessions whose client was away
+    pub dropped_qos0_offline: u64,
     /// QoS 0 messages dropped at `peer_bytes_max`
     pub dropped_peer_qos0: u64,
     /// messages dropped at a queue limit
@@ -178,11 +180,11 @@ macro_rules! add_fields {
     };
 }
 add_fields! {
-    links sessions subscriptions wills will_bytes queued_messages queued_bytes in_flight in_flight_bytes
-    subscription_bytes connects
-    sessions_expired publish_received publish_sent publish_bytes_received publish_bytes_sent
-    packets_received packets_sent wills_published dropped_qos0 dropped_peer_qos0
-    dropped_queue_full dropped_expired dropped_too_large dropped_no_member dropped_dollar_sys
-    refused_retained refused_connects refused_subscriptions refused_by_clients stale_inputs
-    paused_links
+    links sessions subscriptions wills will_bytes queued_messages queued_bytes
+    in_flight in_flight_bytes subscription_bytes connects sessions_expired
+    publish_received publish_sent publish_bytes_received publish_bytes_sent
+    packets_received packets_sent wills_published dropped_qos0 dropped_qos0_offline
+    dropped_peer_qos0 dropped_queue_full dropped_expired dropped_too_large dropped_no_member
+    dropped_dollar_sys refused_retained refused_connects refused_subscriptions
+    refused_by_clients stale_inputs paused_links
 }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::input::{LinkKey, SessionKey, WaitKey};
 use super::pending::Held;
+use super::session::Replay;
 use super::time::Time;
 use crate::codec::Version;
 
@@ -40,6 +41,9 @@ pub struct Link {
     pub(super) window: u16,
     /// How many the client has unacknowledged towards the broker.
     pub(super) inbound_used: u16,
+    /// Receive Maximum and Topic Alias Maximum as CONNACK said: a reload does not change them.
+    pub(super) receive_maximum: u16,
+    pub(super) alias_in_max: u16,
     pub(super) alias_out_max: u16,
     pub(super) aliases_in: Vec<Option<Rc<str>>>,
     pub(super) aliases_out: Option<Box<AliasesOut>>,
@@ -55,6 +59,11 @@ impl Link {
     /// What its held packets wait for of other shards.
     pub(super) fn held_waits(&self) -> impl Iterator<Item = WaitKey> {
         self.held.iter().filter_map(Held::wait)
+    }
+
+    /// The retained messages that start when held SUBACKs leave.
+    pub(super) fn held_replays(&mut self) -> impl Iterator<Item = &mut Vec<Replay>> {
+        self.held.iter_mut().filter_map(Held::replays)
     }
 
     /// The deadline after which the Keep Alive has been missed \[MQTT-3.1.2-22\].

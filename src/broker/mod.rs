@@ -82,6 +82,8 @@ pub struct Broker {
     shard: ShardId,
     shards: u8,
     limits: Limits,
+    /// the highest `queued_messages_max` so far
+    queued_messages_bound: usize,
     counters: Counters,
     links: Links,
     sessions: Arena<Session>,
@@ -119,6 +121,7 @@ impl Broker {
             shard,
             shards,
             subscriptions: Subscriptions::new(seed, limits.match_cache_bytes_max),
+            queued_messages_bound: limits.queued_messages_max,
             limits,
             counters: Counters::default(),
             links: Links::default(),
@@ -161,10 +164,15 @@ impl Broker {
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
-            Input::Reload(limits) => self.limits = *limits,
+            Input::Reload(limits) => {
+                // A queue that is longer than a lowered limit gives way at its next message.
+                let before = self.queued_messages_bound;
+                self.queued_messages_bound = before.max(limits.queued_messages_max);
+                self.limits = *limits;
+            }
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
-            Input::Shutdown => self.on_shutdown(fx),
+            Input::Shutdown => self.on_shutdown(now, retained, fx),
         }
         if !self.work.is_empty() {
             self.do_work(now, 1, retained, fx);
@@ -199,7 +207,7 @@ impl Broker {
             return;
         };
         l.last_seen = now;
-        let session = l.session;
+        let (session, ready) = (l.session, l.ready);
         self.counters.packets_received += 1;
         let done = match packet {
             Packet::Publish(p) => self.on_publish(now, link, p, retained, fx),
@@ -218,9 +226,13 @@ impl Broker {
                 self.on_unsubscribe(now, link, u, fx);
                 Ok(())
             }
-            Packet::PingReq => {
-                self.on_pingreq(now, link, fx);
+            Packet::PingReq if ready => {
+                self.send(link, &Packet::PingResp, fx);
                 Ok(())
+            }
+            Packet::PingReq => {
+                self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
+                Ok(()) // nothing leaves before CONNACK [MQTT-3.2.0-1]
             }
             Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),
             Packet::Auth(_) => Err(refusal(
@@ -236,15 +248,6 @@ impl Broker {
         };
         if let Err(why) = done {
             self.fail(now, link, why, retained, fx);
-        }
-    }
-
-    /// PINGREQ (section 3.12): answered at once, whatever is held back, but not before CONNACK.
-    fn on_pingreq(&mut self, now: Time, link: LinkKey, fx: &mut Effects) {
-        if self.links.get(link).is_some_and(|l| l.ready) {
-            self.send(link, &Packet::PingResp, fx);
-        } else {
-            self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
         }
     }
 
@@ -479,11 +482,13 @@ impl Broker {
         }
     }
 
-    fn on_shutdown(&mut self, fx: &mut Effects) {
+    /// Links end, and with them the sessions that are no longer than they: their Wills go to those
+    /// who keep messages.
+    fn on_shutdown(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
         let links: Vec<LinkKey> = self.links.iter().map(|l| l.key).collect();
         for link in links {
             let why = refusal(ReasonCode::ServerShuttingDown, "the broker shuts down");
-            self.tell_and_close(link, why, fx);
+            self.fail(now, link, why, retained, fx);
         }
     }
 
@@ -499,7 +504,9 @@ impl Broker {
             if let Some(link) = s.link {
                 let l = self.links.get(link);
                 assert_eq!(l.map(|l| l.session), Some(key), "a session's link is its own");
-                assert!(l.is_some_and(|l| s.outbound.used() <= l.window.max(s.releases())));
+                assert!(
+                    l.is_some_and(|l| s.outbound.used() <= l.window.saturating_add(s.releases()))
+                );
             } else {
                 assert!(s.is_persistent(), "a session that ends with its link has one");
                 assert!(s.ends_at() == Time::NEVER || s.timer <= s.ends_at(), "an armed end");
@@ -512,7 +519,7 @@ impl Broker {
             wills += u64::from(s.will.is_some());
             will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);
             subscriptions += s.subscriptions.len() as u64;
-            assert!(s.queue.len() <= self.limits.queued_messages_max, "queued_messages_max");
+            assert!(s.queue.len() <= self.queued_messages_bound, "queued_messages_max");
             assert!(s.in_work == self.work.contains(&key), "sessions with work are in the list");
         }
         let c = &self.counters;

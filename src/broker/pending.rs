@@ -27,7 +27,8 @@ pub(super) enum HeldPacket {
     ConnAck(Box<[u8]>),
     PubAck(PacketId, ReasonCode),
     PubRec(PacketId, ReasonCode),
-    PubComp(PacketId, ReasonCode),
+    /// and whether it counts against Receive Maximum until it leaves
+    PubComp(PacketId, ReasonCode, bool),
     SubAck(Box<HeldSubAck>),
     UnsubAck(Box<(PacketId, Vec<ReasonCode>)>),
     /// a QoS 2 PUBLISH to a persistent session, after its identifier's record
@@ -68,6 +69,13 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn wait(&self) -> Option<WaitKey> {
         self.until.wait
+    }
+
+    pub(super) fn replays(&mut self) -> Option<&mut Vec<Replay>> {
+        match &mut self.packet {
+            HeldPacket::SubAck(ack) => Some(&mut ack.replays),
+            _ => None,
+        }
     }
 }
 
@@ -168,7 +176,10 @@ impl Broker {
                 }
                 self.send(link, &Packet::PubRec(Ack::new(id, reason)), fx);
             }
-            HeldPacket::PubComp(id, reason) => {
+            HeldPacket::PubComp(id, reason, counted) => {
+                if counted {
+                    self.quota_back(link);
+                }
                 self.send(link, &Packet::PubComp(Ack::new(id, reason)), fx);
             }
             HeldPacket::PubRel(id, reason) => {

@@ -194,7 +194,7 @@ impl Broker {
             return self.on_known_id(now, link, p.qos, known, fx);
         }
         if p.packet_id.is_some() {
-            if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
+            if l.version.is_v5() && l.inbound_used >= l.receive_maximum {
                 return Err(refusal(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more QoS 1 and 2 messages under way than Receive Maximum [MQTT-3.3.4-7]",
@@ -237,10 +237,10 @@ impl Broker {
     ) -> Result<Rc<str>, Refusal> {
         let invalid = |what| refusal(ReasonCode::TopicAliasInvalid, what);
         let alias = alias.map_or(0, |a| a.get());
-        if alias == 0 || alias > self.limits.topic_alias_max {
+        let Some(l) = self.links.get_mut(link) else { return Err(invalid("no link")) };
+        if alias == 0 || alias > l.alias_in_max {
             return Err(invalid("Topic Alias above Topic Alias Maximum [MQTT-3.3.2-9]"));
         }
-        let Some(l) = self.links.get_mut(link) else { return Err(invalid("no link")) };
         let at = usize::from(alias) - 1;
         if let Some(topic) = topic {
             if l.aliases_in.len() <= at {
@@ -270,6 +270,13 @@ impl Broker {
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         let Some(l) = self.links.get_mut(link) else { return Ok(()) };
+        if qos != QoS::ExactlyOnce && !l.version.is_v5() {
+            // To acknowledge it without delivering it would lose it, and 3.x can say no more.
+            return Err(refusal(
+                ReasonCode::PacketIdentifierInUse,
+                "QoS 1 under a Packet Identifier that a QoS 2 message has [MQTT-2.2.1-3]",
+            ));
+        }
         if qos != QoS::ExactlyOnce {
             l.inbound_used = l.inbound_used.saturating_add(1);
             let packet = HeldPacket::PubAck(known.id, ReasonCode::PacketIdentifierInUse);
@@ -277,7 +284,7 @@ impl Broker {
             return Ok(());
         }
         if !known.counted {
-            if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
+            if l.version.is_v5() && l.inbound_used >= l.receive_maximum {
                 return Err(refusal(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more QoS 2 messages sent again than Receive Maximum [MQTT-3.3.4-7]",
@@ -459,18 +466,32 @@ impl Broker {
         publication: &mut Publication<'_>,
         fx: &mut Effects,
     ) {
-        let under_way = self.peer_bytes[usize::from(shard.0)];
-        if under_way >= self.limits.peer_bytes_max {
-            if publication.qos() == QoS::AtMostOnce {
-                self.counters.dropped_peer_qos0 += 1;
-                return;
-            }
-            self.pause(publication.publisher, fx);
+        if !self.may_send_to(shard, publication, fx) {
+            return;
         }
         let message = publication.message(&mut self.scratch);
         self.peer_bytes[usize::from(shard.0)] += message.cost_bytes();
         let receipt = if durable { self.ask_receipt(publication) } else { None };
         fx.peers.push((shard, PeerMessage::Publish { message, receipt }));
+    }
+
+    /// Whether a message may go to another shard, of which so many bytes are under way already:
+    /// QoS 0 is dropped, what was acknowledged goes, and its publisher is not read for a while.
+    pub(super) fn may_send_to(
+        &mut self,
+        shard: ShardId,
+        publication: &Publication<'_>,
+        fx: &mut Effects,
+    ) -> bool {
+        if self.peer_bytes[usize::from(shard.0)] < self.limits.peer_bytes_max {
+            return true;
+        }
+        if publication.qos() == QoS::AtMostOnce {
+            self.counters.dropped_peer_qos0 += 1;
+            return false;
+        }
+        self.pause(publication.publisher, fx);
+        true
     }
 
     fn pause(&mut self, publisher: Option<SessionKey>, fx: &mut Effects) {

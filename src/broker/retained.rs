@@ -59,8 +59,8 @@ pub trait RetainedStore {
     /// but for `clear` \[MQTT-3.3.1-7\]. On an error the older message stays.
     fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull>;
 
-    /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\]. Returns the version of
-    /// this change.
+    /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\]. Returns the version
+    /// of this change.
     fn clear(&mut self, topic: TopicName<'_>) -> u64;
 
     /// Appends at most `count_max` live messages whose topics match `filter`, in the tree's order,

@@ -51,9 +51,10 @@ pub struct Outbox {
     generation: u32,
     /// The front: encoded packets.
     bytes: Vec<u8>,
-    /// How much of the front chunk (`bytes`, or the first of `later` when `bytes` is empty) is sent.
+    /// How much of the front chunk (`bytes`, or the first of `later` when that is empty) is sent.
     sent: usize,
     /// What comes after `bytes` once a large payload was sent by reference.
+    #[expect(clippy::box_collection, reason = "most outboxes have none: 8 bytes instead of 32")]
     later: Option<Box<VecDeque<Chunk>>>,
     later_len: usize,
     /// How much of that is payloads by reference.

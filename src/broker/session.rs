@@ -50,6 +50,8 @@ pub(super) struct Queue {
     bytes: usize,
     /// How many of them can expire: a sweep skips queues without any.
     expiring: usize,
+    /// How many of them are QoS 0: newer ones go behind them.
+    qos0: usize,
 }
 
 impl Queue {
@@ -69,7 +71,12 @@ impl Queue {
         self.expiring > 0
     }
 
+    pub(super) fn has_qos0(&self) -> bool {
+        self.qos0 > 0
+    }
+
     pub(super) fn push(&mut self, entry: Queued) {
+        self.qos0 += usize::from(entry.qos == QoS::AtMostOnce);
         self.bytes += entry.cost_bytes();
         self.expiring += usize::from(entry.message.expires() != Time::NEVER);
         self.entries.push_back(entry);
@@ -83,6 +90,7 @@ impl Queue {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.cost_bytes();
         self.expiring -= usize::from(entry.message.expires() != Time::NEVER);
+        self.qos0 -= usize::from(entry.qos == QoS::AtMostOnce);
         if self.entries.is_empty() {
             self.entries = VecDeque::new(); // an idle session owns no buffer
         }
@@ -123,6 +131,8 @@ pub struct Session {
     pub(super) link: Option<LinkKey>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry_s: u32,
+    /// The log has it: its end has to be recorded too.
+    pub(super) recorded: bool,
     /// When the link was lost.
     pub(super) offline_since: Time,
     /// The timer armed for it, `Time::NEVER` if none.
@@ -137,8 +147,6 @@ pub struct Session {
     pub(super) will: Option<Box<StoredWill>>,
     /// When the Will is due, once the link is lost.
     pub(super) will_at: Time,
-    /// The log knows it.
-    pub(super) recorded: bool,
     /// Counted as an online member in its groups.
     pub(super) counted_online: bool,
     /// Stands in the list of sessions that have more to send than one call may take.
@@ -151,6 +159,7 @@ impl Session {
             client_id: client_id.into(),
             link: None,
             expiry_s: 0,
+            recorded: false,
             offline_since: Time(0),
             timer: Time::NEVER,
             outbound: Outbound::default(),
@@ -161,7 +170,6 @@ impl Session {
             shared: 0,
             will: None,
             will_at: Time::NEVER,
-            recorded: false,
             counted_online: false,
             in_work: false,
         }

@@ -2,7 +2,8 @@
 //!
 //! The publisher's shard chooses a shard by smooth weighted round robin over online members, that
 //! shard a member by round robin. A message that finds no member there comes back, never visits a
-//! shard twice, then goes to an offline persistent member, else it is dropped and counted.
+//! shard twice, then goes round once more, to offline persistent members too (and to online ones:
+//! they may have come meanwhile, where it has been), else it is dropped and counted.
 //! Invariant: a message is with one member, or on its way, or counted; a receipt that was asked
 //! for is sent exactly once, by the last shard.
 
@@ -82,7 +83,8 @@ impl Group {
     /// The shard whose turn it is: every shard gains its number of members, the richest is chosen
     /// and pays the sum.
     fn choose_shard(&mut self, own: ShardId, visited: ShardSet, offline: bool) -> Option<ShardId> {
-        let weight = |online: u32, off: u32| i64::from(if offline { off } else { online });
+        let weight =
+            |online: u32, off: u32| i64::from(online) + i64::from(if offline { off } else { 0 });
         if self.remotes.is_empty() {
             let there = weight(self.online, self.offline) > 0 && !visited.contains(own);
             return there.then_some(own);
@@ -129,6 +131,9 @@ impl Broker {
                 let Some(shard) = g.choose_shard(own, visited, offline) else { break };
                 if shard != own {
                     let group = StdArc::clone(&g.key);
+                    if !self.may_send_to(shard, publication, fx) {
+                        return Seq(0);
+                    }
                     let message = publication.message(&mut self.scratch);
                     let receipt = self.ask_receipt(publication);
                     let travel = SharedTravel { message, group, receipt, visited, offline };
@@ -145,8 +150,8 @@ impl Broker {
         Seq(0)
     }
 
-    /// The next member that takes the message, online or (persistent and) offline. Members with
-    /// room go before members that are busy.
+    /// The next member that takes the message, online or, if `offline`, persistent and offline.
+    /// Members with room go before members that are busy.
     fn choose_member(&mut self, group: GroupId, offline: bool, fx: &Effects) -> Option<SubId> {
         let g = self.subscriptions.groups.get(group as usize)?;
         let count = g.members.len();
@@ -155,11 +160,11 @@ impl Broker {
             let at = (g.next + step) % count;
             let session = self.subscriptions.subs[g.members[at] as usize].session;
             let Some(s) = self.sessions.get(session) else { continue };
-            if s.counted_online == offline || (offline && !s.is_persistent()) {
+            if !(s.counted_online || offline && s.is_persistent()) {
                 continue;
             }
             fallback = fallback.or(Some(at));
-            if offline || self.has_room(session, fx) {
+            if self.has_room(session, fx) {
                 fallback = Some(at);
                 break;
             }
@@ -221,6 +226,7 @@ impl Broker {
     }
 
     /// A message that this shard sent out for a member came back: it goes on to the next.
+    #[expect(clippy::boxed_local, reason = "it arrives in its box, as in `on_shared`")]
     pub(super) fn on_shared_back(
         &mut self,
         now: Time,

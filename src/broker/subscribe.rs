@@ -59,7 +59,12 @@ impl Broker {
                 options.retain_as_published = true;
             }
             let id = packet.subscription_id.unwrap_or(0);
-            let granted = self.subscribe_one(session, filter, options, id, fx);
+            let mut granted = self.subscribe_one(session, filter, options, id, fx);
+            if let Some(at) = ack.replays.iter().position(|r| *r.filter == *filter.text) {
+                // The same filter twice in one packet.
+                let before = Replay { qos: options.qos, ..ack.replays.remove(at) };
+                granted.replay.get_or_insert(before);
+            }
             until.seq = until.seq.max(granted.until.seq);
             until.interest = until.interest.max(granted.until.interest);
             ack.reasons.push(granted.reason);
@@ -107,7 +112,6 @@ impl Broker {
         if !done.existed {
             self.counters.subscription_bytes += filter.text.len() as u64;
         }
-        s.replays.retain(|r| *r.filter != *filter.text);
         let mut until = Until::default();
         if persistent {
             let (client_id, id) = (s.client_id.clone(), (id != 0).then_some(id));
@@ -124,15 +128,44 @@ impl Broker {
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         };
-        Granted { reason, until, replay: replay_for(filter, options, id, &done) }
+        // Those that the Subscription before this one asked for and did not get go on as this one
+        // wants them; asked for anew, they start anew.
+        let unfinished = self.take_replay(session, filter.text);
+        let mut replay = replay_for(filter, options, id, &done);
+        if let (None, Some(old)) = (&replay, unfinished) {
+            replay = Some(Replay { cursor: old.cursor, ..new_replay(filter, options, id) });
+        }
+        Granted { reason, until, replay }
+    }
+
+    /// Takes out the retained messages that a filter is still to be sent, wherever they wait.
+    fn take_replay(&mut self, session: SessionKey, filter: &str) -> Option<Replay> {
+        let s = self.sessions.get_mut(session)?;
+        let at = s.replays.iter().position(|r| *r.filter == *filter);
+        let started = at.and_then(|at| s.replays.remove(at));
+        let link = s.link.and_then(|link| self.links.get_mut(link));
+        let held = link.and_then(|l| {
+            l.held_replays().find_map(|replays| {
+                let at = replays.iter().position(|r| *r.filter == *filter)?;
+                Some(replays.remove(at))
+            })
+        });
+        started.or(held)
     }
 
     /// SUBACK has left: the retained messages may be read.
     pub(super) fn start_replays(&mut self, link: LinkKey, replays: Vec<Replay>) {
         let Some(session) = self.links.get(link).map(|l| l.session) else { return };
         let Some(s) = self.sessions.get_mut(session) else { return };
-        if !replays.is_empty() {
-            s.replays.extend(replays);
+        for replay in replays {
+            // Perhaps it was unsubscribed while SUBACK waited [MQTT-3.10.4-2].
+            let filter = SubscriptionFilter::parse(&replay.filter);
+            let find = |f| self.subscriptions.find(session, &s.subscriptions, &f);
+            if filter.ok().and_then(find).is_some() {
+                s.replays.push_back(replay);
+            }
+        }
+        if !s.replays.is_empty() {
             self.more_work(session);
         }
     }
@@ -215,8 +248,8 @@ impl Broker {
         let mut until = Until::default();
         let mut reasons = Vec::with_capacity(packet.filters.len());
         for filter in &packet.filters {
-            let Some(s) = self.sessions.get_mut(session) else { return };
-            s.replays.retain(|r| *r.filter != *filter.text);
+            self.take_replay(session, filter.text);
+            let Some(s) = self.sessions.get(session) else { return };
             let Some(sub) = self.subscriptions.find(session, &s.subscriptions, filter) else {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
                 continue;
@@ -269,11 +302,15 @@ fn replay_for(
     if !wanted || filter.share.is_some() {
         return None;
     }
+    Some(new_replay(filter, options, id))
+}
+
+fn new_replay(filter: &SubscriptionFilter<'_>, options: SubscriptionOptions, id: u32) -> Replay {
     let extra = (id != 0).then(|| Arc::new(Extra { subscription_ids: vec![id], group: None }));
-    Some(Replay {
+    Replay {
         filter: filter.text.into(),
         cursor: RetainedCursor::default(),
         qos: options.qos,
         extra,
-    })
+    }
 }

@@ -154,7 +154,8 @@ impl Key {
     /// Like [`Key::check`], for a value that came as text (a variable, an argument).
     pub(super) fn check_text(&self, text: &str) -> Result<(), String> {
         let given = match self.kind {
-            // Only what TOML would take: `yes` or `0x10` must not mean something in one source alone.
+            // Only what TOML would take: `yes` or `0x10` must not mean something in one source
+            // alone.
             Bool => text.parse().map(Given::Bool).unwrap_or(Given::Text(text)),
             Int(..) => text.parse().map(Given::Int).unwrap_or(Given::Text(text)),
             _ => Given::Text(text),

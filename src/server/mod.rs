@@ -3,6 +3,7 @@
 //! What lives here: [`run`], which puts the porch, the shards and the store together, and takes
 //! them apart again. Invariant: the order of the end: accepting stops, clients are told, output is
 //! flushed, all within `server.shutdown_ms`; whatever happens then, the process ends.
+#![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
 mod connection;
 pub mod log;
@@ -129,7 +130,10 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         home: FixedState::with_seed(random_u64()?),
         connections_max: settings.server.connections_max,
         connect_timeout: Duration::from_millis(settings.server.connect_timeout_ms),
-        connect_bytes_max: settings.server.connect_bytes_max,
+        connect_bytes_max: settings
+            .server
+            .connect_bytes_max
+            .min(settings.mqtt.packet_bytes_max as usize),
         client_id_bytes_max: settings.mqtt.client_id_bytes_max,
         half_received_bytes_max: settings.server.half_received_bytes_max,
     });

@@ -539,7 +539,13 @@ impl<S: Store> Shard<S> {
                 None => log_end(c, "the client closed the connection", ReasonCode::Success),
                 Some(error) => {
                     let (client_id, peer) = (&c.client_id, &c.peer);
-                    tracing::info!(%client_id, %peer, %error, why = "the connection broke", "client disconnected");
+                    tracing::info!(
+                        %client_id,
+                        %peer,
+                        %error,
+                        why = "the connection broke",
+                        "client disconnected"
+                    );
                 }
             }
         }

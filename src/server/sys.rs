@@ -147,6 +147,7 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     for (topic, value) in [
         ("output_bytes_max", c.dropped_qos0),
+        ("offline_qos0", c.dropped_qos0_offline),
         ("peer_bytes_max", c.dropped_peer_qos0),
         ("peer_bytes_max/paused", c.paused_links),
         ("queue_full", c.dropped_queue_full),

@@ -41,22 +41,24 @@ impl Shadow {
         if s.epoch != epoch {
             return; // the client has not heard yet that its session ended
         }
+        let timely = |e: &&SubEntry| {
+            matches(e.filter, m.topic) && e.ended.is_none_or(|at| at > m.first_handed)
+        };
         let possible: Vec<&SubEntry> = s
             .subs
             .iter()
-            .filter(|e| matches(e.filter, m.topic))
-            .filter(|e| e.ended.is_none_or(|at| at > m.first_handed))
+            .filter(timely)
             .filter(|e| !(e.options.no_local && !e.share && m.publisher == d.client && !d.retain))
             .collect();
         assert!(!possible.is_empty(), "{d:?} matches no subscription of its time: {m:?}");
         check_qos(s, &m, d, &possible);
-        let copies = copies_max(&m, &possible);
+        let copies = copies_max(&m, &s.subs.iter().filter(timely).collect::<Vec<_>>());
         let shared = possible.iter().any(|e| e.share);
         let seen = s.seen.entry(d.serial).or_default();
         let first = !seen.any;
         count(seen, &m, d, copies);
         if first && !d.retain && !shared && !m.will && m.handed == 1 {
-            let last = s.order.entry((m.publisher, m.topic, d.qos)).or_default();
+            let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();
             let in_order = *last <= d.serial;
             assert!(in_order, "{d:?} came after {last} of the same publisher, topic and QoS");
             *last = d.serial;
@@ -92,7 +94,8 @@ impl Shadow {
                     continue;
                 }
                 let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
-                let owed = self.owed_durable(s, client, m) || owed_live(s, client, m, end);
+                let live = !(self.drops_qos0 && m.qos == 0) && owed_live(s, client, m, end);
+                let owed = self.owed_durable(s, client, m) || live;
                 let state = || s.subs.iter().filter(|e| matches(e.filter, m.topic)).collect();
                 let subs: Vec<&SubEntry> = if owed && !got { state() } else { Vec::new() };
                 assert!(got || !owed, "c{client} never got {serial}: {m:?}, subscribed {subs:?}");

@@ -89,7 +89,7 @@ impl Sim {
         let clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
         let plan = Plan {
-            steps: rng.range(500, 4_000),
+            steps: rng.range(500, 12_000),
             chunk: rng.pick(&[3, 20, 100, 1_000]),
             weights: [
                 rng.range(10, 40),
@@ -121,7 +121,8 @@ impl Sim {
             clients.push(Client::new(count + i, i / 3, is));
         }
         let groups = clients.iter().map(|c| c.is.group).collect();
-        let shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
+        let mut shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
+        shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
         let check_every = rng.pick(&[1, 5, 20]);
         Self { world: World::new(shards, seed, &limits, check_every), shadow, clients, rng, plan }
     }

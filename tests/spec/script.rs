@@ -159,6 +159,7 @@ impl Run {
             }
             ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
             ("deliver", _) => self.world().deliver_peers(),
+            ("release", _) => self.world().release(),
             ("count", name) => match self.world().count(name)? {
                 n if n.to_string() == after => Ok(()),
                 n => Err(format!("{name} is {n}")),
@@ -197,6 +198,10 @@ impl Run {
     fn send(&mut self, name: &str, rest: &str) -> Done {
         let mut bytes = Vec::new();
         for text in rest.split(" + ") {
+            let (count, text) = match text.split_once(" * ") {
+                Some((count, text)) => (count.trim().parse().map_err(|_| "how often?")?, text),
+                None => (1, text),
+            };
             let (kind, raw) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
             match kind {
                 "hex" => bytes.extend(hex(raw)),
@@ -210,7 +215,7 @@ impl Run {
                         "connect" => version(words.word(0)),
                         _ => self.world().version(name).ok_or("this client has not connected")?,
                     };
-                    bytes.extend(encode_words(&words, spoken));
+                    bytes.extend(encode_words(&words, spoken).repeat(count));
                 }
             }
             let world = self.world();

@@ -183,6 +183,12 @@ impl World {
         self.settle()
     }
 
+    /// Neither records nor messages are held any more.
+    pub(crate) fn release(&mut self) -> Done {
+        (self.hold_commits, self.hold_peers) = (false, false);
+        self.settle()
+    }
+
     /// Time passes.
     pub(crate) fn wait_ms(&mut self, ms: u64) -> Done {
         let end = self.now.plus_ms(ms);
