@@ -248,9 +248,9 @@ fn properties_of_version_5() {
     let publish = client.publish_with_properties("p", QoS::AtLeastOnce, false, "x", sent.clone());
     publish.unwrap();
     let got = loop {
-        match connection.recv_timeout(PATIENCE).unwrap().unwrap() {
-            Event::Incoming(Packet::Publish(p)) => break p.properties.unwrap(),
-            _ => {}
+        let event = connection.recv_timeout(PATIENCE).unwrap().unwrap();
+        if let Event::Incoming(Packet::Publish(p)) = event {
+            break p.properties.unwrap();
         }
     };
     assert!(got.message_expiry_interval.is_some_and(|s| s > 90 && s <= 100));
