@@ -1,13 +1,14 @@
 //! Clients that others wrote, against the real binary. What is not installed is skipped with a
 //! line that says so; with STONECHAT_TESTS_REQUIRE_ALL=1 a skip is a failure.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // layer 3 and above
 
 #[path = "clients/bridge.rs"]
 mod bridge;
 #[path = "clients/mosquitto.rs"]
 mod mosquitto;
-#[path = "clients/rumqttc.rs"]
-mod rumqttc;
+#[path = "clients/rumqtt.rs"]
+mod rumqtt;
 #[path = "clients/scripts.rs"]
 mod scripts;
 mod support;

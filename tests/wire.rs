@@ -1,5 +1,6 @@
 //! The real binary over real sockets: its life, its limits, and what abuse does to it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // layer 3 and above
 
 #[path = "wire/connect.rs"]
 mod connect;

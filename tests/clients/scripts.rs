@@ -68,17 +68,17 @@ fn python(name: &str, package: &str, file: &str, shards: usize) {
 
 #[test]
 fn paho_2() {
-    python("paho-mqtt-2", "paho-mqtt>=2,<3", "paho.py", 2);
+    python("paho-mqtt-2", "paho-mqtt>=2,<3", "paho_checks.py", 2);
 }
 
 #[test]
 fn paho_1() {
-    python("paho-mqtt-1", "paho-mqtt==1.6.1", "paho.py", 1);
+    python("paho-mqtt-1", "paho-mqtt==1.6.1", "paho_checks.py", 1);
 }
 
 #[test]
 fn aiomqtt() {
-    python("aiomqtt", "aiomqtt>=2,<3", "aio.py", 2);
+    python("aiomqtt", "aiomqtt>=2,<3", "aiomqtt_checks.py", 2);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn mqtt_js() {
     for shards in [1, 2] {
         let broker = sharded(shards, ROOM);
         let mut node = Command::new("node");
-        node.arg(script("js.mjs")).arg(broker.port().to_string()).arg(&modules);
+        node.arg(script("mqttjs_checks.mjs")).arg(broker.port().to_string()).arg(&modules);
         let lines = run(&mut node);
         assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
         broker.stop();

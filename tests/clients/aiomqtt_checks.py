@@ -1,4 +1,4 @@
-"""aiomqtt against a broker: python aio.py PORT"""
+"""aiomqtt against a broker: python aiomqtt_checks.py PORT"""
 import asyncio
 import sys
 

@@ -1,4 +1,4 @@
-"""paho-mqtt, 1.6 and 2.x, against a broker: python paho.py PORT"""
+"""paho-mqtt, 1.6 and 2.x, against a broker: python paho_checks.py PORT"""
 import queue
 import sys
 

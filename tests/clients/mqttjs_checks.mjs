@@ -1,4 +1,4 @@
-// mqtt.js against a broker: node js.mjs PORT DIRECTORY-OF-NODE_MODULES
+// mqtt.js against a broker: node mqttjs_checks.mjs PORT DIRECTORY-OF-NODE_MODULES
 import { createRequire } from 'node:module'
 import assert from 'node:assert/strict'
 
