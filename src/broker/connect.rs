@@ -120,7 +120,8 @@ impl Broker {
         let old = (u64::from(old.is_some()), old.map_or(0, |w| w.message.cost_bytes() as u64));
         let wills = c.will.as_ref().is_some_and(|will| {
             let new = will.topic.as_str().len() + will.properties.as_bytes().len();
-            let bytes = self.counters.will_bytes - old.1 + (new + will.payload.len()) as u64;
+            let new = Message::cost_of(new + will.payload.len());
+            let bytes = self.counters.will_bytes - old.1 + new as u64;
             self.counters.wills - old.0 >= self.limits.wills_max as u64
                 || bytes > self.limits.will_bytes_max as u64
         });

@@ -141,7 +141,12 @@ impl Message {
 
     /// What it counts for in budgets, in bytes: everything it holds, and its own overhead.
     pub fn cost_bytes(&self) -> usize {
-        size_of::<Meta>() + 2 * size_of::<usize>() + self.0.slice.len()
+        Self::cost_of(self.0.slice.len())
+    }
+
+    /// What a message counts for whose topic, properties and payload are `bytes` together.
+    pub fn cost_of(bytes: usize) -> usize {
+        size_of::<Meta>() + 2 * size_of::<usize>() + bytes
     }
 
     /// Whether both are the same allocation.

@@ -10,9 +10,13 @@
 
 use super::input::{Effects, LinkKey, Seq, WaitKey};
 use super::key::Arena;
+use super::link::Link;
 use super::session::Replay;
 use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties};
+
+/// How many answers other than PUBACK and PUBREC may be held.
+const HELD_BESIDE_MAX: usize = 64;
 
 /// Receipts of other shards that a publisher's acknowledgement waits for.
 #[derive(Debug)]
@@ -115,7 +119,7 @@ impl Broker {
             return;
         }
         l.held.push_back(Held { packet, until });
-        if l.held.len() >= usize::from(self.limits.receive_maximum) && !l.gate_full {
+        if l.held.len() >= held_max(l) && !l.gate_full {
             // 3.x clients know no Receive Maximum: they are not read while so much waits.
             l.gate_full = true;
             fx.sends.hold_reads(link, true);
@@ -144,7 +148,7 @@ impl Broker {
                 }
                 let Some(l) = self.links.get_mut(link) else { return false };
                 let held = l.held.pop_front();
-                if l.gate_full && l.held.len() <= usize::from(self.limits.receive_maximum) / 2 {
+                if l.gate_full && l.held.len() <= held_max(l) / 2 {
                     l.gate_full = false;
                     fx.sends.hold_reads(link, l.reads_held());
                 }
@@ -228,6 +232,12 @@ impl Broker {
         self.send_receipts(now, fx);
         self.open_gate(now, fx);
     }
+}
+
+/// How many packets of a link may be held before it is not read: beyond Receive Maximum, so that
+/// who breaks that is told so.
+fn held_max(l: &Link) -> usize {
+    usize::from(l.receive_maximum) + HELD_BESIDE_MAX
 }
 
 fn plain(packet_id: PacketId, reasons: Vec<ReasonCode>) -> SubAck<'static> {

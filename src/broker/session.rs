@@ -126,6 +126,16 @@ pub(super) struct Replay {
     pub(super) extra: Option<Arc<Extra>>,
 }
 
+impl Replay {
+    /// Goes on as `newer` wants it, if that is for the same filter.
+    pub(super) fn take_options(&mut self, newer: &Self) {
+        if self.filter == newer.filter {
+            (self.qos, self.no_local) = (newer.qos, newer.no_local);
+            self.extra.clone_from(&newer.extra);
+        }
+    }
+}
+
 /// One Session.
 #[derive(Debug)]
 pub struct Session {

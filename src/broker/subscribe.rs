@@ -59,12 +59,11 @@ impl Broker {
                 options.retain_as_published = true;
             }
             let id = packet.subscription_id.unwrap_or(0);
-            let mut granted = self.subscribe_one(session, filter, options, id, fx);
-            if let Some(at) = ack.replays.iter().position(|r| *r.filter == *filter.text) {
-                // The same filter twice in one packet.
-                let (qos, no_local) = (options.qos, options.no_local);
-                let before = Replay { qos, no_local, ..ack.replays.remove(at) };
-                granted.replay.get_or_insert(before);
+            let granted = self.subscribe_one(session, filter, options, id, fx);
+            if !granted.reason.is_error() {
+                // The same filter twice in one packet: the later options hold.
+                let asked = new_replay(filter, options, id);
+                ack.replays.iter_mut().for_each(|before| before.take_options(&asked));
             }
             until.seq = until.seq.max(granted.until.seq);
             until.interest = until.interest.max(granted.until.interest);
@@ -129,29 +128,32 @@ impl Broker {
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         };
-        // Those that the Subscription before this one asked for and did not get go on as this one
-        // wants them; asked for anew, they start anew.
-        let unfinished = self.take_replay(session, filter.text);
-        let mut replay = replay_for(filter, options, id, &done);
-        if let (None, Some(old)) = (&replay, unfinished) {
-            replay = Some(Replay { cursor: old.cursor, ..new_replay(filter, options, id) });
-        }
+        let replay = replay_for(filter, options, id, &done);
+        self.update_replays(session, &new_replay(filter, options, id), replay.is_some());
         Granted { reason, until, replay }
     }
 
-    /// Takes out the retained messages that a filter is still to be sent, wherever they wait.
-    fn take_replay(&mut self, session: SessionKey, filter: &str) -> Option<Replay> {
-        let s = self.sessions.get_mut(session)?;
-        let at = s.replays.iter().position(|r| *r.filter == *filter);
-        let started = at.and_then(|at| s.replays.remove(at));
-        let link = s.link.and_then(|link| self.links.get_mut(link));
-        let held = link.and_then(|l| {
-            l.held_replays().find_map(|replays| {
-                let at = replays.iter().position(|r| *r.filter == *filter)?;
-                Some(replays.remove(at))
-            })
-        });
-        started.or(held)
+    /// A Subscription was replaced: retained messages that the one before asked for and that are
+    /// not sent yet go out as this one wants them. Those that are being sent end if they are asked
+    /// for `anew`.
+    fn update_replays(&mut self, session: SessionKey, asked: &Replay, anew: bool) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        if anew {
+            s.replays.retain(|r| r.filter != asked.filter);
+        }
+        s.replays.iter_mut().for_each(|r| r.take_options(asked));
+        if let Some(l) = s.link.and_then(|link| self.links.get_mut(link)) {
+            l.held_replays().flatten().for_each(|r| r.take_options(asked));
+        }
+    }
+
+    /// An unsubscribed filter is sent no more retained messages, wherever they wait.
+    fn drop_replays(&mut self, session: SessionKey, filter: &str) {
+        let Some(s) = self.sessions.get_mut(session) else { return };
+        s.replays.retain(|r| *r.filter != *filter);
+        if let Some(l) = s.link.and_then(|link| self.links.get_mut(link)) {
+            l.held_replays().for_each(|replays| replays.retain(|r| *r.filter != *filter));
+        }
     }
 
     /// SUBACK has left: the retained messages may be read.
@@ -252,7 +254,7 @@ impl Broker {
         let mut until = Until::default();
         let mut reasons = Vec::with_capacity(packet.filters.len());
         for filter in &packet.filters {
-            self.take_replay(session, filter.text);
+            self.drop_replays(session, filter.text);
             let Some(s) = self.sessions.get(session) else { return };
             let Some(sub) = self.subscriptions.find(session, &s.subscriptions, filter) else {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
