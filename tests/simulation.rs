@@ -10,6 +10,8 @@
 mod clients;
 #[path = "simulation/oracle.rs"]
 mod oracle;
+#[path = "simulation/receive.rs"]
+mod receive;
 #[path = "simulation/rng.rs"]
 mod rng;
 #[path = "simulation/shadow.rs"]
