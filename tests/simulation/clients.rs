@@ -10,15 +10,14 @@ use std::num::NonZeroU16;
 
 use stonechat::broker::Time;
 use stonechat::codec::{
-    Ack, Connect, Disconnect, Framed, Packet, PacketId, Properties, Publish, QoS, ReasonCode,
-    RetainHandling, Sender, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version,
-    Will, decode, encode, frame,
+    Ack, Connect, Disconnect, Packet, PacketId, Properties, Publish, QoS, ReasonCode,
+    RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, UserProperties, Version, Will,
+    encode,
 };
 use stonechat::topic::{SubscriptionFilter, TopicName};
 
-use super::oracle::Delivery;
 use super::rng::Rng;
-use super::shadow::{Msg, Shadow, payload_of, serial_of};
+use super::shadow::{Msg, Shadow, payload_of};
 use super::world::World;
 
 pub const TOPICS: &[&str] =
@@ -51,7 +50,7 @@ pub fn qos_of(n: u8) -> QoS {
     [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(n)]
 }
 
-fn pid(id: u16) -> PacketId {
+pub fn pid(id: u16) -> PacketId {
     PacketId::new(id).unwrap()
 }
 
@@ -71,7 +70,7 @@ pub struct Character {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub enum Stage {
     Publish1,
     Publish2,
     Release,
@@ -79,19 +78,19 @@ enum Stage {
 
 /// A publication under way.
 #[derive(Clone, Debug)]
-struct Out {
-    id: u16,
-    serial: usize,
-    stage: Stage,
-    clear: bool,
+pub struct Out {
+    pub id: u16,
+    pub serial: usize,
+    pub stage: Stage,
+    pub clear: bool,
 }
 
+/// An acknowledgement that is still to be sent.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::enum_variant_names, reason = "the packets' names")]
-enum Answer {
-    PubAck(u16),
-    PubRec(u16),
-    PubComp(u16),
+pub enum Answer {
+    Ack(u16),
+    Rec(u16),
+    Comp(u16),
 }
 
 pub struct Client {
@@ -104,25 +103,25 @@ pub struct Client {
     pub connected: bool,
     pub ready_at: u64,
     pub stalled: bool,
-    must_clean: bool,
+    pub must_clean: bool,
     // Session State:
     pub epoch: u64,
-    out: VecDeque<Out>,
-    next_id: u16,
-    in2: BTreeMap<u16, Option<usize>>,
+    pub out: VecDeque<Out>,
+    pub next_id: u16,
+    pub in2: BTreeMap<u16, Option<usize>>,
     // of this connection:
-    cbuf: Vec<u8>,
-    last_sent: Time,
-    expect_puback: VecDeque<u16>,
-    expect_pubrec: VecDeque<u16>,
-    subs_pending: BTreeSet<u16>,
-    answers: VecDeque<Answer>,
-    unanswered: BTreeSet<u16>,
-    receive_maximum: u16,
-    alias_max: u16,
-    aliases_out: Vec<&'static str>,
-    aliases_in: BTreeMap<u16, String>,
-    /// the topics that older connections gave aliases to
+    pub cbuf: Vec<u8>,
+    pub last_sent: Time,
+    pub expect_puback: VecDeque<u16>,
+    pub expect_pubrec: VecDeque<u16>,
+    pub subs_pending: BTreeSet<u16>,
+    pub answers: VecDeque<Answer>,
+    pub unanswered: BTreeSet<u16>,
+    pub receive_maximum: u16,
+    pub alias_max: u16,
+    pub aliases_out: Vec<&'static str>,
+    pub aliases_in: BTreeMap<u16, String>,
+    /// by topic, what came with RETAIN
     pub retained_got: BTreeMap<String, Option<usize>>,
     pub received: u64,
 }
@@ -159,7 +158,7 @@ impl Client {
         }
     }
 
-    fn write(&mut self, world: &mut World, packet: &Packet<'_>) {
+    pub fn write(&mut self, world: &mut World, packet: &Packet<'_>) {
         let Some(conn) = self.conn else { return };
         let mut bytes = Vec::new();
         encode(packet, self.is.version, &mut bytes);
@@ -231,17 +230,17 @@ impl Client {
             user_name: None,
             password: None,
         };
-        self.start_connection(world);
+        self.start_connection();
         self.conn = Some(world.dial(self.index, self.shard, &connect));
         self.last_sent = world.now;
     }
 
-    fn forget_session(&mut self) {
+    pub fn forget_session(&mut self) {
         self.out.clear();
         self.in2.clear();
     }
 
-    fn start_connection(&mut self, _world: &mut World) {
+    pub fn start_connection(&mut self) {
         self.connected = false;
         self.stalled = false;
         self.cbuf.clear();
@@ -265,7 +264,7 @@ impl Client {
         conn.up.truncate(arrives);
         conn.up_closed |= heard;
         self.connected = false;
-        self.start_connection(world);
+        self.start_connection();
     }
 
     pub fn disconnect(&mut self, world: &mut World, shadow: &Shadow, rng: &mut Rng) {
@@ -281,7 +280,7 @@ impl Client {
         self.write(world, &Packet::Disconnect(packet));
         world.conns[id].up_closed = true;
         self.conn = None;
-        self.start_connection(world);
+        self.start_connection();
     }
 
     pub fn subscribe(
@@ -398,7 +397,7 @@ impl Client {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn write_publish(
+    pub fn write_publish(
         &mut self,
         world: &mut World,
         shadow: &Shadow,
@@ -437,12 +436,12 @@ impl Client {
             let Some(answer) = self.answers.pop_front() else { break };
             let ack = |id| Ack::new(pid(id), ReasonCode::Success);
             match answer {
-                Answer::PubAck(id) => {
+                Answer::Ack(id) => {
                     self.unanswered.remove(&id);
                     self.write(world, &Packet::PubAck(ack(id)));
                 }
-                Answer::PubRec(id) => self.write(world, &Packet::PubRec(ack(id))),
-                Answer::PubComp(id) => {
+                Answer::Rec(id) => self.write(world, &Packet::PubRec(ack(id))),
+                Answer::Comp(id) => {
                     self.unanswered.remove(&id);
                     self.write(world, &Packet::PubComp(ack(id)));
                 }
@@ -485,188 +484,6 @@ impl Client {
             }
             _ => {}
         }
-    }
-
-    /// Bytes arrive at the client.
-    pub fn net_in(
-        &mut self,
-        world: &mut World,
-        shadow: &mut Shadow,
-        rng: &mut Rng,
-        most: usize,
-    ) -> bool {
-        let Some(id) = self.conn else { return false };
-        let conn = &mut world.conns[id];
-        let n = most.min(conn.down.len());
-        self.cbuf.extend(conn.down.drain(..n));
-        let (closed, empty) = (conn.server_closed, conn.down.is_empty());
-        let mut at = 0;
-        let bytes = std::mem::take(&mut self.cbuf);
-        while let Ok(Framed::Whole(f)) = frame(&bytes[at..], usize::MAX) {
-            let len = f.len;
-            let max = self.is.maximum_packet_size;
-            assert!(len <= max as usize, "{} got {len} bytes, at most {max}", self.name);
-            let packet = decode(f, Sender::Server, self.is.version).unwrap();
-            self.receive(world, shadow, rng, &packet);
-            at += len;
-        }
-        self.cbuf = bytes[at..].to_vec();
-        if closed && empty {
-            self.conn = None;
-            self.start_connection(world);
-        }
-        n > 0 || (closed && empty)
-    }
-
-    fn receive(
-        &mut self,
-        world: &mut World,
-        shadow: &mut Shadow,
-        rng: &mut Rng,
-        packet: &Packet<'_>,
-    ) {
-        let Some(conn) = self.conn else { return };
-        let known = self.connected || matches!(packet, Packet::ConnAck(_));
-        assert!(known, "{}: {packet:?} before CONNACK", self.name);
-        match packet {
-            Packet::ConnAck(ack) => self.on_connack(world, shadow, conn, ack),
-            Packet::Publish(p) => self.on_publish(world, shadow, conn, p),
-            Packet::PubAck(a) => {
-                let id = a.packet_id.get();
-                assert_eq!(self.expect_puback.pop_front(), Some(id), "{}: PUBACKs", self.name);
-                self.taken(shadow, id, Stage::Publish1, a.reason);
-            }
-            Packet::PubRec(a) => {
-                let id = a.packet_id.get();
-                assert_eq!(self.expect_pubrec.pop_front(), Some(id), "{}: PUBRECs", self.name);
-                self.taken(shadow, id, Stage::Publish2, a.reason);
-                if !a.reason.is_error() {
-                    self.write(world, &Packet::PubRel(Ack::new(pid(id), ReasonCode::Success)));
-                }
-            }
-            Packet::PubRel(a) => {
-                let id = a.packet_id.get();
-                self.in2.remove(&id);
-                self.answers.push_back(Answer::PubComp(id));
-            }
-            Packet::PubComp(a) => {
-                let id = a.packet_id.get();
-                self.out.retain(|o| o.id != id || o.stage != Stage::Release);
-            }
-            Packet::SubAck(a) => {
-                let errors = a.reasons.iter().any(|r| r.is_error());
-                assert!(!errors, "{}: a subscription was refused", self.name);
-                let asked = self.subs_pending.remove(&a.packet_id.get());
-                assert!(asked, "{}: a SUBACK that nobody asked for", self.name);
-                shadow.suback(self.index, conn, a.packet_id.get());
-            }
-            Packet::UnsubAck(a) => {
-                let asked = self.subs_pending.remove(&a.packet_id.get());
-                assert!(asked, "{}: an UNSUBACK that nobody asked for", self.name);
-            }
-            Packet::PingResp | Packet::Disconnect(_) => {}
-            other => panic!("{}: the broker sent {other:?}", self.name),
-        }
-        if self.connected && rng.percent(50) {
-            self.answer(world, 1);
-        }
-    }
-
-    fn on_connack(
-        &mut self,
-        world: &mut World,
-        shadow: &mut Shadow,
-        conn: usize,
-        ack: &stonechat::codec::ConnAck<'_>,
-    ) {
-        assert!(!self.connected, "{}: a second CONNACK", self.name);
-        assert_eq!(ack.reason, ReasonCode::Success, "{}: refused", self.name);
-        let (present, epoch) = (world.conns[conn].present, world.conns[conn].epoch);
-        assert_eq!(ack.session_present, present, "{}: Session Present", self.name);
-        self.connected = true;
-        self.must_clean = false;
-        self.ready_at = shadow.tick();
-        self.receive_maximum = match self.is.version {
-            Version::V5 => ack.receive_maximum.unwrap_or(u16::MAX),
-            _ => 20,
-        };
-        self.alias_max = ack.topic_alias_maximum.unwrap_or(0).min(4);
-        if epoch != self.epoch {
-            self.epoch = epoch;
-            self.forget_session();
-        }
-        for out in self.out.clone() {
-            match out.stage {
-                Stage::Release => {
-                    self.write(world, &Packet::PubRel(Ack::new(pid(out.id), ReasonCode::Success)));
-                }
-                _ => self.write_publish(world, shadow, out.id, out.serial, true, None, None),
-            }
-        }
-    }
-
-    /// PUBACK or PUBREC: the broker has the message.
-    fn taken(&mut self, shadow: &mut Shadow, id: u16, stage: Stage, reason: ReasonCode) {
-        let at = self.out.iter().position(|o| o.id == id && o.stage == stage);
-        let at = at.unwrap_or_else(|| panic!("{}: nothing under {id}", self.name));
-        let ev = shadow.tick();
-        let out = &mut self.out[at];
-        if !reason.is_error() && !out.clear {
-            shadow.msgs[out.serial].acked_at.get_or_insert(ev);
-        }
-        if stage == Stage::Publish1 || reason.is_error() {
-            self.out.remove(at);
-        } else {
-            out.stage = Stage::Release;
-        }
-    }
-
-    fn on_publish(&mut self, world: &World, shadow: &mut Shadow, conn: usize, p: &Publish<'_>) {
-        self.received += 1;
-        let alias = p.topic_alias.map_or(0, |a| a.get());
-        assert!(alias <= self.is.topic_alias_maximum, "{}: Topic Alias Maximum", self.name);
-        let topic = match p.topic {
-            Some(topic) => topic.as_str().to_string(),
-            None => self.aliases_in.get(&alias).cloned().unwrap_or_else(|| {
-                panic!("{}: Topic Alias {alias} was never given a topic", self.name)
-            }),
-        };
-        if alias > 0 {
-            self.aliases_in.insert(alias, topic.clone());
-        }
-        let serial = serial_of(p.payload);
-        let (id, qos) = (p.packet_id.map_or(0, |id| id.get()), p.qos as u8);
-        let mut known2 = false;
-        if qos > 0 {
-            let fresh = self.unanswered.insert(id);
-            assert!(fresh, "{}: identifier {id} is in flight already", self.name);
-            let most = match self.is.receive_maximum {
-                0 => usize::from(world.limits.in_flight_max),
-                n => usize::from(n),
-            };
-            assert!(self.unanswered.len() <= most, "{}: Receive Maximum {most}", self.name);
-        }
-        match qos {
-            1 => self.answers.push_back(Answer::PubAck(id)),
-            2 => {
-                self.answers.push_back(Answer::PubRec(id));
-                if let Some(before) = self.in2.insert(id, serial) {
-                    assert!(p.dup && before == serial, "{}: QoS 2 identifier {id}", self.name);
-                    known2 = true;
-                }
-            }
-            _ => assert!(!p.dup),
-        }
-        if p.retain {
-            self.retained_got.insert(topic.clone(), serial);
-        }
-        let (client, topic) = (self.index, topic.as_str());
-        let Some(serial) = serial else {
-            assert!(p.payload.is_empty() && topic.starts_with("r/"), "{}: {p:?}", self.name);
-            return;
-        };
-        let d = Delivery { client, topic, serial, qos, dup: p.dup, retain: p.retain, known2 };
-        shadow.delivered(world.conns[conn].epoch, &d);
     }
 }
 

@@ -48,7 +48,7 @@ impl Shadow {
             .subs
             .iter()
             .filter(timely)
-            .filter(|e| !e.options.no_local || e.share || m.publisher != d.client || d.retain)
+            .filter(|e| d.retain || e.share || m.publisher != d.client || !e.options.no_local)
             .collect();
         assert!(!possible.is_empty(), "{d:?} matches no subscription of its time: {m:?}");
         check_qos(s, &m, d, &possible);

@@ -89,7 +89,7 @@ impl Sim {
         let clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
         let plan = Plan {
-            steps: rng.range(500, 12_000),
+            steps: rng.range(500, 8_000),
             chunk: rng.pick(&[3, 20, 100, 1_000]),
             weights: [
                 rng.range(10, 40),
@@ -123,7 +123,7 @@ impl Sim {
         let groups = clients.iter().map(|c| c.is.group).collect();
         let mut shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
-        let check_every = rng.pick(&[1, 5, 20]);
+        let check_every = rng.pick(&[1, 10, 50]);
         Self { world: World::new(shards, seed, &limits, check_every), shadow, clients, rng, plan }
     }
 

@@ -1,6 +1,6 @@
 //! SUBSCRIBE and SUBACK, sections 3.8 and 3.9, and overlapping subscriptions, section 3.3.4.
 
-use super::script::{Row, open, row};
+use super::script::{Row, row};
 
 pub(crate) const ROWS: &[Row] = &[
     row(
