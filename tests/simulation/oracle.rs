@@ -52,7 +52,8 @@ impl Shadow {
             .collect();
         assert!(!possible.is_empty(), "{d:?} matches no subscription of its time: {m:?}");
         check_qos(s, &m, d, &possible);
-        let copies = copies_max(&m, &s.subs.iter().filter(timely).collect::<Vec<_>>());
+        let asked = s.subs.iter().filter(|e| !e.share && matches(e.filter, m.topic)).count();
+        let copies = copies_max(&m, &s.subs.iter().filter(timely).collect::<Vec<_>>(), asked);
         let shared = possible.iter().any(|e| e.share);
         let seen = s.seen.entry(d.serial).or_default();
         let first = !seen.any;
@@ -199,12 +200,13 @@ fn check_qos(s: &SessionShadow, m: &Msg, d: &Delivery<'_>, possible: &[&SubEntry
 }
 
 /// How many copies of one publication a session may get: one for all its plain subscriptions
-/// \[MQTT-3.3.4-2\], one for each shared one, one for each time retained messages were asked for.
-fn copies_max(m: &Msg, possible: &[&SubEntry]) -> u32 {
+/// \[MQTT-3.3.4-2\], one for each shared one, one for each of the `asked` times that retained
+/// messages may have been asked for (by a SUBSCRIBE that was replaced before its SUBACK, too).
+fn copies_max(m: &Msg, possible: &[&SubEntry], asked: usize) -> u32 {
     let plain = possible.iter().filter(|e| !e.share).count() as u32;
     let mut shared: Vec<_> = possible.iter().filter(|e| e.share).map(|e| e.filter).collect();
     shared.dedup();
-    let replays = if m.retain { plain } else { 0 };
+    let replays = if m.retain { asked as u32 } else { 0 };
     plain.min(1) + shared.len() as u32 + replays
 }
 
