@@ -104,7 +104,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "will_bytes_max",
-        "limits will_bytes_max=150; shards 1; a joins v5 will=w:x*50; b> connect v5 will=w:x*50
+        "limits will_bytes_max=250; shards 1; a joins v5 will=w:x*50; b> connect v5 will=w:x*50
          b< connack 97; b! closed",
     ),
     row(
