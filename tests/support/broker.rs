@@ -153,8 +153,13 @@ impl Setup<'_> {
     pub(crate) fn try_start(self) -> Result<Broker, String> {
         let scratch = Scratch::new();
         let file = scratch.path().join("stonechat.toml");
+        // Clients that do not close when they are told to are not waited for as long as usual.
+        let shutdown = match self.settings.contains("shutdown_ms") {
+            true => "",
+            false => "server.shutdown_ms = 300\n",
+        };
         let text = format!(
-            "server.shards = {}\nauth.allow_anonymous = {}\n{}\n",
+            "server.shards = {}\nauth.allow_anonymous = {}\n{shutdown}{}\n",
             self.shards, self.anonymous, self.settings
         );
         std::fs::write(&file, text).unwrap();

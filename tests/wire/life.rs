@@ -13,7 +13,7 @@ use stonechat::codec::Packet;
 #[test]
 fn sigterm_tells_the_clients_and_ends() {
     for shards in [1, 2, 3] {
-        let broker = sharded(shards, "");
+        let broker = sharded(shards, "server.shutdown_ms = 5000");
         let mut v5: Vec<Client> =
             (0..8).map(|n| Client::new(&broker, &format!("five-{n}"))).collect();
         let mut v3: Vec<Client> = (0..8)
@@ -51,7 +51,8 @@ fn sigint_is_an_orderly_end_too() {
 #[test]
 fn pending_output_is_flushed_before_the_end() {
     for shards in [1, 2] {
-        let broker = sharded(shards, "limits.output_bytes_max = 67108864");
+        let broker =
+            sharded(shards, "server.shutdown_ms = 5000\nlimits.output_bytes_max = 67108864");
         let mut subscriber = Client::new(&broker, "subscriber");
         subscriber.subscribe("bulk", QoS::AtMostOnce);
         let mut publisher = Client::new(&broker, "publisher");
