@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use foldhash::quality::FixedState;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -24,6 +24,8 @@ use crate::codec::{
 
 /// How long accepting rests when the system has no file descriptor or memory left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often the log is told so.
+const ACCEPT_WARN_EVERY: Duration = Duration::from_secs(10);
 /// How long a refused client may take to read why.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// What the first read has room for.
@@ -54,6 +56,7 @@ pub(crate) struct Door {
 
 /// Accepts until told to stop.
 pub(crate) async fn serve(porch: Arc<Porch>, door: Arc<Door>, mut stop: watch::Receiver<bool>) {
+    let mut warned = None;
     loop {
         let accepted = tokio::select! {
             accepted = door.listener.accept() => accepted,
@@ -82,7 +85,10 @@ pub(crate) async fn serve(porch: Arc<Porch>, door: Arc<Door>, mut stop: watch::R
             }
             Err(error) if is_the_peers(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, address = %door.address, "accepting rests for a moment");
+                if warned.is_none_or(|at: Instant| at.elapsed() >= ACCEPT_WARN_EVERY) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(%error, address = %door.address, "accepting rests for a moment");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -33,6 +33,8 @@ const MAIL_PER_PASS: usize = 256;
 const FLUSHES_PER_PASS: usize = 4;
 /// How long a client may take to read the last bytes of a connection that the broker ends, in ms.
 const CLOSING_MS: u64 = 5_000;
+/// How long clients have to read the last words when the process ends, in ms.
+const LAST_WORDS_MS: u64 = 300;
 /// A partial packet up to this size is read on behind in the scratch buffer, a larger one in its
 /// own.
 const PARTIAL_IN_SCRATCH_BYTES_MAX: usize = 16 * 1024;
@@ -132,6 +134,7 @@ impl<S: Store> Shard<S> {
         self.settle();
         self.end();
         self.close_overdue();
+        self.hurry();
         if self.stop_at.is_some_and(|at| self.connections.is_empty() || at <= self.now) {
             return Poll::Ready(());
         }
@@ -140,6 +143,16 @@ impl<S: Store> Shard<S> {
         }
         self.arm(cx, sleep, armed);
         Poll::Pending
+    }
+
+    /// At the end, once every client has been sent all that it is to get, little is waited for.
+    fn hurry(&mut self) {
+        if let Some(at) = self.stop_at
+            && at > self.now.plus_ms(LAST_WORDS_MS)
+            && self.connections.iter().all(|(_, c)| c.shut)
+        {
+            self.stop_at = Some(self.now.plus_ms(LAST_WORDS_MS));
+        }
     }
 
     /// Wakes this task when the next deadline has come.
