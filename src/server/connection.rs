@@ -85,6 +85,8 @@ pub(crate) struct Connection {
     pub(crate) client_id: Box<str>,
     /// The bytes of a packet that is not whole yet.
     pub(crate) partial: Vec<u8>,
+    /// Whole packets among them, which its turn had no time for.
+    pub(crate) unhandled: bool,
     half_received: HalfReceived,
     turn: Arc<ConnectionWaker>,
     /// The same, as the runtime wants it.
@@ -136,6 +138,7 @@ impl Connection {
             peer,
             client_id,
             partial: Vec::new(),
+            unhandled: false,
             half_received: HalfReceived::new(totals),
             waker: Waker::from(Arc::clone(&turn)),
             turn,

@@ -27,6 +27,9 @@ use crate::broker::{
 use crate::codec::{self, DecodeError, Framed, Packet, ReasonCode, Sender as From};
 use crate::store::Store;
 
+/// How many packets of one connection are handled before others have their turn: tiny ones are
+/// many in the bytes of one read.
+const PACKETS_PER_TURN: usize = 2048;
 /// How many messages of the mailbox one pass takes.
 const MAIL_PER_PASS: usize = 256;
 /// How often a pass flushes again because writing made room for more output.
@@ -287,9 +290,22 @@ impl<S: Store> Shard<S> {
         {
             return; // woken again when the broker frees it, or the socket takes more
         }
+        if self.connections.get(slot).is_some_and(|c| c.unhandled && c.link == link) {
+            return self.go_on(link);
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         self.read(link, &mut scratch);
         self.scratch = scratch;
+    }
+
+    /// What a turn had no time for comes before what the socket has.
+    fn go_on(&mut self, link: LinkKey) {
+        if let Some(c) = self.connections.get_mut(link.index()) {
+            c.unhandled = false;
+            c.wake();
+            let bytes = std::mem::take(&mut c.partial);
+            self.feed_own(link, bytes);
+        }
     }
 
     fn read(&mut self, link: LinkKey, scratch: &mut [u8]) {
@@ -374,7 +390,7 @@ impl<S: Store> Shard<S> {
     fn packets(&mut self, link: LinkKey, bytes: &[u8]) -> usize {
         let Some(c) = self.connections.get(link.index()) else { return bytes.len() };
         let version = c.version;
-        let mut at = 0;
+        let (mut at, mut left) = (0, PACKETS_PER_TURN);
         loop {
             // Nothing behind a DISCONNECT or a takeover is looked at.
             match self.fx.sends.outbox(link) {
@@ -385,6 +401,14 @@ impl<S: Store> Shard<S> {
                 }
                 _ => return bytes.len(),
             }
+            if left == 0 {
+                if let Some(c) = self.connections.get_mut(link.index()) {
+                    c.unhandled = true;
+                    c.wake();
+                }
+                return at;
+            }
+            left -= 1;
             match codec::frame(&bytes[at..], self.parts.packet_bytes_max) {
                 Ok(Framed::Partial { .. }) => return at,
                 Ok(Framed::Whole(frame)) => {
@@ -442,6 +466,7 @@ impl<S: Store> Shard<S> {
                 && let Some(c) = self.connections.get_mut(link.index())
             {
                 let bytes = std::mem::take(&mut c.partial);
+                c.unhandled = false;
                 c.wake();
                 self.feed_own(link, bytes);
             }

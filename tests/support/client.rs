@@ -173,6 +173,11 @@ impl Client {
         self.socket.write_all(bytes).unwrap();
     }
 
+    /// To a broker that may have closed already.
+    pub(crate) fn try_send(&mut self, packet: &Packet<'_>) {
+        let _ = self.socket.write_all(&bytes_of(packet, self.version));
+    }
+
     /// The next packet.
     pub(crate) fn hear(&mut self) -> Heard {
         loop {
