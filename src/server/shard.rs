@@ -580,6 +580,7 @@ impl<S: Store> Shard<S> {
                     tracing::info!(
                         %client_id,
                         %peer,
+                        version = version_name(c.version),
                         %error,
                         why = "the connection broke",
                         "client disconnected"
@@ -603,6 +604,7 @@ fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
     tracing::info!(
         client_id = %c.client_id,
         peer = %c.peer,
+        version = version_name(c.version),
         why,
         reason = format_args!("{:#04x}", reason.as_u8()),
         "client disconnected"

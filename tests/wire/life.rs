@@ -145,7 +145,7 @@ fn the_log_has_a_line_for_each_coming_and_going() {
         let peer = five.socket.local_addr().unwrap().to_string();
         five.disconnect();
         broker.log.wait_for(&["client connected", "five", &peer, "5.0"]);
-        let end = broker.log.wait_for(&["client disconnected", "five", &peer, "why"]);
+        let end = broker.log.wait_for(&["client disconnected", "five", &peer, "5.0", "why"]);
         assert!(end.contains(part), "{end}");
 
         let (three, _) = Client::with(&broker, connect(Version::V311, "three"));
