@@ -50,14 +50,13 @@ impl Broker {
             return 0;
         }
         let value = self.subscriptions.tree.value(node);
-        let (told, interest) =
-            (value.told.as_deref().copied().unwrap_or_default(), value.interest());
+        let (told, interest) = (value.told(), value.interest());
         if told.interest == interest {
             return told.version;
         }
         let version = self.next_version();
-        let told = (interest != Interest::None).then(|| Box::new(Told { interest, version }));
-        self.subscriptions.tree.value_mut(node).told = told;
+        let told = if interest == Interest::None { 0 } else { version };
+        self.subscriptions.tree.value_mut(node).set_told(Told { interest, version: told });
         let filter: Arc<str> = self.subscriptions.filter_text(node).into();
         for shard in self.others() {
             let filter = Arc::clone(&filter);

@@ -10,6 +10,7 @@
 mod cache;
 mod connect;
 mod deliver;
+mod ids;
 mod inflight;
 mod input;
 mod interest;

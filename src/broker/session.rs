@@ -9,11 +9,11 @@ use std::sync::Arc as StdArc;
 
 use triomphe::Arc;
 
+use super::ids::IdList;
 use super::inflight::{Inbound, Outbound, Stage};
 use super::input::LinkKey;
 use super::message::Message;
 use super::retained::RetainedCursor;
-use super::subscriptions::SubId;
 use super::time::Time;
 use super::will::StoredWill;
 use crate::codec::QoS;
@@ -153,7 +153,7 @@ pub struct Session {
     pub(super) inbound: Inbound,
     pub(super) queue: Queue,
     pub(super) replays: VecDeque<Replay>,
-    pub(super) subscriptions: Vec<SubId>,
+    pub(super) subscriptions: IdList,
     /// How many of them are shared.
     pub(super) shared: u32,
     pub(super) will: Option<Box<StoredWill>>,
@@ -178,7 +178,7 @@ impl Session {
             inbound: Inbound::default(),
             queue: Queue::default(),
             replays: VecDeque::new(),
-            subscriptions: Vec::new(),
+            subscriptions: IdList::default(),
             shared: 0,
             will: None,
             will_at: Time::NEVER,

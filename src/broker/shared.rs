@@ -9,6 +9,7 @@
 
 use std::sync::Arc as StdArc;
 
+use super::ids::IdList;
 use super::input::{Effects, PeerMessage, Seq, SessionKey, ShardId, ShardSet, SharedTravel};
 use super::message::Message;
 use super::publish::Publication;
@@ -24,7 +25,7 @@ pub(super) struct Group {
     pub(super) key: StdArc<str>,
     pub(super) node: NodeId,
     /// this shard's members
-    pub(super) members: Vec<SubId>,
+    pub(super) members: IdList,
     /// where the round robin goes on
     next: usize,
     /// online members of this shard
@@ -52,7 +53,7 @@ impl Group {
         Self {
             key: key.into(),
             node,
-            members: Vec::new(),
+            members: IdList::default(),
             next: 0,
             online: 0,
             offline: 0,
@@ -306,7 +307,7 @@ impl Broker {
     pub(super) fn recount_group(&mut self, group: GroupId, fx: &mut Effects) -> u64 {
         let Some(g) = self.subscriptions.groups.get(group as usize) else { return 0 };
         let (mut online, mut offline) = (0, 0);
-        for &sub in &g.members {
+        for &sub in g.members.iter() {
             let session = self.subscriptions.subs[sub as usize].session;
             match self.sessions.get(session) {
                 Some(s) if s.counted_online => online += 1,

@@ -12,6 +12,7 @@ use slab::Slab;
 use triomphe::Arc;
 
 use super::cache::MatchCache;
+use super::ids::IdList;
 use super::input::{Interest, SessionKey, ShardSet};
 use super::session::Extra;
 use super::shared::Group;
@@ -50,29 +51,28 @@ pub(super) struct Told {
     pub(super) version: u64,
 }
 
-/// What stands at a filter.
+/// What stands at a filter. Most filters have one subscription of one session and nothing else:
+/// the rest is boxed.
 #[derive(Debug, Default)]
 pub(super) struct NodeSubs {
-    subs: Vec<SubId>,
-    groups: Vec<GroupId>,
+    subs: IdList,
+    rest: Option<Box<Rest>>,
     /// how many of `subs` are QoS 1 or 2 of persistent sessions
     durable: u32,
-    peers: Option<Box<Peers>>,
-    pub(super) told: Option<Box<Told>>,
 }
 
 #[derive(Debug, Default)]
-struct Peers {
+struct Rest {
+    groups: IdList,
+    /// the shards that have subscriptions, and durable ones
     present: ShardSet,
     durable: ShardSet,
+    told: Told,
 }
 
 impl NodeValue for NodeSubs {
     fn is_empty(&self) -> bool {
-        self.subs.is_empty()
-            && self.groups.is_empty()
-            && self.peers.is_none()
-            && self.told.is_none()
+        self.subs.is_empty() && self.rest.is_none()
     }
 }
 
@@ -83,6 +83,29 @@ impl NodeSubs {
             (true, _) => Interest::None,
             (false, 0) => Interest::Present,
             (false, _) => Interest::Durable,
+        }
+    }
+
+    /// What the other shards were told of it.
+    pub(super) fn told(&self) -> Told {
+        self.rest.as_ref().map(|r| r.told).unwrap_or_default()
+    }
+
+    /// Notes what the other shards were told.
+    pub(super) fn set_told(&mut self, told: Told) {
+        self.change_rest(|rest| rest.told = told);
+    }
+
+    fn groups(&self) -> &[GroupId] {
+        self.rest.as_ref().map_or(&[], |r| &r.groups)
+    }
+
+    fn change_rest(&mut self, change: impl FnOnce(&mut Rest)) {
+        let rest = self.rest.get_or_insert_default();
+        change(rest);
+        let told = rest.told.interest != Interest::None;
+        if rest.groups.is_empty() && rest.present.is_empty() && !told {
+            self.rest = None;
         }
     }
 }
@@ -179,7 +202,7 @@ impl Subscriptions {
     }
 
     fn find_group(&self, node: NodeId, key: &str) -> Option<GroupId> {
-        let groups = &self.tree.value(node).groups;
+        let groups = self.tree.value(node).groups();
         groups
             .iter()
             .copied()
@@ -199,7 +222,7 @@ impl Subscriptions {
             return group;
         }
         let group = self.groups.insert(Group::new(filter.text, node)) as GroupId;
-        self.tree.value_mut(node).groups.push(group);
+        self.tree.value_mut(node).change_rest(|rest| rest.groups.push(group));
         self.cache.changed(filter.filter);
         group
     }
@@ -208,7 +231,7 @@ impl Subscriptions {
     pub(super) fn subscribe(
         &mut self,
         session: SessionKey,
-        own: &mut Vec<SubId>,
+        own: &mut IdList,
         filter: &SubscriptionFilter<'_>,
         options: SubscriptionOptions,
         id: u32,
@@ -258,7 +281,7 @@ impl Subscriptions {
 
     /// Takes a Subscription out of all lists. The node and the group stay, perhaps empty, until
     /// [`Subscriptions::prune`].
-    pub(super) fn remove(&mut self, sub: SubId, own: &mut Vec<SubId>) -> Option<Subscription> {
+    pub(super) fn remove(&mut self, sub: SubId, own: &mut IdList) -> Option<Subscription> {
         let s = self.subs.try_remove(sub as usize)?;
         let list = match s.group {
             None => {
@@ -302,7 +325,11 @@ impl Subscriptions {
         {
             self.node_changed(node);
             self.groups.remove(g as usize);
-            self.tree.value_mut(node).groups.retain(|&other| other != g);
+            self.tree.value_mut(node).change_rest(|rest| {
+                if let Some(at) = rest.groups.iter().position(|&other| other == g) {
+                    rest.groups.swap_remove(at);
+                }
+            });
         }
         self.tree.prune(node);
     }
@@ -320,17 +347,17 @@ impl Subscriptions {
         }
         let node = self.tree.insert(filter);
         let value = self.tree.value_mut(node);
-        let peers = value.peers.get_or_insert_default();
-        peers.present.remove(shard);
-        peers.durable.remove(shard);
-        if interest >= Interest::Present {
-            peers.present.insert(shard);
-        }
-        if interest == Interest::Durable {
-            peers.durable.insert(shard);
-        }
-        if peers.present.is_empty() {
-            value.peers = None;
+        value.change_rest(|rest| {
+            rest.present.remove(shard);
+            rest.durable.remove(shard);
+            if interest >= Interest::Present {
+                rest.present.insert(shard);
+            }
+            if interest == Interest::Durable {
+                rest.durable.insert(shard);
+            }
+        });
+        if value.is_empty() {
             self.tree.prune(node);
         }
     }
@@ -354,10 +381,10 @@ impl Subscriptions {
         hits.clear();
         self.tree.matches(topic, &mut |_, value| {
             hits.extend(value.subs.iter().map(|&sub| (self.subs[sub as usize].session, sub)));
-            matched.groups.extend_from_slice(&value.groups);
-            if let Some(peers) = &value.peers {
-                matched.peers = matched.peers.union(peers.present);
-                matched.durable_peers = matched.durable_peers.union(peers.durable);
+            if let Some(rest) = &value.rest {
+                matched.groups.extend_from_slice(&rest.groups);
+                matched.peers = matched.peers.union(rest.present);
+                matched.durable_peers = matched.durable_peers.union(rest.durable);
             }
         });
         hits.sort_unstable();
