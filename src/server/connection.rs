@@ -6,12 +6,13 @@
 
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::retry_on_intr;
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::totals::{HalfReceived, Place, Totals};
@@ -100,6 +101,12 @@ pub(crate) struct Connection {
     _place: Place,
 }
 
+/// Tells the runtime that the socket has nothing more for now, though the call that found out was
+/// not the one that failed: the next one need not be made.
+fn drained(yes: bool) -> io::Result<()> {
+    if yes { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+}
+
 /// What came of a read.
 #[derive(Debug)]
 pub(crate) enum ReadEnd {
@@ -162,15 +169,21 @@ impl Connection {
     /// Reads once into `buffer`. A read that leaves room has drained the socket: the next one
     /// only asks to be woken.
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> ReadEnd {
-        let mut buffer = ReadBuf::new(buffer);
-        let mut cx = Context::from_waker(&self.waker);
-        match Pin::new(&mut self.stream).poll_read(&mut cx, &mut buffer) {
-            Poll::Pending => ReadEnd::Pending,
-            Poll::Ready(Ok(())) => match buffer.filled().len() {
-                0 => ReadEnd::Over(None),
-                n => ReadEnd::Bytes(n),
-            },
-            Poll::Ready(Err(e)) => ReadEnd::Over(Some(e)),
+        let (stream, room) = (&self.stream, buffer.len());
+        let mut got = None;
+        let read = stream.try_io(Interest::READABLE, || {
+            let (n, _) = retry_on_intr(|| recv(stream, &mut *buffer, RecvFlags::empty()))?;
+            got = Some(n);
+            drained(n > 0 && n < room)
+        });
+        match (got, read) {
+            (Some(0), _) => ReadEnd::Over(None),
+            (Some(n), _) => ReadEnd::Bytes(n),
+            (None, Err(e)) if e.kind() != io::ErrorKind::WouldBlock => ReadEnd::Over(Some(e)),
+            (None, _) => {
+                self.wait_readable();
+                ReadEnd::Pending
+            }
         }
     }
 
@@ -185,31 +198,48 @@ impl Connection {
 
     /// Writes what is in the outbox; returns the bytes written.
     pub(crate) fn write(&mut self, outbox: &mut Outbox) -> io::Result<usize> {
-        let mut cx = Context::from_waker(&self.waker);
         let mut written = 0;
         self.blocked = false;
         while outbox.backlog() > 0 {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let count = outbox.slices(&mut slices);
-            let stream = Pin::new(&mut self.stream);
-            let n = match (count, slices) {
-                (1, [one, ..]) => stream.poll_write(&mut cx, &one),
-                (_, all) => stream.poll_write_vectored(&mut cx, &all[..count]),
-            };
-            match n {
-                Poll::Pending => {
-                    self.blocked = true;
-                    break;
-                }
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(n)) => {
+            match self.write_once(&slices[..count])? {
+                Some(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Some(n) => {
                     written += n;
                     outbox.advance(n);
                 }
-                Poll::Ready(Err(e)) => return Err(e),
+                None => {
+                    let mut cx = Context::from_waker(&self.waker);
+                    if self.stream.poll_write_ready(&mut cx).is_pending() {
+                        self.blocked = true;
+                        break;
+                    }
+                }
             }
         }
         Ok(written)
+    }
+
+    /// One system call; `None` if the socket takes nothing now.
+    fn write_once(&self, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        let stream = &self.stream;
+        let mut put = None;
+        let wrote = stream.try_io(Interest::WRITABLE, || {
+            let n = retry_on_intr(|| match slices {
+                [one] => send(stream, one, SendFlags::NOSIGNAL),
+                all => {
+                    let mut nothing = SendAncillaryBuffer::default();
+                    sendmsg(stream, all, &mut nothing, SendFlags::NOSIGNAL)
+                }
+            })?;
+            put = Some(n);
+            drained(n > 0 && n < slices.iter().map(|s| s.len()).sum())
+        });
+        match (put, wrote) {
+            (None, Err(e)) if e.kind() != io::ErrorKind::WouldBlock => Err(e),
+            (put, _) => Ok(put),
+        }
     }
 
     /// Notes how much of an incomplete packet is kept; false if that is too much in all.

