@@ -196,6 +196,8 @@ impl Broker {
             maximum_packet_size: c.maximum_packet_size,
             window: c.receive_maximum.get().min(in_flight_max),
             inbound_used: 0,
+            receive_maximum: self.limits.receive_maximum,
+            alias_in_max: self.limits.topic_alias_max,
             alias_out_max: c.topic_alias_maximum.min(self.limits.topic_alias_outgoing_max),
             aliases_in: Vec::new(),
             aliases_out: None,

@@ -40,6 +40,10 @@ pub struct Link {
     pub(super) window: u16,
     /// How many the client has unacknowledged towards the broker.
     pub(super) inbound_used: u16,
+    /// Receive Maximum and Topic Alias Maximum that CONNACK told: they hold as long as the link,
+    /// whatever a reload makes of the limits.
+    pub(super) receive_maximum: u16,
+    pub(super) alias_in_max: u16,
     pub(super) alias_out_max: u16,
     pub(super) aliases_in: Vec<Option<Rc<str>>>,
     pub(super) aliases_out: Option<Box<AliasesOut>>,

@@ -107,7 +107,7 @@ impl Broker {
             return;
         }
         l.held.push_back(Held { packet, until });
-        if l.held.len() >= usize::from(self.limits.receive_maximum) && !l.gate_full {
+        if l.held.len() >= usize::from(l.receive_maximum) && !l.gate_full {
             // 3.x clients know no Receive Maximum: they are not read while so much waits.
             l.gate_full = true;
             fx.sends.hold_reads(link, true);
@@ -136,7 +136,7 @@ impl Broker {
                 }
                 let Some(l) = self.links.get_mut(link) else { return false };
                 let held = l.held.pop_front();
-                if l.gate_full && l.held.len() <= usize::from(self.limits.receive_maximum) / 2 {
+                if l.gate_full && l.held.len() <= usize::from(l.receive_maximum) / 2 {
                     l.gate_full = false;
                     fx.sends.hold_reads(link, l.reads_held());
                 }

@@ -194,7 +194,7 @@ impl Broker {
             return self.on_known_id(now, link, p.qos, known, fx);
         }
         if p.packet_id.is_some() {
-            if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
+            if l.version.is_v5() && l.inbound_used >= l.receive_maximum {
                 return Err(refusal(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more QoS 1 and 2 messages under way than Receive Maximum [MQTT-3.3.4-7]",
@@ -237,10 +237,10 @@ impl Broker {
     ) -> Result<Rc<str>, Refusal> {
         let invalid = |what| refusal(ReasonCode::TopicAliasInvalid, what);
         let alias = alias.map_or(0, |a| a.get());
-        if alias == 0 || alias > self.limits.topic_alias_max {
+        let Some(l) = self.links.get_mut(link) else { return Err(invalid("no link")) };
+        if alias == 0 || alias > l.alias_in_max {
             return Err(invalid("Topic Alias above Topic Alias Maximum [MQTT-3.3.2-9]"));
         }
-        let Some(l) = self.links.get_mut(link) else { return Err(invalid("no link")) };
         let at = usize::from(alias) - 1;
         if let Some(topic) = topic {
             if l.aliases_in.len() <= at {
@@ -277,7 +277,7 @@ impl Broker {
             return Ok(());
         }
         if !known.counted {
-            if l.version.is_v5() && l.inbound_used >= self.limits.receive_maximum {
+            if l.version.is_v5() && l.inbound_used >= l.receive_maximum {
                 return Err(refusal(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more QoS 2 messages sent again than Receive Maximum [MQTT-3.3.4-7]",
