@@ -77,6 +77,18 @@ fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
     DecodeError { reason, what }
 }
 
+/// What a decoding error means once there is a link: a CONNECT of a version that is not supported
+/// is first of all a second one, and 0x84 is no reason of a DISCONNECT (section 3.14.2.1).
+fn on_a_link(error: DecodeError) -> Refusal {
+    match error.reason {
+        ReasonCode::UnsupportedProtocolVersion => SECOND_CONNECT,
+        _ => error,
+    }
+}
+
+const SECOND_CONNECT: Refusal =
+    DecodeError { reason: ReasonCode::ProtocolError, what: "a second CONNECT [MQTT-3.1.0-2]" };
+
 /// One shard's broker.
 pub struct Broker {
     shard: ShardId,
@@ -152,7 +164,9 @@ impl Broker {
     ) {
         match input {
             Input::Packet(link, packet) => self.on_packet(now, link, &packet, retained, fx),
-            Input::Malformed(link, error) => self.fail(now, link, error, retained, fx),
+            Input::Malformed(link, error) => {
+                self.fail(now, link, on_a_link(error), retained, fx);
+            }
             Input::Opened(link, opening) => self.on_opened(now, link, &opening, retained, fx),
             Input::Closed(link) => self.end_link(now, link, WillIs::Due, retained, fx),
             Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
@@ -227,9 +241,7 @@ impl Broker {
                 ReasonCode::ProtocolError,
                 "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
             )),
-            Packet::Connect(_) => {
-                Err(refusal(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"))
-            }
+            Packet::Connect(_) => Err(SECOND_CONNECT),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(refusal(ReasonCode::ProtocolError, "a packet that only a Server may send"))
             }
