@@ -94,6 +94,8 @@ pub struct Broker {
     shard: ShardId,
     shards: u8,
     limits: Limits,
+    /// the largest `queued_messages_max` there was
+    queue_len_max: usize,
     counters: Counters,
     links: Links,
     sessions: Arena<Session>,
@@ -131,6 +133,7 @@ impl Broker {
             shard,
             shards,
             subscriptions: Subscriptions::new(seed, limits.match_cache_bytes_max),
+            queue_len_max: limits.queued_messages_max,
             limits,
             counters: Counters::default(),
             links: Links::default(),
@@ -175,7 +178,11 @@ impl Broker {
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
-            Input::Reload(limits) => self.limits = *limits,
+            Input::Reload(limits) => {
+                // What is queued beyond a lowered limit stays until the next message makes room.
+                self.queue_len_max = self.queue_len_max.max(limits.queued_messages_max);
+                self.limits = *limits;
+            }
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
             Input::Shutdown => self.on_shutdown(fx),
@@ -524,7 +531,7 @@ impl Broker {
             wills += u64::from(s.will.is_some());
             will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);
             subscriptions += s.subscriptions.len() as u64;
-            assert!(s.queue.len() <= self.limits.queued_messages_max, "queued_messages_max");
+            assert!(s.queue.len() <= self.queue_len_max, "queued_messages_max");
             assert!(s.in_work == self.work.contains(&key), "sessions with work are in the list");
         }
         let c = &self.counters;
