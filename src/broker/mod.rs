@@ -178,11 +178,7 @@ impl Broker {
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
-            Input::Reload(limits) => {
-                // What is queued beyond a lowered limit stays until the next message makes room.
-                self.queue_len_max = self.queue_len_max.max(limits.queued_messages_max);
-                self.limits = *limits;
-            }
+            Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
             Input::Shutdown => self.on_shutdown(fx),
@@ -496,6 +492,19 @@ impl Broker {
                 }
             }
         }
+    }
+
+    /// New limits. What is queued beyond a lowered one stays until the next message makes room.
+    fn on_reload(&mut self, limits: Limits, fx: &mut Effects) {
+        self.queue_len_max = self.queue_len_max.max(limits.queued_messages_max);
+        self.limits = limits;
+        // Credit that was too small to be told may be much by another shard's new limit.
+        for (shard, owed) in self.credit_owed.iter_mut().enumerate().filter(|(_, owed)| **owed > 0)
+        {
+            let bytes = std::mem::take(owed);
+            fx.peers.push((ShardId(shard as u8), PeerMessage::Credit { bytes }));
+        }
+        self.resume_paused(fx);
     }
 
     fn on_shutdown(&mut self, fx: &mut Effects) {
