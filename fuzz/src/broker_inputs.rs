@@ -26,7 +26,7 @@ pub fn run(data: &[u8]) {
     let retained = source.pick(&[(1_000, 100_000), (0, 0), (2, 100_000), (1_000, 100)]);
     let mut world = World::new(shards, seed, &limits, retained);
     for _ in 0..STEPS_MAX {
-        if source.is_empty() {
+        if source.is_empty() || world.is_shut_down {
             break;
         }
         step(&mut source, &mut world);
@@ -38,6 +38,9 @@ pub fn run(data: &[u8]) {
 /// Everything settles; everybody leaves, and it settles again.
 fn finish(world: &mut World) {
     world.settle();
+    if world.is_shut_down {
+        return;
+    }
     while let Some(&id) = world.conns.keys().next() {
         world.over(id);
     }
@@ -227,7 +230,7 @@ fn rare(source: &mut Source<'_>, world: &mut World) {
             let limits = limits(source);
             world.set_limits(&limits);
         }
-        2 => world.feed(shard, Input::Shutdown),
+        2 => world.shut_down(),
         3 => own(source, world, shard),
         4 => world.feed(shard, Input::Committed(Seq(0))),
         _ => {

@@ -43,6 +43,7 @@ pub struct Conn {
 
 pub struct World {
     pub now: Time,
+    inputs: u64,
     pub shards: Vec<Shard>,
     pub conns: BTreeMap<usize, Conn>,
     conns_so_far: usize,
@@ -52,6 +53,8 @@ pub struct World {
     packet_bytes_max: usize,
     output_bytes_max: usize,
     resumed: Vec<usize>,
+    /// the brokers were told to stop: nobody connects any more
+    pub is_shut_down: bool,
     /// hashes of topic and payload of everything that was published, the Wills too
     published: BTreeSet<u64>,
     /// by Client Identifier, what it ever subscribed to
@@ -87,6 +90,7 @@ impl World {
         };
         Self {
             now: Time(0),
+            inputs: 0,
             shards: (0..shards).map(shard).collect(),
             conns: BTreeMap::new(),
             conns_so_far: 0,
@@ -95,6 +99,7 @@ impl World {
             packet_bytes_max: limits.packet_bytes_max,
             output_bytes_max: limits.output_bytes_max,
             resumed: Vec::new(),
+            is_shut_down: false,
             published: BTreeSet::new(),
             filters: BTreeMap::new(),
         }
@@ -102,7 +107,11 @@ impl World {
 
     /// Hands one input to a broker and looks at all that comes out.
     pub fn feed(&mut self, shard: usize, input: Input<'_>) {
+        self.inputs += 1;
         let sh = &mut self.shards[shard];
+        if std::env::var_os("TRACE").is_some() {
+            eprintln!("{shard} {input:?}");
+        }
         let before = sh.broker.last_seq().0;
         sh.broker.handle(self.now, input, &mut self.retained, &mut sh.fx);
         sh.broker.check_invariants();
@@ -350,27 +359,29 @@ impl World {
         }
     }
 
+    pub fn shut_down(&mut self) {
+        self.is_shut_down = true;
+        (0..self.shards.len()).for_each(|shard| self.feed(shard, Input::Shutdown));
+    }
+
     /// Everything that is under way arrives, until nothing is; then every answer is there.
     pub fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let mut progress = false;
+            let before = (self.inputs, self.conns.len());
             for shard in 0..self.shards.len() {
-                progress |= self.tick(shard) | self.commit(shard, u64::MAX);
+                self.tick(shard);
+                self.commit(shard, u64::MAX);
             }
             for pipe in 0..self.pipes.len() {
-                while self.peer(pipe) {
-                    progress = true;
-                }
+                while self.peer(pipe) {}
             }
             self.resume();
             let ids: Vec<usize> = self.conns.keys().copied().collect();
             for id in ids {
-                let conn = &self.conns[&id];
-                progress |= self.shards[conn.shard].fx.sends.backlog(conn.link) > 0;
                 self.flush(id, usize::MAX);
                 self.turn(id);
             }
-            if !progress {
+            if (self.inputs, self.conns.len()) == before {
                 return self.check_quiet();
             }
         }
@@ -400,6 +411,9 @@ fn look_at(
         };
         let packet = decode(whole, Sender::Server, conn.client.version)
             .unwrap_or_else(|e| panic!("{e}: {:02X?}", &bytes[..whole.len]));
+        if std::env::var_os("TRACE").is_some() {
+            eprintln!("   -> {} {packet:?}", conn.link.index());
+        }
         let topic = conn.client.gets(&packet, whole.len);
         if let (Packet::Publish(p), Some(topic)) = (&packet, topic) {
             assert!(published.contains(&hash(&topic, p.payload)), "nobody published {topic}");
