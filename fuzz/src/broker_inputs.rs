@@ -189,9 +189,9 @@ fn answer(source: &mut Source<'_>, world: &mut World) {
         let Some(answer) = conn.client.to_answer.pop_front() else { return };
         let ack = |id| Ack::new(id, ReasonCode::Success);
         let packet = match answer {
-            Answer::PubAck(id) => Packet::PubAck(ack(id)),
-            Answer::PubRec(id) => Packet::PubRec(ack(id)),
-            Answer::PubComp(id) => Packet::PubComp(ack(id)),
+            Answer::Acknowledge(id) => Packet::PubAck(ack(id)),
+            Answer::Receive(id) => Packet::PubRec(ack(id)),
+            Answer::Complete(id) => Packet::PubComp(ack(id)),
         };
         let bytes = encoded(&packet, conn.client.version);
         world.arrive(id, &bytes);

@@ -19,9 +19,12 @@ enum Stage {
 /// What it owes the broker an answer for.
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
-    PubAck(PacketId),
-    PubRec(PacketId),
-    PubComp(PacketId),
+    /// PUBACK
+    Acknowledge(PacketId),
+    /// PUBREC
+    Receive(PacketId),
+    /// PUBCOMP
+    Complete(PacketId),
 }
 
 /// One connection as its client sees it.
@@ -211,7 +214,7 @@ impl Observer {
             let before = self.in_flight.insert(id, stage);
             assert_eq!(before, None, "{id} is in use");
             assert!(self.in_flight.len() <= self.receive_maximum, "above Receive Maximum");
-            let answer = if two { Answer::PubRec(id) } else { Answer::PubAck(id) };
+            let answer = if two { Answer::Receive(id) } else { Answer::Acknowledge(id) };
             self.to_answer.push_back(answer);
         }
         let alias = p.topic_alias.map_or(0, |a| a.get());
@@ -229,7 +232,7 @@ impl Observer {
     }
 
     fn gets_pubrel(&mut self, ack: &Ack<'_>) {
-        self.to_answer.push_back(Answer::PubComp(ack.packet_id));
+        self.to_answer.push_back(Answer::Complete(ack.packet_id));
     }
 
     /// The end, and whether the client really did what it is told.

@@ -43,6 +43,8 @@ pub struct Conn {
 
 pub struct World {
     pub now: Time,
+    /// says every input and every packet (`STONECHAT_TRACE`)
+    trace: bool,
     inputs: u64,
     pub shards: Vec<Shard>,
     pub conns: BTreeMap<usize, Conn>,
@@ -90,6 +92,7 @@ impl World {
         };
         Self {
             now: Time(0),
+            trace: std::env::var_os("STONECHAT_TRACE").is_some(),
             inputs: 0,
             shards: (0..shards).map(shard).collect(),
             conns: BTreeMap::new(),
@@ -109,7 +112,7 @@ impl World {
     pub fn feed(&mut self, shard: usize, input: Input<'_>) {
         self.inputs += 1;
         let sh = &mut self.shards[shard];
-        if std::env::var_os("TRACE").is_some() {
+        if self.trace {
             eprintln!("{shard} {input:?}");
         }
         let before = sh.broker.last_seq().0;
@@ -145,7 +148,7 @@ impl World {
             assert!(conn.closing.is_none() || new.is_empty(), "output after the end");
             conn.looked_at = all.len();
             conn.closing = closing;
-            look_at(conn, new, &self.published, &self.filters);
+            look_at(conn, new, &self.published, &self.filters, self.trace);
         }
     }
 
@@ -404,6 +407,7 @@ fn look_at(
     mut bytes: &[u8],
     published: &BTreeSet<u64>,
     filters: &BTreeMap<String, BTreeSet<String>>,
+    trace: bool,
 ) {
     while !bytes.is_empty() {
         let Ok(Framed::Whole(whole)) = frame(bytes, usize::MAX) else {
@@ -411,8 +415,8 @@ fn look_at(
         };
         let packet = decode(whole, Sender::Server, conn.client.version)
             .unwrap_or_else(|e| panic!("{e}: {:02X?}", &bytes[..whole.len]));
-        if std::env::var_os("TRACE").is_some() {
-            eprintln!("   -> {} {packet:?}", conn.link.index());
+        if trace {
+            eprintln!("  -> {:?} {packet:?}", conn.link);
         }
         let topic = conn.client.gets(&packet, whole.len);
         if let (Packet::Publish(p), Some(topic)) = (&packet, topic) {
