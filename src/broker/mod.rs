@@ -527,7 +527,7 @@ impl Broker {
             if let Some(link) = s.link {
                 let l = self.links.get(link);
                 assert_eq!(l.map(|l| l.session), Some(key), "a session's link is its own");
-                assert!(l.is_some_and(|l| s.outbound.used() <= l.window.max(s.releases())));
+                assert!(l.is_some_and(|l| s.publishes_under_way() <= usize::from(l.window)));
             } else {
                 assert!(s.is_persistent(), "a session that ends with its link has one");
                 assert!(s.ends_at() == Time::NEVER || s.timer <= s.ends_at(), "an armed end");
