@@ -49,6 +49,9 @@ fn finish(world: &mut World) {
     world.settle();
     for shard in &world.shards {
         let c = shard.broker.counters();
+        if world.trace {
+            eprintln!("{c:?}");
+        }
         assert_eq!(c.links, 0, "links that nobody has");
     }
 }

@@ -44,7 +44,7 @@ pub struct Conn {
 pub struct World {
     pub now: Time,
     /// says every input and every packet (`STONECHAT_TRACE`)
-    trace: bool,
+    pub trace: bool,
     inputs: u64,
     pub shards: Vec<Shard>,
     pub conns: BTreeMap<usize, Conn>,
