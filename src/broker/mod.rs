@@ -78,6 +78,18 @@ fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
     DecodeError { reason, what }
 }
 
+/// What a decoding error means once there is a link: a CONNECT of a version that is not supported
+/// is first of all a second one, and 0x84 is no reason of a DISCONNECT (section 3.14.2.1).
+fn on_a_link(error: DecodeError) -> Refusal {
+    match error.reason {
+        ReasonCode::UnsupportedProtocolVersion => SECOND_CONNECT,
+        _ => error,
+    }
+}
+
+const SECOND_CONNECT: Refusal =
+    DecodeError { reason: ReasonCode::ProtocolError, what: "a second CONNECT [MQTT-3.1.0-2]" };
+
 /// One shard's broker.
 pub struct Broker {
     shard: ShardId,
@@ -156,7 +168,9 @@ impl Broker {
     ) {
         match input {
             Input::Packet(link, packet) => self.on_packet(now, link, &packet, retained, fx),
-            Input::Malformed(link, error) => self.fail(now, link, error, retained, fx),
+            Input::Malformed(link, error) => {
+                self.fail(now, link, on_a_link(error), retained, fx);
+            }
             Input::Opened(link, opening) => self.on_opened(now, link, &opening, retained, fx),
             Input::Closed(link) => self.end_link(now, link, WillIs::Due, retained, fx),
             Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
@@ -165,12 +179,7 @@ impl Broker {
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
-            Input::Reload(limits) => {
-                // A queue that is longer than a lowered limit gives way at its next message.
-                let before = self.queued_messages_bound;
-                self.queued_messages_bound = before.max(limits.queued_messages_max);
-                self.limits = *limits;
-            }
+            Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
             Input::Shutdown => self.on_shutdown(now, retained, fx),
@@ -240,9 +249,7 @@ impl Broker {
                 ReasonCode::ProtocolError,
                 "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
             )),
-            Packet::Connect(_) => {
-                Err(refusal(ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"))
-            }
+            Packet::Connect(_) => Err(SECOND_CONNECT),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(refusal(ReasonCode::ProtocolError, "a packet that only a Server may send"))
             }
@@ -481,6 +488,19 @@ impl Broker {
         }
     }
 
+    /// New limits. What is queued beyond a lowered one stays until the next message makes room.
+    fn on_reload(&mut self, limits: Limits, fx: &mut Effects) {
+        self.queued_messages_bound = self.queued_messages_bound.max(limits.queued_messages_max);
+        self.limits = limits;
+        // Credit that was too small to be told may be much by another shard's new limit.
+        for (shard, owed) in self.credit_owed.iter_mut().enumerate().filter(|(_, owed)| **owed > 0)
+        {
+            let bytes = std::mem::take(owed);
+            fx.peers.push((ShardId(shard as u8), PeerMessage::Credit { bytes }));
+        }
+        self.resume_paused(fx);
+    }
+
     /// Links end, and with them the sessions that are no longer than they: their Wills go to those
     /// who keep messages.
     fn on_shutdown(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
@@ -503,9 +523,7 @@ impl Broker {
             if let Some(link) = s.link {
                 let l = self.links.get(link);
                 assert_eq!(l.map(|l| l.session), Some(key), "a session's link is its own");
-                assert!(
-                    l.is_some_and(|l| s.outbound.used() <= l.window.saturating_add(s.releases()))
-                );
+                assert!(l.is_some_and(|l| s.publishes_under_way() <= usize::from(l.window)));
             } else {
                 assert!(s.is_persistent(), "a session that ends with its link has one");
                 assert!(s.ends_at() == Time::NEVER || s.timer <= s.ends_at(), "an armed end");

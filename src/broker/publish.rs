@@ -520,6 +520,11 @@ impl Broker {
     pub(super) fn on_credit(&mut self, from: ShardId, bytes: usize, fx: &mut Effects) {
         let left = &mut self.peer_bytes[usize::from(from.0)];
         *left = left.saturating_sub(bytes);
+        self.resume_paused(fx);
+    }
+
+    /// Reads the links again that `peer_bytes_max` held, if there is room again.
+    pub(super) fn resume_paused(&mut self, fx: &mut Effects) {
         if self.peer_bytes.iter().all(|&b| b <= self.limits.peer_bytes_max / 2) {
             for link in std::mem::take(&mut self.paused) {
                 if let Some(l) = self.links.get_mut(link) {

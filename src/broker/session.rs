@@ -200,10 +200,10 @@ impl Session {
         }
     }
 
-    /// How many deliveries wait for PUBCOMP: those may be under way beyond a smaller new window.
-    pub(super) fn releases(&self) -> u16 {
-        let releases = self.outbound.iter().filter(|(_, e)| e.stage == Stage::Release);
-        u16::try_from(releases.count()).unwrap_or(u16::MAX)
+    /// How many PUBLISHes sent on the present link are unacknowledged. Deliveries that wait for
+    /// PUBCOMP are not among them: PUBREL is sent whatever the window is (section 4.9).
+    pub(super) fn publishes_under_way(&self) -> usize {
+        self.outbound.iter().filter(|(_, e)| e.sent && e.stage != Stage::Release).count()
     }
 
     /// Whether there is something to send once there is room.

@@ -2,7 +2,8 @@
 //!
 //! A pass reads every ready connection once, hands each packet to the broker, commits what it
 //! recorded, sends what it has for other shards, and then flushes every connection that got
-//! output, once; a large pass does so in portions. One task drives all of it, so that no connection costs a task switch.
+//! output, once; a large pass does so in portions. One task drives all of it, so that no
+//! connection costs a task switch.
 //!
 //! May use: tokio's sockets and timers, the clock. Invariants: a pass never waits; what a
 //! connection may read in a pass is bounded; output is never held back once the pass is over.

@@ -1,0 +1,27 @@
+//! The bodies of the fuzz targets: plain functions of some bytes, that panic when a law is broken.
+//!
+//! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
+//! what was kept. They use `std` and the crate alone, and the same bytes are always the same run.
+
+pub mod broker_inputs;
+pub mod decode;
+mod history;
+mod laws;
+mod observer;
+mod packets;
+pub mod round_trip;
+pub mod seeds;
+mod source;
+pub mod topic_match;
+mod world;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Target); 4] = [
+    ("decode", decode::run),
+    ("round_trip", round_trip::run),
+    ("topic_match", topic_match::run),
+    ("broker_inputs", broker_inputs::run),
+];

@@ -1,0 +1,94 @@
+//! What fuzzing starts from: packets of every kind, and histories that get somewhere.
+
+use stonechat::codec::{Packet, Sender, Version, encode};
+
+use super::packets;
+use super::source::{Shelf, Source};
+
+/// Pseudo-random bytes (SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn bytes(&mut self, n: usize) -> Vec<u8> {
+        (0..n).map(|_| (self.next() >> 32) as u8).collect()
+    }
+}
+
+/// The seeds of every target.
+pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let mut random = Random(1);
+    let round_trip = (0..60).map(|i| random.bytes(40 + 8 * i)).collect();
+    let topic_match = (0..40).map(|i| random.bytes(50 + 20 * i)).collect();
+    let broker_inputs = (0..80).map(|i| history(&mut random, i)).collect();
+    vec![
+        ("decode", streams(&mut random)),
+        ("round_trip", round_trip),
+        ("topic_match", topic_match),
+        ("broker_inputs", broker_inputs),
+    ]
+}
+
+/// Streams of a few packets, of each side and version.
+fn streams(random: &mut Random) -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for version in [Version::V31, Version::V311, Version::V5] {
+        for sender in [Sender::Client, Sender::Server] {
+            for _ in 0..20 {
+                let bytes = random.bytes(400);
+                let mut source = Source::new(&bytes);
+                let mut stream = vec![0];
+                for _ in 0..4 {
+                    let shelf = Shelf::default();
+                    let packet = packets::any(&mut source, &shelf, sender, version);
+                    encode(&packet, version, &mut stream);
+                }
+                seeds.push(stream);
+            }
+        }
+    }
+    let mut connect = vec![0];
+    let shelf = Shelf::default();
+    let c = packets::connect(&mut Source::new(&[0x70; 99]), &shelf, Version::V5);
+    encode(&Packet::Connect(Box::new(c)), Version::V5, &mut connect);
+    seeds.push(connect);
+    seeds
+}
+
+/// A few clients connect and subscribe; then anything.
+fn history(random: &mut Random, i: usize) -> Vec<u8> {
+    let shards = (i % 3) as u8;
+    // Its hash seed; limits as they are, or some of them small; room for retained messages.
+    let mut bytes = vec![shards, 0];
+    if i % 4 == 3 {
+        bytes.push(1);
+        bytes.extend(random.bytes(12));
+    } else {
+        bytes.push(0);
+    }
+    bytes.push(0);
+    for client in 0..4 {
+        // a connection, of 5.0 or 3.1.1
+        bytes.extend([0, (i / 3 % 2) as u8, (random.next() & 1) as u8, client, 0, 1, 200, 200]);
+        bytes.extend([2, 0]);
+        everything(&mut bytes);
+        // SUBSCRIBE to something
+        bytes.extend([4, client, 8, client]);
+        bytes.extend(random.bytes(14));
+        everything(&mut bytes);
+    }
+    bytes.extend(random.bytes(100 + 5 * i));
+    bytes
+}
+
+/// Everything arrives, and is written.
+fn everything(bytes: &mut Vec<u8>) {
+    bytes.extend([25, 20]);
+}
