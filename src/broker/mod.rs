@@ -553,3 +553,25 @@ impl Broker {
         self.subscriptions.check_invariants();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What there is most of: a field more is a decision, not an accident.
+    #[test]
+    fn sizes() {
+        for (what, size, at_most) in [
+            ("Session", size_of::<Session>(), 264),
+            ("Link", size_of::<link::Link>(), 120),
+            ("Outbox", size_of::<Outbox>(), 88),
+            ("Subscription", size_of::<subscriptions::Subscription>(), 44),
+            ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 32),
+            ("InFlight", size_of::<inflight::InFlight>(), 24),
+            ("Queued", size_of::<session::Queued>(), 24),
+            ("Message", size_of::<Message>(), 8),
+        ] {
+            assert!(size <= at_most, "{what} has {size} bytes");
+        }
+    }
+}

@@ -255,3 +255,14 @@ impl Connection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There is one for each client: a field more is a decision, not an accident.
+    #[test]
+    fn sizes() {
+        assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
+    }
+}
