@@ -91,7 +91,8 @@ struct Shard<S> {
 
 /// Runs a shard on this thread's runtime until it is told to stop and has told its clients.
 pub(crate) async fn run<S: Store>(parts: ShardParts<S>) {
-    let scratch = vec![0; parts.read_bytes_per_pass.max(4096)].into_boxed_slice();
+    let room = parts.read_bytes_per_pass + PARTIAL_IN_SCRATCH_BYTES_MAX;
+    let scratch = vec![0; room].into_boxed_slice();
     let mut shard = Shard {
         parts,
         fx: Effects::default(),
@@ -328,7 +329,8 @@ impl<S: Store> Shard<S> {
             _ => 0,
         };
         scratch[..kept].copy_from_slice(&c.partial[..kept]);
-        let n = match c.read(&mut scratch[kept..]) {
+        let room = self.parts.read_bytes_per_pass;
+        let n = match c.read(&mut scratch[kept..kept + room]) {
             ReadEnd::Pending => return,
             // Who only half closes still reads what this pass has for it.
             ReadEnd::Over(None) => return self.ended.push(link),
@@ -336,7 +338,7 @@ impl<S: Store> Shard<S> {
             ReadEnd::Bytes(n) => n,
         };
         self.bytes_received += n as u64;
-        let full = kept + n == scratch.len();
+        let full = n == room;
         if !full {
             c.wait_readable();
         }
