@@ -77,6 +77,8 @@ pub struct Cause {
     pub answer: u8,
     pub packet_id: u16,
     pub serial: Option<usize>,
+    /// breaks the protocol: the link ends
+    pub refused: bool,
 }
 
 /// What the gate owes one connection: packet type and identifier, and the record before it.
@@ -115,6 +117,9 @@ pub struct Shadow {
 /// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
 pub fn matches(filter: &str, topic: &str) -> bool {
     let (mut f, mut t) = (plain_filter(filter).split('/'), topic.split('/'));
+    if topic.starts_with('$') {
+        return plain_filter(filter) == topic; // no filter of ours has a wildcard behind `$`
+    }
     loop {
         match (f.next(), t.next()) {
             (Some("#"), _) => return true,
@@ -471,6 +476,12 @@ impl Shadow {
             let done = seq <= self.committed[shard];
             assert!(done, "message {serial} for c{client} is acknowledged and not committed");
         }
+    }
+
+    /// After the end of the process: the Wills that it set off are with those who keep messages.
+    pub fn check_wills_kept(&self) {
+        let published = |&serial: &usize| self.msgs[serial].will && self.msgs[serial].handed > 0;
+        (0..self.msgs.len()).filter(published).for_each(|serial| self.check_kept(serial));
     }
 
     /// Whether a QoS 1 or 2 message is owed to a session, as far as subscriptions say, if its
