@@ -430,6 +430,7 @@ impl World {
         let (client, epoch) = (conn.client, conn.epoch);
         if let Some(serial) = serial {
             conn.gate.published.insert(packet_id, serial);
+            shadow.msgs[serial].expiry_s = p.message_expiry_s;
         }
         let again = p.qos == QoS::ExactlyOnce && !self.inbound2.insert((client, epoch, packet_id));
         if !again {
