@@ -1,14 +1,28 @@
 //! A deterministic simulator of the pure broker: shards, clients, faults, and a judge.
 //!
-//! One seed is one run, and the same seed is the same run. `STONECHAT_SEED=7 cargo test --test
-//! simulation -- --nocapture` replays one; `STONECHAT_SEEDS=1000000` runs that many
-//! (with `STONECHAT_KEEP_GOING=1` past those that fail).
+//! One seed is one run, and the same seed is the same run. `cargo test --test simulation` runs 500
+//! of them; for longer, optimized and with all checks:
+//!
+//! ```text
+//! cargo sim -- --seeds 1000000               the first million
+//! cargo sim -- --seeds 1000000 --from 5000   a million others
+//! cargo sim -- --seeds 1000000 --keep-going  past those that fail
+//! cargo sim -- --seed 7                      one, again
+//! ```
+//!
+//! `--plain` leaves out what came later (herds, reloads, 3.1, bridges, the end): seeds that once
+//! failed are replayed so. `STONECHAT_SEED`, `STONECHAT_SEEDS`, `STONECHAT_FROM`,
+//! `STONECHAT_KEEP_GOING=1` and `STONECHAT_PLAIN=1` say the same where there are no arguments, and
+//! `STONECHAT_TRACE=1` tells everything that happens. The alias stands in `.cargo/config.toml`:
+//! behind a second `--` the test harness takes arguments for names of tests, and they are for us.
 
 #![allow(clippy::disallowed_methods)]
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 #[path = "simulation/clients.rs"]
 mod clients;
+#[path = "simulation/herd.rs"]
+mod herd;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/receive.rs"]
@@ -19,6 +33,8 @@ mod rng;
 mod shadow;
 #[path = "simulation/sim.rs"]
 mod sim;
+#[path = "simulation/watch.rs"]
+mod watch;
 #[path = "simulation/world.rs"]
 mod world;
 
@@ -27,9 +43,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use sim::{Outcome, Sim};
 
 /// How many seeds a plain `cargo test` runs.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 500;
 
-/// Seeds that found something, each with what it found.
+/// Seeds that found something, each with what it found; they run without the extras.
 const REGRESSIONS: &[(u64, &str)] = &[
     (0, "a session that waits for acknowledgements kept its shard busy"),
     (1, "PINGRESP before CONNACK"),
@@ -41,34 +57,42 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (1201, "a session resumed with Session Expiry 0 was resent to before its records"),
 ];
 
-fn run(seed: u64) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(|| Sim::new(seed).run())) {
+fn run(seed: u64, plain: bool) -> Outcome {
+    match catch_unwind(AssertUnwindSafe(|| Sim::new(seed, plain).run())) {
         Ok(outcome) => outcome,
         Err(panic) => {
-            eprintln!(
-                "seed {seed} fails. Replay: STONECHAT_SEED={seed} cargo test --test simulation \
-                 -- --nocapture"
-            );
+            let plain = if plain { " --plain" } else { "" };
+            eprintln!("seed {seed} fails. Replay: cargo sim -- --seed {seed}{plain}");
             resume_unwind(panic);
         }
     }
 }
 
+/// What stands behind `name` in the arguments, or in the environment.
+fn asked(name: &str) -> Option<String> {
+    let mut arguments = std::env::args().skip_while(|a| *a != format!("--{name}"));
+    let variable = format!("STONECHAT_{}", name.to_uppercase().replace('-', "_"));
+    let argument = arguments.next().map(|_| arguments.next().unwrap_or_default());
+    argument.or_else(|| std::env::var(variable).ok())
+}
+
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+    asked(name).map(|text| text.parse().expect("a number"))
 }
 
 #[test]
 fn seeds_run_clean() {
-    let seeds = match (number("STONECHAT_SEED"), number("STONECHAT_SEEDS")) {
+    let from = number("from").unwrap_or(0);
+    let seeds = match (number("seed"), number("seeds")) {
         (Some(seed), _) => seed..seed + 1,
-        (None, count) => 0..count.unwrap_or(SEEDS),
+        (None, count) => from..from + count.unwrap_or(SEEDS),
     };
     let (mut inputs, mut published, mut delivered) = (0, 0, 0);
-    let keep_going = number("STONECHAT_KEEP_GOING").is_some();
+    let keep_going = asked("keep-going").is_some();
+    let plain = asked("plain").is_some();
     let mut failed = Vec::new();
     for seed in seeds.clone() {
-        let outcome = match catch_unwind(|| run(seed)) {
+        let outcome = match catch_unwind(|| run(seed, plain)) {
             Ok(outcome) => outcome,
             Err(_) if keep_going => {
                 failed.push(seed);
@@ -88,13 +112,13 @@ fn seeds_run_clean() {
 fn seeds_that_once_failed_run_clean() {
     for &(seed, what) in REGRESSIONS {
         println!("seed {seed}: {what}");
-        run(seed);
+        run(seed, true);
     }
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 77, 1_000_003] {
-        assert_eq!(run(seed), run(seed));
+        assert_eq!(run(seed, false), run(seed, false));
     }
 }

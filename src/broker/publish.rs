@@ -16,6 +16,9 @@ use super::{Broker, Refusal, Time, refusal};
 use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
 use crate::topic::TopicName;
 
+/// How long after its expiry a message may still arrive from another shard.
+const LATE_BETWEEN_SHARDS_MS: u64 = 1_000;
+
 /// A PUBLISH encoded without what differs from receiver to receiver.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Variant {
@@ -555,6 +558,10 @@ impl Broker {
         fx: &mut Effects,
     ) {
         self.give_credit(from, message.cost_bytes(), fx);
+        if self.is_too_late(now, message) {
+            self.answer_receipt(now, from, receipt, Seq(0), fx);
+            return;
+        }
         let mut publication = Publication::of(message);
         let matched = self.subscriptions.matched(message.topic());
         let mut seq = Seq(0);
@@ -564,6 +571,14 @@ impl Broker {
             seq = seq.max(self.deliver(now, r.session, &mut publication, qos, retain, extra, fx));
         }
         self.answer_receipt(now, from, receipt, seq, fx);
+    }
+
+    /// Whether a message has expired on a long way between shards \[MQTT-3.3.2-5\]: it is dropped.
+    /// On a short one it has not: who publishes with 0 reaches those who are there, on all shards.
+    pub(super) fn is_too_late(&mut self, now: Time, message: &Message) -> bool {
+        let late = message.expires().plus_ms(LATE_BETWEEN_SHARDS_MS) <= now;
+        self.counters.dropped_expired += u64::from(late);
+        late
     }
 
     /// Sends the receipt that was asked for, once `seq` is committed.

@@ -213,6 +213,10 @@ impl Broker {
         fx: &mut Effects,
     ) {
         self.give_credit(from, travel.message.cost_bytes(), fx);
+        if self.is_too_late(now, &travel.message) {
+            self.answer_receipt(now, from, travel.receipt, Seq(0), fx);
+            return;
+        }
         let mut publication = Publication::of(&travel.message);
         let delivered = self.subscriptions.group_of(&travel.group).and_then(|group| {
             self.deliver_to_member(now, group, &mut publication, travel.offline, fx)
@@ -234,6 +238,10 @@ impl Broker {
         mut travel: Box<SharedTravel>,
         fx: &mut Effects,
     ) {
+        if self.is_too_late(now, &travel.message) {
+            self.answer_receipt(now, self.shard, travel.receipt, Seq(0), fx);
+            return;
+        }
         let mut publication = Publication::of(&travel.message);
         if let Some(group) = self.subscriptions.group_of(&travel.group) {
             loop {

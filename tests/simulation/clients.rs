@@ -46,6 +46,9 @@ pub const FILTERS: &[&str] = &[
     "$share/g2/#",
 ];
 
+/// Topics, and filters, that no other filter matches: each is for one herd.
+pub const HERDS: &[&str] = &["$h/0", "$h/1", "$h/2", "$h/3", "$h/4", "$h/5", "$h/6", "$h/7"];
+
 pub fn qos_of(n: u8) -> QoS {
     [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce][usize::from(n)]
 }
@@ -58,6 +61,7 @@ pub fn pid(id: u16) -> PacketId {
 #[derive(Clone, Debug)]
 pub struct Character {
     pub version: Version,
+    pub bridge: bool,
     pub persistent: bool,
     pub group: Option<usize>,
     pub receive_maximum: u16,
@@ -65,6 +69,8 @@ pub struct Character {
     pub topic_alias_maximum: u16,
     pub keep_alive_s: u16,
     pub misbehaves: bool,
+    /// uses a Topic Alias of an earlier connection
+    pub relapses: bool,
     /// a probe of the quiet end: only subscribes to `#`
     pub probe: Option<u8>,
 }
@@ -121,6 +127,10 @@ pub struct Client {
     pub alias_max: u16,
     pub aliases_out: Vec<&'static str>,
     pub aliases_in: BTreeMap<u16, String>,
+    /// has ever given a topic an alias
+    pub had_alias: bool,
+    /// PUBRECs sent whose PUBREL is still to come
+    pub expect_pubrel: VecDeque<u16>,
     /// by topic, what came with RETAIN
     pub retained_got: BTreeMap<String, Option<usize>>,
     pub received: u64,
@@ -153,6 +163,8 @@ impl Client {
             alias_max: 0,
             aliases_out: Vec::new(),
             aliases_in: BTreeMap::new(),
+            had_alias: false,
+            expect_pubrel: VecDeque::new(),
             retained_got: BTreeMap::new(),
             received: 0,
         }
@@ -213,7 +225,7 @@ impl Client {
         let name = self.name.clone();
         let connect = Connect {
             version: is.version,
-            bridge: false,
+            bridge: is.bridge,
             clean_start,
             keep_alive_s: is.keep_alive_s,
             session_expiry_s,
@@ -251,6 +263,7 @@ impl Client {
         self.unanswered.clear();
         self.aliases_out.clear();
         self.aliases_in.clear();
+        self.expect_pubrel.clear();
         self.alias_max = 0;
     }
 
@@ -341,12 +354,23 @@ impl Client {
     /// Publishes a new message. Before CONNACK only what needs no Session State.
     pub fn publish(&mut self, world: &mut World, shadow: &mut Shadow, rng: &mut Rng) {
         let topic = rng.pick(TOPICS);
+        self.publish_on(world, shadow, rng, topic);
+    }
+
+    pub fn publish_on(
+        &mut self,
+        world: &mut World,
+        shadow: &mut Shadow,
+        rng: &mut Rng,
+        topic: &'static str,
+    ) {
         let qos = if self.connected { rng.pick(&[0, 1, 1, 2, 2]) } else { 0 };
         if qos > 0 && self.out.len() >= usize::from(self.receive_maximum.min(20)) {
             return;
         }
-        let retain = topic.starts_with("r/") && rng.percent(50);
-        let clear = retain && rng.one_in(8);
+        let herd = topic.starts_with('$');
+        let retain = (herd || topic.starts_with("r/")) && rng.percent(50);
+        let clear = retain && !herd && rng.one_in(8);
         let v5 = self.is.version.is_v5();
         let expires = v5 && !retain && rng.one_in(20);
         let len = match rng.below(40) {
@@ -385,6 +409,7 @@ impl Client {
         match self.aliases_out.iter().position(|t| *t == topic) {
             Some(at) => Some((true, at as u16 + 1)),
             None if self.aliases_out.len() < usize::from(self.alias_max) => {
+                self.had_alias = true;
                 self.aliases_out.push(topic);
                 Some((false, self.aliases_out.len() as u16))
             }
@@ -440,7 +465,10 @@ impl Client {
                     self.unanswered.remove(&id);
                     self.write(world, &Packet::PubAck(ack(id)));
                 }
-                Answer::Rec(id) => self.write(world, &Packet::PubRec(ack(id))),
+                Answer::Rec(id) => {
+                    self.expect_pubrel.push_back(id);
+                    self.write(world, &Packet::PubRec(ack(id)));
+                }
                 Answer::Comp(id) => {
                     self.unanswered.remove(&id);
                     self.write(world, &Packet::PubComp(ack(id)));
@@ -475,14 +503,17 @@ impl Client {
                 self.write(world, &Packet::PubComp(unknown));
                 self.write(world, &Packet::PubRel(unknown));
             }
-            // A Topic Alias that only an earlier connection gave a topic.
-            _ if self.is.version.is_v5() && self.alias_max > 0 && self.aliases_out.is_empty() => {
-                let serial = shadow.msgs.len();
-                let m = Msg { publisher: self.index, topic: "a", len: 8, ..Msg::default() };
-                shadow.msgs.push(m);
-                self.write_publish(world, shadow, 0, serial, false, Some((true, 1)), None);
-            }
-            _ => {}
+            _ => self.relapse(world, shadow),
+        }
+    }
+
+    /// Uses a Topic Alias that only an earlier connection gave a topic.
+    pub fn relapse(&mut self, world: &mut World, shadow: &mut Shadow) {
+        if self.is.version.is_v5() && self.alias_max > 0 && self.aliases_out.is_empty() {
+            let serial = shadow.msgs.len();
+            let m = Msg { publisher: self.index, topic: "a", len: 8, ..Msg::default() };
+            shadow.msgs.push(m);
+            self.write_publish(world, shadow, 0, serial, false, Some((true, 1)), None);
         }
     }
 }

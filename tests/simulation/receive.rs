@@ -72,6 +72,11 @@ impl Client {
             }
             Packet::PubRel(a) => {
                 let id = a.packet_id.get();
+                // In the order of the PUBRECs [MQTT-4.6.0-4]; those of earlier links come first.
+                if self.expect_pubrel.contains(&id) {
+                    let first = self.expect_pubrel.pop_front();
+                    assert_eq!(first, Some(id), "{}: PUBRELs out of order", self.name);
+                }
                 self.in2.remove(&id);
                 self.answers.push_back(Answer::Comp(id));
             }
@@ -108,7 +113,8 @@ impl Client {
         assert!(!self.connected, "{}: a second CONNACK", self.name);
         assert_eq!(ack.reason, ReasonCode::Success, "{}: refused", self.name);
         let (present, epoch) = (world.conns[conn].present, world.conns[conn].epoch);
-        assert_eq!(ack.session_present, present, "{}: Session Present", self.name);
+        let told = present && self.is.version != Version::V31;
+        assert_eq!(ack.session_present, told, "{}: Session Present", self.name);
         self.connected = true;
         self.must_clean = false;
         self.ready_at = shadow.tick();
@@ -120,6 +126,11 @@ impl Client {
         if epoch != self.epoch {
             self.epoch = epoch;
             self.forget_session();
+        }
+        let relapses = self.is.relapses && self.had_alias && self.received.is_multiple_of(2);
+        if relapses && self.alias_max > 0 {
+            self.relapse(world, shadow);
+            return;
         }
         for out in self.out.clone() {
             match out.stage {

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::{Message, Record, Time};
-use stonechat::codec::{Packet, QoS, SubscriptionOptions};
+use stonechat::codec::{Packet, Publish, QoS, SubscriptionOptions};
 
 /// A message that a client published, or will publish as its Will.
 #[derive(Clone, Debug, Default)]
@@ -20,12 +20,15 @@ pub struct Msg {
     pub will: bool,
     /// has a Message Expiry Interval: may be lost
     pub expires: bool,
+    /// as the PUBLISH said that was handed in last: publishers leave it out when they send again
+    pub expiry_s: Option<u32>,
     pub len: usize,
     /// when its first PUBLISH was written
     pub sent_at: u64,
     /// how often the broker was handed it
     pub handed: u32,
     pub first_handed: u64,
+    pub handed_at: Time,
     /// when PUBACK or PUBREC arrived at the publisher
     pub acked_at: Option<u64>,
 }
@@ -77,6 +80,8 @@ pub struct Cause {
     pub answer: u8,
     pub packet_id: u16,
     pub serial: Option<usize>,
+    /// breaks the protocol: the link ends
+    pub refused: bool,
 }
 
 /// What the gate owes one connection: packet type and identifier, and the record before it.
@@ -115,6 +120,9 @@ pub struct Shadow {
 /// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
 pub fn matches(filter: &str, topic: &str) -> bool {
     let (mut f, mut t) = (plain_filter(filter).split('/'), topic.split('/'));
+    if topic.starts_with('$') {
+        return plain_filter(filter) == topic; // no filter of ours has a wildcard behind `$`
+    }
     loop {
         match (f.next(), t.next()) {
             (Some("#"), _) => return true,
@@ -306,7 +314,7 @@ impl Shadow {
             let m = &mut self.msgs[serial];
             m.handed += 1;
             if m.handed == 1 {
-                m.first_handed = ev;
+                (m.first_handed, m.handed_at) = (ev, self.now);
             }
         }
     }
@@ -443,6 +451,7 @@ impl Shadow {
                 }
                 return;
             }
+            Packet::Publish(p) => return self.check_expiry(client, p),
             _ => return,
         };
         if let Some(seq) = gate.after.remove(&(kind, id)) {
@@ -455,6 +464,20 @@ impl Shadow {
         {
             self.check_kept(serial);
         }
+    }
+
+    /// A message is not sent for the first time once it has expired, and says how much is left.
+    /// (At QoS 2 its turn may have come before it expired, and the gate held it.)
+    fn check_expiry(&self, client: usize, p: &Publish<'_>) {
+        let Some(m) = serial_of(p.payload).and_then(|s| self.msgs.get(s)) else { return };
+        let Some(expiry_s) = m.expiry_s.filter(|_| !p.dup && m.handed == 1) else { return };
+        let ends = m.handed_at.plus_s(u64::from(expiry_s));
+        // A second is granted for the way between shards.
+        let late = ends.plus_s(1) <= self.now;
+        assert!(!late, "c{client}: {m:?} expired at {ends:?}, and it is {:?}", self.now);
+        let left = ends.ms_since(self.now).div_ceil(1000);
+        let told = p.message_expiry_s.map(u64::from);
+        assert!(told.is_none_or(|told| told == left), "c{client}: {told:?} s, not {left}: {m:?}");
     }
 
     /// The publisher is about to be told: all durable receivers have the message on disk.
@@ -471,6 +494,12 @@ impl Shadow {
             let done = seq <= self.committed[shard];
             assert!(done, "message {serial} for c{client} is acknowledged and not committed");
         }
+    }
+
+    /// After the end of the process: the Wills that it set off are with those who keep messages.
+    pub fn check_wills_kept(&self) {
+        let published = |&serial: &usize| self.msgs[serial].will && self.msgs[serial].handed > 0;
+        (0..self.msgs.len()).filter(published).for_each(|serial| self.check_kept(serial));
     }
 
     /// Whether a QoS 1 or 2 message is owed to a session, as far as subscriptions say, if its

@@ -4,6 +4,7 @@ use stonechat::broker::{Limits, QueueFull};
 use stonechat::codec::Version;
 
 use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
+use super::herd::Extras;
 use super::oracle::Final;
 use super::rng::Rng;
 use super::shadow::Shadow;
@@ -33,11 +34,12 @@ pub struct Outcome {
 }
 
 pub struct Sim {
-    world: World,
-    shadow: Shadow,
-    clients: Vec<Client>,
+    pub world: World,
+    pub shadow: Shadow,
+    pub clients: Vec<Client>,
     rng: Rng,
     plan: Plan,
+    pub extras: Option<Extras>,
 }
 
 fn limits(rng: &mut Rng, lossy: bool) -> Limits {
@@ -68,6 +70,7 @@ fn character(index: usize, rng: &mut Rng) -> Character {
     let small = v5 && group.is_none() && rng.one_in(8);
     Character {
         version: if v5 { Version::V5 } else { Version::V311 },
+        bridge: false,
         persistent: rng.percent(65),
         group,
         receive_maximum: if v5 { rng.pick(&[0, 1, 2, 3, 10]) } else { 0 },
@@ -75,19 +78,52 @@ fn character(index: usize, rng: &mut Rng) -> Character {
         topic_alias_maximum: if v5 { rng.pick(&[0, 1, 3, 20]) } else { 0 },
         keep_alive_s: rng.pick(&[0, 0, 4, 60]),
         misbehaves: rng.one_in(8),
+        relapses: false,
         probe: None,
     }
 }
 
+/// Clients of MQTT 3.1, bridges, and such that forget that Topic Aliases end with a connection.
+fn diversify(clients: &mut [Client], rng: &mut Rng) {
+    for is in clients.iter_mut().map(|c| &mut c.is) {
+        if is.version.is_v5() {
+            is.relapses = rng.one_in(6);
+        } else {
+            is.version = if rng.one_in(4) { Version::V31 } else { is.version };
+            is.bridge = rng.one_in(5);
+        }
+    }
+}
+
+fn probe(i: usize) -> Character {
+    Character {
+        version: Version::V5,
+        bridge: false,
+        persistent: false,
+        group: None,
+        receive_maximum: 1 + i as u16,
+        maximum_packet_size: u32::MAX,
+        topic_alias_maximum: 0,
+        keep_alive_s: 0,
+        misbehaves: false,
+        relapses: false,
+        probe: Some((i % 3) as u8),
+    }
+}
+
 impl Sim {
-    pub fn new(seed: u64) -> Self {
+    /// The run of a seed; a `plain` one has no extras: it is as runs were when it failed.
+    pub fn new(seed: u64, plain: bool) -> Self {
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
         let lossy = rng.percent(15);
         let limits = limits(&mut rng, lossy);
         let count = rng.range(6, 30);
-        let clients: Vec<Client> =
+        let mut clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
+        if !plain {
+            diversify(&mut clients, &mut Rng::new(seed, 3));
+        }
         let plan = Plan {
             steps: rng.range(500, 8_000),
             chunk: rng.pick(&[3, 20, 100, 1_000]),
@@ -105,34 +141,31 @@ impl Sim {
             stalls: rng.pick(&[0, 2]),
         };
         // Probes come last: one for each shard and QoS.
-        let mut clients = clients;
         for i in 0..shards * 3 {
-            let is = Character {
-                version: Version::V5,
-                persistent: false,
-                group: None,
-                receive_maximum: 1 + i as u16,
-                maximum_packet_size: u32::MAX,
-                topic_alias_maximum: 0,
-                keep_alive_s: 0,
-                misbehaves: false,
-                probe: Some((i % 3) as u8),
-            };
-            clients.push(Client::new(count + i, i / 3, is));
+            clients.push(Client::new(count + i, i / 3, probe(i)));
         }
         let groups = clients.iter().map(|c| c.is.group).collect();
         let mut shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
         let check_every = rng.pick(&[1, 10, 50]);
-        Self { world: World::new(shards, seed, &limits, check_every), shadow, clients, rng, plan }
+        let world = World::new(shards, seed, &limits, check_every);
+        let extras = (!plain).then(|| Extras::new(seed));
+        Self { world, shadow, clients, rng, plan, extras }
     }
 
     /// Runs to the end. Panics where the broker is wrong.
     pub fn run(mut self) -> Outcome {
         for _ in 0..self.plan.steps {
-            self.step();
+            if !self.extra_step() {
+                self.step();
+            }
         }
+        let plain = self.extras.is_none();
+        self.end_extras();
         self.quiet();
+        if !plain {
+            self.world.shutdown(&mut self.shadow, &mut self.rng);
+        }
         Outcome {
             trace: self.world.trace,
             inputs: self.world.inputs,
@@ -141,7 +174,7 @@ impl Sim {
         }
     }
 
-    fn actors(&self) -> usize {
+    pub fn actors(&self) -> usize {
         self.clients.iter().filter(|c| c.is.probe.is_none()).count()
     }
 
@@ -190,7 +223,7 @@ impl Sim {
     }
 
     /// The socket takes bytes, and the client reads some, unless it stalls or is another's.
-    fn down(&mut self, id: usize, most: usize) -> bool {
+    pub fn down(&mut self, id: usize, most: usize) -> bool {
         let client = self.world.conns[id].client;
         let c = &mut self.clients[client];
         if c.conn != Some(id) {
@@ -259,7 +292,7 @@ impl Sim {
     /// No more faults: everybody reconnects, reads, answers. Then time passes for what is delayed.
     fn quiet(&mut self) {
         for c in &mut self.clients {
-            c.stalled = false;
+            (c.stalled, c.is.relapses) = (false, false);
         }
         self.settle();
         for _ in 0..45 {

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io::IoSlice;
+use std::ops::Not;
 
 use stonechat::broker::{
     Broker, Closing, Effects, Input, Limits, LinkKey, Opening, Outbox, PeerMessage, RetainedTree,
@@ -15,7 +16,7 @@ use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
 };
 
-use super::clients::{FILTERS, TOPICS};
+use super::clients::{FILTERS, HERDS, TOPICS};
 use super::rng::Rng;
 use super::shadow::{Cause, GateShadow, Shadow, client_of, serial_of};
 
@@ -38,15 +39,15 @@ pub struct Shard {
 /// A Network Connection, both ends of it.
 pub struct Conn {
     pub client: usize,
-    shard: usize,
-    link: LinkKey,
+    pub shard: usize,
+    pub link: LinkKey,
     version: Version,
     /// bytes on their way to the broker
     pub up: VecDeque<u8>,
     /// the client's end is gone: when `up` is empty, the broker hears of it
     pub up_closed: bool,
     inbuf: Vec<u8>,
-    opened: bool,
+    pub opened: bool,
     /// the broker has ended the link, or knows that it is gone
     pub ended: bool,
     /// the outbox's bytes that the shadow has looked at
@@ -60,13 +61,23 @@ pub struct Conn {
     aliases: Vec<(u16, &'static str)>,
     pub epoch: u64,
     pub present: bool,
+    pub bridge: bool,
+    pub keep_alive_ms: u64,
+    /// when a packet was handed in last
+    pub last_in: Time,
+    /// when the broker was last seen to hold the reading: nobody can be heard then
+    pub held_at: Time,
 }
 
 pub struct World {
     pub now: Time,
     pub shards: Vec<Shard>,
     retained: RetainedTree,
-    pipes: Vec<VecDeque<PeerMessage>>,
+    pub pipes: Vec<VecDeque<PeerMessage>>,
+    /// by pipe: bytes of messages that were sent and for which no credit has arrived
+    pub under_way: Vec<usize>,
+    /// a pipe that delivers nothing for now
+    pub held_pipe: Option<usize>,
     pub conns: Vec<Conn>,
     /// connections whose broker's end exists
     pub open: Vec<usize>,
@@ -82,8 +93,12 @@ pub struct World {
     inbound2: BTreeSet<(usize, u64, u16)>,
 }
 
-fn name(list: &[&'static str], text: &str) -> Option<&'static str> {
-    list.iter().copied().find(|t| *t == text)
+fn topic_named(text: &str) -> Option<&'static str> {
+    TOPICS.iter().chain(HERDS).copied().find(|t| *t == text)
+}
+
+fn filter_named(text: &str) -> Option<&'static str> {
+    FILTERS.iter().chain(HERDS).copied().find(|t| *t == text)
 }
 
 /// Everything in an outbox: `Outbox::to_vec` without its bound on the number of slices.
@@ -118,6 +133,8 @@ impl World {
             shards: (0..shards).map(shard).collect(),
             retained: RetainedTree::new(10_000, 10 << 20),
             pipes: (0..shards * shards).map(|_| VecDeque::new()).collect(),
+            under_way: vec![0; shards * shards],
+            held_pipe: None,
             conns: Vec::new(),
             open: Vec::new(),
             limits: limits.clone(),
@@ -167,13 +184,17 @@ impl World {
             aliases: Vec::new(),
             epoch: 0,
             present: false,
+            bridge: connect.bridge,
+            keep_alive_ms: u64::from(connect.keep_alive_s) * 1000,
+            last_in: self.now,
+            held_at: self.now,
         });
         self.open.push(id);
         id
     }
 
     /// Hands one input in and looks at all that comes out.
-    fn feed(&mut self, shard: usize, input: Input<'_>, cause: &Cause, shadow: &mut Shadow) {
+    pub fn feed(&mut self, shard: usize, input: Input<'_>, cause: &Cause, shadow: &mut Shadow) {
         let sh = &mut self.shards[shard];
         let before = sh.broker.last_seq().0;
         if self.verbose {
@@ -199,15 +220,19 @@ impl World {
         }
         let n = self.shards.len();
         let peers = std::mem::take(&mut self.shards[shard].fx.peers);
+        let mut full = false;
         for (to, message) in peers {
             if self.verbose {
                 println!("    to shard {}: {message:?}", to.0);
             }
             assert_ne!(usize::from(to.0), shard, "a shard sends nothing to itself");
-            self.pipes[shard * n + usize::from(to.0)].push_back(message);
+            let pipe = shard * n + usize::from(to.0);
+            full |= self.count_under_way(pipe, &message, cause);
+            self.pipes[pipe].push_back(message);
         }
         assert!(self.shards[shard].fx.requests.is_empty(), "nothing asks yet");
         self.look_at_outboxes(shard, shadow);
+        self.check_cause(cause, full);
         self.note(&[shard as u8, cause.answer, (after & 0xFF) as u8]);
     }
 
@@ -238,7 +263,8 @@ impl World {
             }
             let new = all[conn.parsed..].to_vec();
             conn.parsed = all.len();
-            if closing.is_some() && !conn.ended {
+            if let (Some(closing), false) = (closing, conn.ended) {
+                conn.check_keep_alive_is_over(closing, self.now);
                 conn.ended = true;
                 shadow.link_ended(conn.client, id, true);
             }
@@ -293,7 +319,7 @@ impl World {
     fn hand_in(&mut self, id: usize, bytes: &[u8], shadow: &mut Shadow) -> usize {
         let conn = &self.conns[id];
         let (shard, link, version) = (conn.shard, conn.link, conn.version);
-        let opened = conn.opened;
+        let (opened, now) = (conn.opened, self.now);
         let framed = match frame(bytes, self.limits.packet_bytes_max) {
             Ok(Framed::Partial { .. }) => return 0,
             Ok(Framed::Whole(f)) => decode(f, Sender::Client, version).map(|p| (p, f.len)),
@@ -305,6 +331,7 @@ impl World {
                 len
             }
             Ok((packet, len)) if opened => {
+                self.conns[id].last_in = now;
                 let cause = self.foresee(id, &packet, shadow);
                 self.feed(shard, Input::Packet(link, packet), &cause, shadow);
                 len
@@ -323,7 +350,7 @@ impl World {
         let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
         let (present, epoch) = shadow.opened(client, id, c.clean_start, expiry_s, will);
         let conn = &mut self.conns[id];
-        conn.opened = true;
+        (conn.opened, conn.last_in) = (true, self.now);
         (conn.present, conn.epoch) = (present, epoch);
         let cause = Cause { conn: Some(id), client, answer: 2, ..Cause::default() };
         let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
@@ -349,14 +376,18 @@ impl World {
             Packet::Subscribe(s) => {
                 (cause.answer, cause.packet_id) = (9, s.packet_id.get());
                 for (filter, options) in &s.filters {
-                    let filter = name(FILTERS, filter.text).unwrap();
-                    shadow.subscribed(client, id, s.packet_id.get(), filter, *options);
+                    let filter = filter_named(filter.text).unwrap();
+                    let mut options = *options;
+                    // A bridge gets nothing back that it sent, and RETAIN flags as they are.
+                    options.no_local |= conn.bridge && filter.starts_with("$share/").not();
+                    options.retain_as_published |= conn.bridge;
+                    shadow.subscribed(client, id, s.packet_id.get(), filter, options);
                 }
             }
             Packet::Unsubscribe(u) => {
                 (cause.answer, cause.packet_id) = (11, u.packet_id.get());
                 for filter in &u.filters {
-                    shadow.unsubscribed(client, name(FILTERS, filter.text).unwrap());
+                    shadow.unsubscribed(client, filter_named(filter.text).unwrap());
                 }
             }
             Packet::Disconnect(d) => {
@@ -385,10 +416,12 @@ impl World {
         let packet_id = p.packet_id.map_or(0, |id| id.get());
         let alias = p.topic_alias.map_or(0, |a| a.get());
         let topic = match p.topic {
-            Some(topic) => name(TOPICS, topic.as_str()),
+            Some(topic) => topic_named(topic.as_str()),
             None => conn.aliases.iter().find(|(a, _)| *a == alias).map(|(_, t)| *t),
         };
-        let Some(topic) = topic else { return Cause::default() };
+        let Some(topic) = topic else {
+            return Cause { conn: Some(id), refused: true, ..Cause::default() };
+        };
         if alias > 0 && p.topic.is_some() {
             conn.aliases.retain(|(a, _)| *a != alias);
             conn.aliases.push((alias, topic));
@@ -397,13 +430,14 @@ impl World {
         let (client, epoch) = (conn.client, conn.epoch);
         if let Some(serial) = serial {
             conn.gate.published.insert(packet_id, serial);
+            shadow.msgs[serial].expiry_s = p.message_expiry_s;
         }
         let again = p.qos == QoS::ExactlyOnce && !self.inbound2.insert((client, epoch, packet_id));
         if !again {
             shadow.published(topic, serial, p.retain);
         }
         let answer = p.qos as u8 + 3;
-        Cause { conn: Some(id), client, answer, packet_id, serial }
+        Cause { conn: Some(id), client, answer, packet_id, serial, refused: false }
     }
 
     /// The broker's end closes: it has heard that the client is gone, or flushed its last bytes.
@@ -456,8 +490,15 @@ impl World {
     /// Delivers the oldest message of one pipe.
     pub fn peer(&mut self, pipe: usize, shadow: &mut Shadow) -> bool {
         let n = self.shards.len();
+        if self.held_pipe == Some(pipe) {
+            return false;
+        }
         let Some(message) = self.pipes[pipe].pop_front() else { return false };
         let (from, to) = (pipe / n, pipe % n);
+        if let PeerMessage::Credit { bytes } = message {
+            let back = &mut self.under_way[to * n + from];
+            *back = back.checked_sub(bytes).expect("credit for what was sent");
+        }
         let from = ShardId(from as u8);
         self.feed(to, Input::Peer(from, message), &Cause::default(), shadow);
         true
@@ -488,6 +529,8 @@ impl World {
         if sh.broker.next_deadline() > self.now {
             return false;
         }
+        self.look_at_held_reads();
+        let sh = &mut self.shards[shard];
         sh.ticks = if sh.ticks.0 == self.now { (self.now, sh.ticks.1 + 1) } else { (self.now, 1) };
         assert!(sh.ticks.1 < TICKS_AT_ONCE_MAX, "shard {shard} asks for Tick for ever");
         let before = (self.trace_of_bytes, self.shards[shard].broker.last_seq());
@@ -506,11 +549,13 @@ impl World {
 
     /// Time passes; what it makes due is told to every shard at once.
     pub fn advance(&mut self, ms: u64, shadow: &mut Shadow) {
+        self.look_at_held_reads();
         self.now = self.now.plus_ms(ms);
         shadow.advance(self.now);
         (0..self.shards.len()).for_each(|shard| {
             self.tick(shard, shadow);
         });
+        self.check_keep_alives();
     }
 
     /// Inputs that name what is gone: nothing may come of them.
