@@ -60,6 +60,7 @@ mod socket;
 mod subscribe;
 mod topic;
 mod unsubscribe;
+mod v311;
 mod will;
 mod words;
 mod world;
@@ -81,7 +82,7 @@ macro_rules! sections {
 }
 sections! {
     alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained
-    session shared subscribe topic unsubscribe will
+    session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]
