@@ -4,6 +4,8 @@
 
 #[path = "wire/connect.rs"]
 mod connect;
+#[path = "wire/crowd.rs"]
+mod crowd;
 #[path = "wire/delivery.rs"]
 mod delivery;
 #[path = "wire/framing.rs"]

@@ -42,7 +42,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "[MQTT-3.1.2-3] in 3.1.1 too",
-        "a> body 10 0004 'MQTT' 04 03 0000 0001 'a'; a< connack 87; a! closed 81",
+        "a> body 10 0004 'MQTT' 04 03 0000 0001 'a'; a! closed 81",
     ),
     row(
         "[MQTT-3.1.2-4] [MQTT-3.1.4-4] Clean Start discards the session",
@@ -100,7 +100,7 @@ pub(crate) const ROWS: &[Row] = &[
     row("[MQTT-3.1.2-19] 5.0 allows a Password without a User Name", "a joins v5 pass=p"),
     row(
         "[3.1.1 MQTT-3.1.2-22] 3.1.1 does not",
-        "a> body 10 0004 'MQTT' 04 42 0000 0001 'a' 0001 'p'; a< connack 87; a! closed 81",
+        "a> body 10 0004 'MQTT' 04 42 0000 0001 'a' 0001 'p'; a! closed 81",
     ),
     row(
         "[MQTT-3.1.2-22] silence for one and a half times the Keep Alive ends the link",

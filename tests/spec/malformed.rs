@@ -16,7 +16,10 @@ pub(crate) const ROWS: &[Row] = &[
          c< disconnect 81; c! closed",
     ),
     row("[MQTT-2.1.3-1] in 3.x", "a joins v34 clean; a> hex c8 00; a! closed 81"),
-    row("[MQTT-2.1.3-1] of CONNECT", "a> body 11 0004 'MQTT' 05 02 0000 00 0001 'a'; a! closed 81"),
+    row(
+        "[MQTT-2.1.3-1] of CONNECT",
+        "a> body 11 0004 'MQTT' 05 02 0000 00 0001 'a'; a< connack 81; a! closed 81",
+    ),
     row(
         "[MQTT-3.6.1-1] PUBREL with flags that are not 0010",
         "a joins v5; a> hex 60 02 0001; a< disconnect 81; a! closed",

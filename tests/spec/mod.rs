@@ -34,6 +34,9 @@
 //! and every end of a connection has to be named. Every row runs with one shard and with three,
 //! with records committed at once and late; invariants are checked after every input; a broker
 //! that always wants another turn fails.
+//!
+//! Rows that need neither virtual time nor a world that holds things back run over sockets against
+//! the real binary, too: see `socket.rs`.
 
 mod alias;
 mod auth;
@@ -53,9 +56,11 @@ mod retained;
 mod script;
 mod session;
 mod shared;
+mod socket;
 mod subscribe;
 mod topic;
 mod unsubscribe;
+mod v311;
 mod will;
 mod words;
 mod world;
@@ -77,7 +82,12 @@ macro_rules! sections {
 }
 sections! {
     alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained
-    session shared subscribe topic unsubscribe will
+    session shared subscribe topic unsubscribe v311 will
+}
+
+#[test]
+fn rows_over_sockets() {
+    socket::run(SECTIONS);
 }
 
 /// The ids in brackets.

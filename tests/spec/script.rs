@@ -16,7 +16,7 @@ pub(crate) struct Row {
     /// The statements it stands for, in brackets, and what it shows.
     pub(crate) what: &'static str,
     pub(crate) script: &'static str,
-    open: bool,
+    pub(crate) open: bool,
 }
 
 pub(crate) const fn row(what: &'static str, script: &'static str) -> Row {
@@ -61,8 +61,46 @@ pub(crate) fn run(rows: &[Row]) {
     assert!(failures.is_empty(), "{} failed:\n\n{}", failures.len(), failures.join("\n\n"));
 }
 
+/// The bytes of one piece from the client `name`, which speaks `spoken` if it has connected; and
+/// the version that it speaks from then on.
+pub(crate) fn piece(
+    name: &str,
+    rest: &str,
+    mut spoken: Option<Version>,
+) -> Result<(Vec<u8>, Version), String> {
+    let mut bytes = Vec::new();
+    for text in rest.split(" + ") {
+        let (count, text) = match text.split_once(" * ") {
+            Some((count, text)) => (count.trim().parse().map_err(|_| "how often?")?, text),
+            None => (1, text),
+        };
+        let (kind, raw) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+        let version = match kind {
+            "hex" | "body" => {
+                let raw = hex(raw);
+                bytes.extend(if kind == "hex" { raw } else { with_length(&raw) });
+                Version::V5
+            }
+            _ => {
+                let mut words = Words::parse(text);
+                if kind == "connect" && !words.has("id") {
+                    words.set("id", name);
+                }
+                let version = match kind {
+                    "connect" => version(words.word(0)),
+                    _ => spoken.ok_or("this client has not connected")?,
+                };
+                bytes.extend(encode_words(&words, version).repeat(count));
+                version
+            }
+        };
+        spoken.get_or_insert(version);
+    }
+    Ok((bytes, spoken.unwrap_or(Version::V5)))
+}
+
 /// `v*` stands for every version, `v34` for the two that are not 5.0.
-fn versions(script: &str) -> Vec<String> {
+pub(crate) fn versions(script: &str) -> Vec<String> {
     let (pattern, versions): (_, &[&str]) = match () {
         () if script.contains("v*") => ("v*", &["v3", "v4", "v5"]),
         () if script.contains("v34") => ("v34", &["v3", "v4"]),
@@ -197,38 +235,10 @@ impl Run {
     }
 
     fn send(&mut self, name: &str, rest: &str) -> Done {
-        let mut bytes = Vec::new();
-        for text in rest.split(" + ") {
-            let (count, text) = match text.split_once(" * ") {
-                Some((count, text)) => (count.trim().parse().map_err(|_| "how often?")?, text),
-                None => (1, text),
-            };
-            let (kind, raw) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
-            match kind {
-                "hex" => bytes.extend(hex(raw)),
-                "body" => bytes.extend(with_length(&hex(raw))),
-                _ => {
-                    let mut words = Words::parse(text);
-                    if kind == "connect" && !words.has("id") {
-                        words.set("id", name);
-                    }
-                    let spoken = match kind {
-                        "connect" => version(words.word(0)),
-                        _ => self.world().version(name).ok_or("this client has not connected")?,
-                    };
-                    bytes.extend(encode_words(&words, spoken).repeat(count));
-                }
-            }
-            let world = self.world();
-            let is_new = world.version(name).is_none();
-            if is_new {
-                let spoken = if kind == "connect" {
-                    version(Words::parse(text).word(0))
-                } else {
-                    Version::V5
-                };
-                world.connect(name, spoken);
-            }
+        let known = self.world().version(name);
+        let (bytes, spoken) = piece(name, rest, known)?;
+        if known.is_none() {
+            self.world().connect(name, spoken);
         }
         self.world().send(name, &bytes)
     }

@@ -119,7 +119,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "[MQTT-1.5.4-2] U+0000 in the Client Identifier and the User Name",
         "a> body 10 0004 'MQTT' 05 02 0000 00 0001 00; a< connack 81; a! closed
-         b> body 10 0004 'MQTT' 04 82 0000 0001 'a' 0001 00; b< connack 87; b! closed 81",
+         b> body 10 0004 'MQTT' 04 82 0000 0001 'a' 0001 00; b! closed 81",
     ),
     row(
         "[MQTT-1.5.7-1] both strings of a User Property: the name",

@@ -329,7 +329,7 @@ impl World {
         }
         let (wants_room, closing) = (outbox.wants_room, outbox.closing());
         sends.recycle(link);
-        unpack(client)?;
+        unpack(&mut client.received, client.version, &mut client.inbox)?;
         match closing {
             Some(closing) => {
                 client.closed = Some(closing.reason);
@@ -386,7 +386,13 @@ impl World {
                     frame.len
                 }
                 (Err(e), None) => {
-                    client.closed = Some(e.reason);
+                    // What else is wrong with the header does not hide what it says it is.
+                    let sane: Vec<u8> =
+                        bytes[..1].iter().map(|b| b & 0xF0).chain(bytes[1..].to_vec()).collect();
+                    let framed = frame(&sane, usize::MAX).ok();
+                    let whole =
+                        framed.and_then(|f| if let Framed::Whole(f) = f { Some(f) } else { None });
+                    refuse(client, whole, e)?;
                     bytes.len()
                 }
             };
@@ -407,14 +413,7 @@ impl World {
                 return Ok(());
             }
             Err(e) => {
-                if let Some(version) = spoken_version(frame) {
-                    let ack = ConnAck { reason: e.reason, ..ConnAck::default() };
-                    encode(&Packet::ConnAck(Box::new(ack)), version, &mut client.received);
-                    client.version = version;
-                    unpack(client)?;
-                }
-                client.closed = Some(e.reason);
-                return Ok(());
+                return refuse(client, Some(frame), e);
             }
         };
         client.version = connect.version;
@@ -463,8 +462,8 @@ impl World {
 
 /// The version of a packet that claims to be a CONNECT: whom a CONNACK can be written to. An
 /// unknown level above 5 is answered in the form of 5, one below 3 or of a strange name not at all.
-fn spoken_version(frame: Frame<'_>) -> Option<Version> {
-    if frame.first != 0x10 {
+pub(crate) fn spoken_version(frame: Frame<'_>) -> Option<Version> {
+    if frame.first >> 4 != 1 {
         return None;
     }
     let name_len = usize::from(*frame.body.get(1)?);
@@ -477,20 +476,41 @@ fn spoken_version(frame: Frame<'_>) -> Option<Version> {
     }
 }
 
-/// Whole packets out of what a client received.
-fn unpack(client: &mut Client) -> Done {
+/// The porch's no, told if there is a way.
+fn refuse(client: &mut Client, frame: Option<Frame<'_>>, error: DecodeError) -> Done {
+    client.closed = Some(error.reason);
+    let version = frame.and_then(spoken_version).filter(|v| is_told(*v, error.reason));
+    let Some(version) = version else { return Ok(()) };
+    let ack = ConnAck { reason: error.reason, ..ConnAck::default() };
+    encode(&Packet::ConnAck(Box::new(ack)), version, &mut client.received);
+    client.version = version;
+    unpack(&mut client.received, version, &mut client.inbox)
+}
+
+/// Whether CONNACK has a code for it: what is malformed has none in 3.x, the connection is closed
+/// without a word [3.1.1: MQTT-3.1.4-1].
+fn is_told(version: Version, reason: ReasonCode) -> bool {
+    use ReasonCode::{MalformedPacket, PacketTooLarge, ProtocolError};
+    version.is_v5() || !matches!(reason, MalformedPacket | ProtocolError | PacketTooLarge)
+}
+
+/// Whole packets out of what a client of `version` received.
+pub(crate) fn unpack(
+    received: &mut Vec<u8>,
+    version: Version,
+    inbox: &mut VecDeque<Words>,
+) -> Done {
     loop {
-        let taken = match frame(&client.received, usize::MAX) {
-            Ok(Framed::Partial { len: None }) if client.received.is_empty() => return Ok(()),
+        let taken = match frame(received, usize::MAX) {
             Ok(Framed::Partial { .. }) => return Ok(()),
             Ok(Framed::Whole(frame)) => {
-                let packet = decode(frame, Sender::Server, client.version)
+                let packet = decode(frame, Sender::Server, version)
                     .map_err(|e| format!("the broker sent {:02x?}: {e}", frame.body))?;
-                client.inbox.push_back(notation::words(&packet));
+                inbox.push_back(notation::words(&packet));
                 frame.len
             }
-            Err(e) => return Err(format!("the broker sent {:02x?}: {e}", client.received)),
+            Err(e) => return Err(format!("the broker sent {received:02x?}: {e}")),
         };
-        client.received.drain(..taken);
+        received.drain(..taken);
     }
 }
