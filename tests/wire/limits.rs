@@ -117,3 +117,16 @@ fn subscriptions_and_levels_have_bounds() {
     client.ping();
     broker.stop();
 }
+
+/// What is kept of a packet may be more than one read brings.
+#[test]
+fn packets_larger_than_a_read() {
+    let broker = sharded(1, "limits.read_bytes_per_pass = 4096");
+    let mut client = Client::new(&broker, "c");
+    client.subscribe("t", QoS::AtLeastOnce);
+    for len in [4000, 4090, 8192, 10_000, 16_384, 40_000, 300_000] {
+        client.publish("t", &vec![7; len], QoS::AtLeastOnce);
+        assert_eq!(client.message().payload.len(), len);
+    }
+    broker.stop();
+}
