@@ -62,9 +62,11 @@ impl Shadow {
         count(seen, &m, d, copies);
         if first && !d.retain && !shared && !m.will && m.handed == 1 {
             let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();
-            let in_order = *last <= d.serial;
-            assert!(in_order, "{d:?} came after {last} of the same publisher, topic and QoS");
-            *last = d.serial;
+            // The order in which the broker was handed them: a publisher's older connection may
+            // arrive behind a newer one.
+            let in_order = *last <= m.first_handed;
+            assert!(in_order, "{d:?} came after a newer one of the same publisher, topic and QoS");
+            *last = m.first_handed;
         }
         if shared {
             self.count_group(epoch, d, &m);

@@ -68,7 +68,8 @@ pub struct SessionShadow {
     pub will_at: Time,
     pub subs: Vec<SubEntry>,
     pub seen: BTreeMap<usize, Seen>,
-    pub order: BTreeMap<(usize, &'static str, u8), usize>,
+    /// by publisher, topic and QoS: when what came last was handed in
+    pub order: BTreeMap<(usize, &'static str, u8), u64>,
 }
 
 /// Which answer a packet that is handed in will get, for the gate's rules.
