@@ -57,6 +57,14 @@ pub(crate) struct ConnectionWaker {
     queue: Arc<ReadyQueue>,
 }
 
+impl ConnectionWaker {
+    /// A swap, not a store: what the turn reads must not be read before others see that they have
+    /// to queue the slot again.
+    fn start_turn(&self) {
+        self.queued.swap(false, AcqRel);
+    }
+}
+
 impl Wake for ConnectionWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -158,7 +166,7 @@ impl Connection {
 
     /// Its turn has come: from now on it is queued again when it is woken.
     pub(crate) fn start_turn(&self) {
-        self.turn.queued.store(false, std::sync::atomic::Ordering::Release);
+        self.turn.start_turn();
     }
 
     /// Gives it another turn.
@@ -258,11 +266,166 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     /// There is one for each client: a field more is a decision, not an accident.
     #[test]
     fn sizes() {
         assert!(size_of::<Connection>() <= 192, "{}", size_of::<Connection>());
+    }
+
+    /// The driver: counts its wake-ups and unparks the thread that stands for the shard.
+    struct Driver {
+        thread: thread::Thread,
+        woken: AtomicUsize,
+    }
+
+    impl Wake for Driver {
+        fn wake(self: Arc<Self>) {
+            self.woken.fetch_add(1, Ordering::SeqCst);
+            self.thread.unpark();
+        }
+    }
+
+    fn waker(queue: &Arc<ReadyQueue>, slot: usize) -> Arc<ConnectionWaker> {
+        let queue = Arc::clone(queue);
+        Arc::new(ConnectionWaker { slot, queued: AtomicBool::new(false), queue })
+    }
+
+    fn driver() -> (Arc<Driver>, Waker) {
+        let driver = Driver { thread: thread::current(), woken: AtomicUsize::new(0) };
+        let driver = Arc::new(driver);
+        (Arc::clone(&driver), Waker::from(driver))
+    }
+
+    #[test]
+    fn a_slot_is_queued_once_until_its_turn() {
+        let queue = Arc::new(ReadyQueue::default());
+        let (driver, to_wake) = driver();
+        let (a, b) = (waker(&queue, 1), waker(&queue, 2));
+        let mut list = vec![9];
+        queue.take(&mut list, &to_wake);
+        assert!(list.is_empty());
+        b.wake_by_ref();
+        a.wake_by_ref();
+        b.wake_by_ref();
+        // One wake-up for all that came since the list was taken.
+        assert_eq!(driver.woken.load(Ordering::SeqCst), 1);
+        queue.take(&mut list, &to_wake);
+        assert_eq!(list, [2, 1]);
+        b.wake_by_ref();
+        queue.take(&mut list, &to_wake);
+        assert!(list.is_empty(), "its turn has not started");
+        b.start_turn();
+        b.wake_by_ref();
+        queue.take(&mut list, &to_wake);
+        assert_eq!(list, [2]);
+        assert_eq!(driver.woken.load(Ordering::SeqCst), 2);
+    }
+
+    /// Other threads put work down and wake; this thread sleeps when there is nothing to do. All
+    /// work is done: no wake-up gets lost between a turn's start, its end and the driver's sleep.
+    #[test]
+    fn no_wake_up_is_lost() {
+        const SLOTS: usize = 8;
+        const ROUNDS: usize = 30_000;
+        let queue = Arc::new(ReadyQueue::default());
+        let (_, to_wake) = driver();
+        let wakers: Vec<_> = (0..SLOTS).map(|slot| waker(&queue, slot)).collect();
+        // Work is put down before the wake-up, as the system puts bytes into a socket; Relaxed, so
+        // that only the queue itself can order the two.
+        let work: Vec<_> = (0..SLOTS).map(|_| AtomicUsize::new(0)).collect();
+        let mut done = [0; SLOTS];
+        let until = Instant::now() + Duration::from_secs(60);
+        thread::scope(|scope| {
+            for t in 0..3 {
+                let (wakers, work) = (&wakers, &work);
+                scope.spawn(move || {
+                    for n in 0..ROUNDS {
+                        let slot = (n * (t + 1) + t) % SLOTS;
+                        work[slot].fetch_add(1, Ordering::Relaxed);
+                        wakers[slot].wake_by_ref();
+                        if n % 64 == 0 {
+                            thread::yield_now(); // lets the driver run dry and sleep
+                        }
+                    }
+                });
+            }
+            let mut list = Vec::new();
+            while done.iter().sum::<usize>() < 3 * ROUNDS {
+                queue.take(&mut list, &to_wake);
+                if list.is_empty() {
+                    // A lost wake-up shows as a sleep that nobody ends.
+                    thread::park_timeout(Duration::from_secs(10));
+                    assert!(Instant::now() < until, "{done:?} of {work:?}");
+                }
+                for &slot in &list {
+                    wakers[slot].start_turn();
+                    done[slot] = work[slot].load(Ordering::Relaxed);
+                }
+            }
+        });
+        let work: Vec<usize> = work.iter().map(|n| n.load(Ordering::Relaxed)).collect();
+        assert_eq!(done.as_slice(), work);
+        let mut list = Vec::new();
+        queue.take(&mut list, &to_wake);
+        assert!(list.len() <= SLOTS);
+    }
+
+    /// The same at the narrowest place: work that comes while a turn starts is either seen in that
+    /// turn or brings another one. Nothing else comes that would make up for it.
+    #[test]
+    fn no_wake_up_is_lost_as_a_turn_starts() {
+        const ROUNDS: usize = 200_000;
+        let queue = Arc::new(ReadyQueue::default());
+        let (_, to_wake) = driver();
+        let one = waker(&queue, 0);
+        let (work, seen, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
+        let lost = thread::scope(|scope| {
+            let producer = scope.spawn(|| {
+                let start = Instant::now();
+                // Where threads share a processor, rounds take long: fewer have to do.
+                for n in (0..ROUNDS).take_while(|_| start.elapsed() < Duration::from_secs(3)) {
+                    work.fetch_add(1, Ordering::Relaxed);
+                    one.wake_by_ref();
+                    (0..n % 97).for_each(|_| std::hint::spin_loop());
+                    let all = work.fetch_add(1, Ordering::Relaxed) + 1;
+                    one.wake_by_ref();
+                    let mut spins = 0_u32;
+                    let mut since = None;
+                    while seen.load(Ordering::Acquire) != all {
+                        spins += 1;
+                        if spins.is_multiple_of(1000) {
+                            thread::yield_now();
+                            let since = *since.get_or_insert_with(Instant::now);
+                            if since.elapsed() > Duration::from_secs(5) {
+                                over.store(true, Ordering::Release);
+                                return Some(n);
+                            }
+                        }
+                    }
+                }
+                over.store(true, Ordering::Release);
+                None
+            });
+            let (mut list, mut idle) = (Vec::new(), 0_u32);
+            while !over.load(Ordering::Acquire) {
+                queue.take(&mut list, &to_wake);
+                idle = if list.is_empty() { idle + 1 } else { 0 };
+                if idle % 1000 == 999 {
+                    thread::yield_now();
+                }
+                for _ in &list {
+                    one.start_turn();
+                    seen.store(work.load(Ordering::Relaxed), Ordering::Release);
+                }
+            }
+            producer.join().unwrap_or(Some(0))
+        });
+        assert_eq!(lost, None, "lost in this round");
     }
 }

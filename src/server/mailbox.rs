@@ -67,3 +67,43 @@ pub(crate) type Receiver = mpsc::UnboundedReceiver<ToShard>;
 pub(crate) fn mailbox() -> (Sender, Receiver) {
     mpsc::unbounded_channel()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Several threads send; the receiver sleeps in between. What each of them sent arrives in
+    /// its order, whole, and the end comes behind it.
+    #[test]
+    fn messages_of_one_sender_keep_their_order() {
+        const SENDERS: u8 = 4;
+        const EACH: u64 = 20_000;
+        let (sender, mut receiver) = mailbox();
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|t| {
+                let sender = sender.clone();
+                std::thread::spawn(move || {
+                    for n in 0..EACH {
+                        let batch = vec![PeerMessage::InterestAck { version: n }];
+                        sender.send(ToShard::Peers(ShardId(t), batch)).is_ok().then_some(())?;
+                        if n % 1000 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                    Some(())
+                })
+            })
+            .collect();
+        drop(sender);
+        let mut next = [0; SENDERS as usize];
+        while let Some(message) = receiver.blocking_recv() {
+            let ToShard::Peers(from, batch) = message else { panic!("{message:?}") };
+            let n = &mut next[usize::from(from.0)];
+            let [PeerMessage::InterestAck { version }] = batch[..] else { panic!("{batch:?}") };
+            assert_eq!(version, *n);
+            *n += 1;
+        }
+        assert_eq!(next, [EACH; SENDERS as usize]);
+        assert!(senders.into_iter().all(|t| matches!(t.join(), Ok(Some(())))));
+    }
+}

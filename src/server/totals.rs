@@ -141,4 +141,83 @@ mod tests {
         drop(a);
         assert_eq!(totals.half_received_bytes(), 0);
     }
+
+    /// Many threads come and go: never more than the limits, and in the end nothing is left.
+    #[test]
+    fn places_hold_across_threads() {
+        const MAX: usize = 5;
+        const OWN: usize = 3;
+        let totals = Arc::new(Totals::default());
+        let listener = Arc::new(AtomicUsize::new(0));
+        let (inside, inside_own) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let refused: u64 = std::thread::scope(|scope| {
+            let threads = (0..4).map(|t| {
+                let (totals, listener) = (&totals, &listener);
+                let (inside, inside_own) = (&inside, &inside_own);
+                scope.spawn(move || {
+                    let (mut refused, mut held) = (0, Vec::new());
+                    for n in 0..20_000 {
+                        let own = if (n + t) % 2 == 0 { OWN } else { 0 };
+                        match Place::take(totals, MAX, listener, own) {
+                            None => refused += 1,
+                            Some(place) => {
+                                assert!(inside.fetch_add(1, Relaxed) < MAX);
+                                let is_own = own > 0;
+                                assert!(!is_own || inside_own.fetch_add(1, Relaxed) < OWN);
+                                held.push((place, is_own));
+                            }
+                        }
+                        if held.len() > n % 3 {
+                            let (place, is_own) = held.swap_remove(n % held.len());
+                            inside.fetch_sub(1, Relaxed);
+                            inside_own.fetch_sub(usize::from(is_own), Relaxed);
+                            drop(place);
+                        }
+                    }
+                    for (_, is_own) in &held {
+                        inside.fetch_sub(1, Relaxed);
+                        inside_own.fetch_sub(usize::from(*is_own), Relaxed);
+                    }
+                    refused
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().map(|t| t.join().unwrap_or(u64::MAX)).sum()
+        });
+        assert_eq!(totals.refused_connections.load(Relaxed), refused);
+        assert_eq!((totals.connections(), listener.load(Relaxed)), (0, 0));
+        // A refusal leaves nothing behind either: all places are there.
+        let all: Vec<_> = (0..MAX).map(|_| Place::take(&totals, MAX, &listener, 0)).collect();
+        assert!(all.iter().all(Option::is_some));
+    }
+
+    /// Bytes are counted from many threads, and none is left when all is dropped.
+    #[test]
+    fn half_received_bytes_hold_across_threads() {
+        const MAX: usize = 10_000;
+        let totals = Arc::new(Totals::default());
+        let refused: u64 = std::thread::scope(|scope| {
+            let threads = (0..4).map(|t: usize| {
+                let totals = &totals;
+                scope.spawn(move || {
+                    let (mut refused, mut one) = (0, HalfReceived::new(totals));
+                    for n in 0..50_000_usize {
+                        let bytes = (n * 7919 + t * 104_729) % 4000;
+                        let shrinks = bytes <= one.bytes;
+                        if !one.set(bytes, MAX) {
+                            assert!(!shrinks, "giving back is never refused");
+                            refused += 1;
+                            one = HalfReceived::new(totals); // its connection ends
+                        }
+                        assert!(totals.half_received_bytes() <= MAX + 4 * 4000);
+                    }
+                    refused
+                })
+            });
+            let threads: Vec<_> = threads.collect();
+            threads.into_iter().map(|t| t.join().unwrap_or(u64::MAX)).sum()
+        });
+        assert_eq!(totals.half_received_refused.load(Relaxed), refused);
+        assert_eq!(totals.half_received_bytes(), 0);
+    }
 }

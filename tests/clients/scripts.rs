@@ -1,5 +1,5 @@
-//! paho-mqtt, aiomqtt and mqtt.js: each runs a script of checks. They are installed below
-//! `target/`, once.
+//! paho-mqtt, aiomqtt, mqtt.js and paho C: each runs checks of its own. They are installed below
+//! `target/`, once; paho C is the system's.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,4 +100,33 @@ fn mqtt_js() {
         assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
         broker.stop();
     }
+}
+
+/// Compiles the checks of paho C; `None`, with a line, if there is no compiler or no library.
+fn compiled_paho_c() -> Option<PathBuf> {
+    if !is_here("cc", "--version", "paho C") {
+        return None;
+    }
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("paho_c_checks");
+    let mut cc = Command::new("cc");
+    cc.args(["-std=gnu11", "-Wall", "-Wextra", "-O1", "-o"]).arg(&program);
+    cc.arg(script("paho_c_checks.c")).args(["-lpaho-mqtt3c", "-lpthread"]);
+    let output = cc.stdin(Stdio::null()).output().unwrap();
+    if output.status.success() {
+        return Some(program);
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    let missing = text.contains("MQTTClient.h: No such file") || text.contains("lpaho-mqtt3c");
+    assert!(missing, "the checks do not compile:\n{text}");
+    skip("paho C (libpaho-mqtt-dev is not installed)");
+    None
+}
+
+#[test]
+fn paho_c() {
+    let Some(program) = compiled_paho_c() else { return };
+    let broker = sharded(2, ROOM);
+    let lines = run(Command::new(&program).arg(broker.port().to_string()));
+    assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
+    broker.stop();
 }

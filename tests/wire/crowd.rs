@@ -73,6 +73,8 @@ fn leave(members: Vec<TcpStream>) {
     }
 }
 
+/// "Before" is after a first crowd: tables keep the size that they once needed (about a kilobyte
+/// for each connection of the largest crowd), and the allocator some of what it was given back.
 #[test]
 fn ten_thousand_subscribers_come_and_go() {
     raise_file_limit();
