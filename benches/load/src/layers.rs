@@ -244,6 +244,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_length_has_its_form() {
+        for len in [0, 125, 126, 65535, 65536, 200_000] {
+            let mut frame = Vec::new();
+            put_frame(&mut frame, BINARY, &vec![5; len]);
+            // As a server would send it: without the mask.
+            let head = frame.len() - len - MASK.len();
+            let mut bytes = frame[..head].to_vec();
+            bytes[1] &= 0x7f;
+            bytes.extend(frame[head + 4..].iter().zip(MASK.iter().cycle()).map(|(b, m)| b ^ m));
+            let mut websocket = WebSocket { kept: Vec::new(), answers: Vec::new() };
+            let mut input = Vec::new();
+            assert!(websocket.take(&bytes, &mut input).unwrap());
+            assert_eq!(input, vec![5; len], "{len}");
+        }
+    }
+
+    #[test]
     fn frames_are_cut_out_wherever_they_break() {
         let mut bytes = vec![FINAL | BINARY, 3, 1, 2, 3, FINAL | PING, 1, 9];
         bytes.extend([BINARY, 126, 1, 0]);
