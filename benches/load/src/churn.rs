@@ -1,5 +1,5 @@
-//! A client that subscribes and unsubscribes all the time, beside a load. Uses `packets` alone; what
-//! it asks for and has no answer to is bounded.
+//! A client that subscribes and unsubscribes all the time, beside a load. Uses `packets` alone;
+//! what it asks for and has no answer to is bounded.
 
 use crate::packets::{self, kind};
 

@@ -232,9 +232,8 @@ impl<'a> Flow<'a> {
             && !patience.is_over()
             && stopped.elapsed() < DRAIN_MAX
         {
-            let before = self.tally.delivered;
-            self.serve(20)?;
-            patience.note(self.tally.delivered > before, 20);
+            let any = self.serve(20)?;
+            patience.note(any, 20);
         }
         // One repeated behind the last would be missed otherwise.
         self.serve(20)?;
@@ -314,15 +313,16 @@ impl<'a> Flow<'a> {
         Ok(())
     }
 
-    /// Waits for events, and handles one round of them.
-    fn serve(&mut self, timeout_ms: u32) -> Result<()> {
+    /// Waits for events, and handles one round of them; whether there were any.
+    fn serve(&mut self, timeout_ms: u32) -> Result<bool> {
         let mut ready = std::mem::take(&mut self.ready);
         self.poller.wait(Some(timeout_ms), &mut ready)?;
         for &one in &ready {
             self.serve_one(one)?;
         }
+        let any = !ready.is_empty();
         self.ready = ready;
-        Ok(())
+        Ok(any)
     }
 
     fn serve_one(&mut self, ready: Ready) -> Result<()> {

@@ -2,8 +2,8 @@
 //! from /proc what that cost the broker. One thread, epoll, packets encoded once, so that it is not
 //! the bottleneck; it prints one JSON object. README.md tells how to use it.
 //!
-//! `error` ← `options`, `packets`, `poller`, `process`, `histogram`, `stream` ← `layers`, `report`,
-//! `tally`, `ledger` ← `connection` ← the scenarios, which do not know each other.
+//! From the ground up: `error`; `options`, `packets`, `poller`, `process`, `histogram`, `stream`;
+//! `layers`, `report`, `tally`, `ledger`; `connection`; `sources`, `consumer`; the scenarios.
 
 mod append;
 mod churn;

@@ -1,5 +1,5 @@
-//! Publishers that know which of their messages are acknowledged. Uses what is below `main`; at most
-//! `--window` messages of each are under way, and the ledger says what became of them.
+//! Publishers that know which of their messages are acknowledged. Uses what is below `main`; at
+//! most `--window` messages of each are under way, and the ledger says what became of them.
 
 use crate::connection::{Client, Connection};
 use crate::error::Result;
