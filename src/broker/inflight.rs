@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
-use super::input::{Seq, WaitKey};
+use super::input::WaitKey;
 use super::message::Message;
 use super::session::Extra;
+use super::void::Span;
 use crate::codec::PacketId;
 use triomphe::Arc;
 
@@ -33,6 +34,8 @@ pub(super) struct InFlight {
     /// Gone once released.
     pub(super) message: Option<Message>,
     pub(super) extra: Option<Arc<Extra>>,
+    /// Its number in the session if the log has it, else 0.
+    pub(super) order: u64,
     pub(super) stage: Stage,
     pub(super) retain: bool,
     /// Has left the gate, on any link: the next PUBLISH has DUP set \[MQTT-3.3.1-1\].
@@ -218,7 +221,7 @@ pub(super) struct InboundId {
     /// Counted against the Receive Maximum of the present link.
     pub(super) counted: bool,
     /// What the first PUBREC waits for; a repeated PUBLISH waits for the same.
-    pub(super) seq: Seq,
+    pub(super) records: Span,
     /// likewise
     pub(super) wait: Option<WaitKey>,
 }
@@ -267,7 +270,15 @@ mod tests {
     use super::*;
 
     fn entry(stage: Stage) -> InFlight {
-        InFlight { message: None, extra: None, stage, retain: false, dup: false, sent: true }
+        InFlight {
+            message: None,
+            extra: None,
+            order: 0,
+            stage,
+            retain: false,
+            dup: false,
+            sent: true,
+        }
     }
 
     fn id(n: u16) -> PacketId {
