@@ -3,6 +3,10 @@
 //! Invariants: a session has at most one link; a Network Connection's end is handled in one place
 //! ([`Broker::end_link`]), a session's in one ([`Broker::end_session`]), whatever the cause.
 
+use std::sync::Arc as StdArc;
+
+use triomphe::Arc;
+
 use super::inflight::Stage;
 use super::input::{Effects, LinkKey, Opening, SessionKey};
 use super::link::Link;
@@ -11,8 +15,9 @@ use super::pending::{HeldPacket, Until};
 use super::publish::{is_dollar_sys, is_well_formed};
 use super::record::{Record, WillRecord};
 use super::retained::RetainedStore;
+use super::seal::{EndingKey, SealRef};
 use super::sends::Closing;
-use super::session::Session;
+use super::session::{Extra, Session};
 use super::timers::Timer;
 use super::void::Span;
 use super::{Broker, Refusal, Time, refusal};
@@ -240,6 +245,7 @@ impl Broker {
         self.record(fx, Record::Session { session: number, client_id, expiry_s });
         if will.is_some() {
             self.record(fx, Record::Will { session: number, will });
+            self.will_is_replaced(session);
         }
         self.since(before)
     }
@@ -386,10 +392,14 @@ impl Broker {
     /// identifier still waits for the same.
     fn drop_held(&mut self, l: &Link) {
         let Some(s) = self.sessions.get(l.session) else { return };
+        let mut waits = Vec::new();
         for wait in l.held_waits() {
             if !s.inbound.iter().any(|id| id.wait == Some(wait)) {
-                self.gate.waits.remove(wait);
+                waits.push(wait);
             }
+        }
+        for wait in waits {
+            self.forget_wait(wait);
         }
     }
 
@@ -422,22 +432,43 @@ impl Broker {
         self.counters.queued_bytes -= s.queue.bytes() as u64;
         self.counters.in_flight -= s.outbound.len() as u64;
         self.counters.in_flight_bytes -= s.outbound.bytes() as u64;
-        if s.is_recorded() {
-            self.record(fx, Record::SessionEnd { session: s.number });
-        }
-        for wait in s.inbound.iter().filter_map(|id| id.wait) {
-            self.gate.waits.remove(wait);
-        }
-        // QoS 2 too, as long as it was never sent.
-        let unacknowledged = s.outbound.drain().filter(|e| e.stage == Stage::Publish1 || !e.dup);
-        let in_flight = unacknowledged.filter_map(|e| e.message.zip(e.extra));
-        let queued = std::iter::from_fn(|| s.queue.pop())
-            .filter(|q| q.qos != QoS::AtMostOnce)
-            .filter_map(|q| Some(q.message).zip(q.extra));
-        for (message, extra) in in_flight.chain(queued) {
-            if let Some(group) = &extra.group {
-                self.reroute(now, group, &message, fx);
+        let ending = self.begin_ending(session, &s);
+        for entry in s.outbound.drain() {
+            // QoS 2 too, as long as it was never sent.
+            if entry.stage == Stage::Publish1 || !entry.dup {
+                self.reroute_shared(now, (entry.message, entry.extra), entry.seal, ending, fx);
             }
+            self.drop_seal_ref(entry.seal);
+        }
+        while let Some(entry) = s.queue.pop() {
+            if entry.qos != QoS::AtMostOnce {
+                self.reroute_shared(
+                    now,
+                    (Some(entry.message), entry.extra),
+                    entry.seal,
+                    ending,
+                    fx,
+                );
+            }
+            self.drop_seal_ref(entry.seal);
+        }
+        if let Some(ending) = ending {
+            self.ending_goes_on(now, ending, fx);
+        }
+    }
+
+    fn reroute_shared(
+        &mut self,
+        now: Time,
+        (message, extra): (Option<Message>, Option<Arc<Extra>>),
+        seal: SealRef,
+        ending: Option<EndingKey>,
+        fx: &mut Effects,
+    ) {
+        if let (Some(message), Some(extra)) = (message, extra)
+            && let Some(group) = &extra.group
+        {
+            self.reroute_entry(now, (StdArc::clone(group), message), seal, ending, fx);
         }
     }
 }

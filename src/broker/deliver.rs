@@ -7,7 +7,7 @@
 
 use triomphe::Arc;
 
-use super::inflight::{InFlight, Stage};
+use super::inflight::{InFlight, InboundId, Stage};
 use super::input::{Effects, LinkKey, SessionKey};
 use super::limits::QueueFull;
 use super::link::{Alias, Link};
@@ -15,6 +15,7 @@ use super::message::Message;
 use super::pending::{HeldPacket, Until};
 use super::publish::Publication;
 use super::record::{DropReason, Record};
+use super::seal::SealRef;
 use super::session::{Extra, Queued};
 use super::shared::MinQoS;
 use super::{Broker, Refusal, Time, refusal};
@@ -88,8 +89,12 @@ impl Broker {
             return;
         }
         let message = publication.message(&mut self.scratch);
-        let mut queued = Queued { message, extra: extra.cloned(), order: 0, qos, retain };
-        if room {
+        let seal = match publication.is_unsealed() {
+            false => SealRef::default(),
+            true => self.seal_ref(publication, to),
+        };
+        let mut queued = Queued { message, extra: extra.cloned(), order: 0, seal, qos, retain };
+        if room && (seal.is_none() || qos == QoS::AtLeastOnce) {
             self.record_queued(to, &mut queued, fx);
             self.put_in_flight(now, to, queued, publication, fx);
         } else {
@@ -114,7 +119,7 @@ impl Broker {
             retain: entry.retain,
             subscription_ids: extra.map_or_else(Box::default, |e| e.subscription_ids[..].into()),
             group: extra.and_then(|e| e.group.clone()),
-            sealed: true,
+            sealed: entry.seal.is_none(),
         };
         self.record(fx, record);
     }
@@ -162,8 +167,8 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let message = publication.message(&mut self.scratch);
-        let (extra, qos) = (extra.cloned(), QoS::AtMostOnce);
-        self.enqueue(to, Queued { message, extra, order: 0, qos, retain }, fx);
+        let (extra, qos, seal) = (extra.cloned(), QoS::AtMostOnce, SealRef::default());
+        self.enqueue(to, Queued { message, extra, order: 0, seal, qos, retain }, fx);
     }
 
     /// Assigns the next Packet Identifier and sends; QoS 2 to a persistent session only once the
@@ -176,7 +181,10 @@ impl Broker {
         publication: &mut Publication<'_>,
         fx: &mut Effects,
     ) {
-        let Queued { message, extra, order, qos, retain } = queued;
+        let Queued { message, extra, order, mut seal, qos, retain } = queued;
+        if !seal.is_none() && self.is_sealed(seal) {
+            self.drop_seal_ref(std::mem::take(&mut seal));
+        }
         let Some(s) = self.sessions.get_mut(to) else { return };
         let Some(link) = s.link else { return };
         let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
@@ -187,7 +195,8 @@ impl Broker {
         let dup = !gated; // sent below
         let extra_too = extra.clone();
         let message = Some(message);
-        let entry = InFlight { message, extra: extra_too, order, stage, retain, dup, sent: true };
+        let sent = true;
+        let entry = InFlight { message, extra: extra_too, order, seal, stage, retain, dup, sent };
         let before = s.outbound.bytes();
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
@@ -281,6 +290,7 @@ impl Broker {
     pub(super) fn enqueue(&mut self, to: SessionKey, mut entry: Queued, fx: &mut Effects) {
         if !self.make_room(to, entry.cost_bytes(), fx) {
             self.counters.dropped_queue_full += 1;
+            self.drop_seal_ref(entry.seal);
             return;
         }
         self.record_queued(to, &mut entry, fx);
@@ -330,6 +340,7 @@ impl Broker {
         why: DropReason,
         fx: &mut Effects,
     ) {
+        self.drop_seal_ref(entry.seal);
         if let Some(s) = self.sessions.get(session)
             && entry.order > 0
         {
@@ -395,7 +406,8 @@ impl Broker {
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
-                || s.outbound.bytes() >= self.limits.queued_bytes_max);
+                || s.outbound.bytes() >= self.limits.queued_bytes_max
+                || head.qos == QoS::ExactlyOnce && !self.is_sealed(head.seal));
         if waits && !expired {
             return false;
         }
@@ -431,7 +443,8 @@ impl Broker {
         let qos = message.qos().min_with(granted);
         let mut publication = Publication::of(&message);
         let message_too = message.clone();
-        let mut entry = Queued { message: message_too, extra, order: 0, qos, retain: true };
+        let (order, seal) = (0, SealRef::default());
+        let mut entry = Queued { message: message_too, extra, order, seal, qos, retain: true };
         if qos == QoS::AtMostOnce {
             let Some(link) = self.sessions.get(session).and_then(|s| s.link) else { return };
             let extra = entry.extra.as_ref();
@@ -456,8 +469,10 @@ impl Broker {
         let Some(entry) = s.outbound.remove(packet_id) else { return };
         self.counters.in_flight -= 1;
         self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
+        let number = s.number;
+        self.drop_seal_ref(entry.seal);
         if entry.order > 0 {
-            let (session, order) = (s.number, entry.order);
+            let (session, order) = (number, entry.order);
             let record = match dropped {
                 None => Record::Acknowledged { session, order },
                 Some(why) => Record::Dropped { session, order, why },
@@ -569,9 +584,18 @@ impl Broker {
         let mut until = Until::default();
         let (mut reason, mut counted) = (ReasonCode::Success, false);
         let Some(s) = self.sessions.get_mut(session) else { return };
-        match s.inbound.remove(packet_id) {
+        let known = s.inbound.get_mut(packet_id).map(|known| {
+            let counted = std::mem::take(&mut known.counted);
+            InboundId { counted, ..*known }
+        });
+        match known {
             None => reason = ReasonCode::PacketIdentifierNotFound,
+            Some(entry) if self.release_with_seal(entry.wait) => {
+                (until.wait, counted) = (entry.wait, entry.counted);
+            }
             Some(entry) => {
+                let Some(s) = self.sessions.get_mut(session) else { return };
+                s.inbound.remove(packet_id);
                 if s.is_persistent() {
                     let (session, before) = (s.number, self.seq);
                     self.record(fx, Record::InboundEnd { session, packet_id });

@@ -9,6 +9,7 @@ use std::num::NonZeroU16;
 
 use super::input::WaitKey;
 use super::message::Message;
+use super::seal::SealRef;
 use super::session::Extra;
 use super::void::Span;
 use crate::codec::PacketId;
@@ -36,6 +37,7 @@ pub(super) struct InFlight {
     pub(super) extra: Option<Arc<Extra>>,
     /// Its number in the session if the log has it, else 0.
     pub(super) order: u64,
+    pub(super) seal: SealRef,
     pub(super) stage: Stage,
     pub(super) retain: bool,
     /// Has left the gate, on any link: the next PUBLISH has DUP set \[MQTT-3.3.1-1\].
@@ -255,6 +257,13 @@ impl Inbound {
         self.find(id).ok().map(|at| self.0.remove(at))
     }
 
+    /// An identifier that is not in use.
+    pub(super) fn unused(&self) -> PacketId {
+        let gap = (1_u16..).zip(&self.0).find(|(n, known)| known.id.get() != *n);
+        let n = gap.map_or(self.0.len() as u16 + 1, |(n, _)| n);
+        PacketId::new(n).unwrap_or(PacketId::MAX)
+    }
+
     /// A new link: the client's quota starts afresh.
     pub(super) fn start_link(&mut self) {
         self.0.iter_mut().for_each(|e| e.counted = false);
@@ -274,6 +283,7 @@ mod tests {
             message: None,
             extra: None,
             order: 0,
+            seal: SealRef::default(),
             stage,
             retain: false,
             dup: false,
@@ -303,6 +313,16 @@ mod tests {
         assert_eq!(out.push(entry(Stage::Publish1)), id(2));
         assert!(!out.has_free_id());
         out.check_invariants();
+    }
+
+    #[test]
+    fn the_first_gap_is_unused() {
+        let mut inbound = Inbound::default();
+        for (n, unused) in [(2, 1), (1, 3), (5, 3), (3, 4), (4, 6)] {
+            let (records, wait) = (Span::default(), None);
+            inbound.insert(InboundId { id: id(n), counted: false, records, wait });
+            assert_eq!(inbound.unused(), id(unused));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::link::Link;
 use super::message::Message;
 use super::pending::Wait;
 use super::record::Record;
+use super::seal::Seal;
 use super::sends::Sends;
 use super::session::Session;
 use crate::codec::{Connect, DecodeError, Packet};
@@ -19,6 +20,8 @@ pub type LinkKey = Key<Link>;
 pub type SessionKey = Key<Session>;
 /// Names a publisher's acknowledgement that waits for receipts.
 pub type WaitKey = Key<Wait>;
+/// Names what a shard kept of a publication whose seal has not come yet.
+pub type SealKey = Key<Seal>;
 
 /// A shard of this process, 0 to 63.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -169,23 +172,51 @@ pub enum PeerMessage {
     Publish {
         /// the message
         message: Message,
-        /// whom to send the receipt to, if one is asked for
-        receipt: Option<WaitKey>,
+        /// the receipt that is asked for
+        receipt: Option<ReceiptFor>,
     },
     /// A message that looks for a member of a shared group.
     Shared(Box<SharedTravel>),
     /// The same, back without having found one.
     SharedBack(Box<SharedTravel>),
-    /// Everything kept for this publication is committed (or nothing was kept).
+    /// Everything kept for this publication is recorded, or committed, as it was asked for; or
+    /// nothing was kept.
     Receipt {
-        /// the publisher's acknowledgement
+        /// what waits for it
         wait: WaitKey,
+        /// whom to tell when the publication is sealed
+        seal: Option<SealKey>,
+    },
+    /// The publication counts: its publisher's shard has recorded that.
+    Sealed {
+        /// as the receipt named it
+        seal: SealKey,
     },
     /// So many bytes of the receiver's messages are no longer under way.
     Credit {
         /// bytes
         bytes: usize,
     },
+}
+
+/// When a receipt is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptWhen {
+    /// what was kept is committed or void
+    Committed,
+    /// it is recorded: the log is causal, what its receiver records stands behind it
+    Recorded,
+    /// it is recorded as not sealed: it counts only once the asking shard has recorded the seal
+    Unsealed,
+}
+
+/// A receipt that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReceiptFor {
+    /// what waits for it
+    pub wait: WaitKey,
+    /// when it is to be sent
+    pub when: ReceiptWhen,
 }
 
 /// A shared message on its way between shards.
@@ -195,8 +226,8 @@ pub struct SharedTravel {
     pub message: Message,
     /// `$share/ShareName/filter`
     pub group: Arc<str>,
-    /// whom to send the receipt to
-    pub receipt: Option<WaitKey>,
+    /// the receipt that is asked for
+    pub receipt: Option<ReceiptFor>,
     /// the shards that had no member
     pub visited: ShardSet,
     /// offline persistent members may have it too: no shard had an online one

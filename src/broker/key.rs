@@ -95,6 +95,12 @@ impl<T> Arena<T> {
         }
     }
 
+    /// What is in the slot `index` now, and its key.
+    pub fn at(&self, index: usize) -> Option<(Key<T>, &T)> {
+        let (generation, value) = self.slots.get(index)?;
+        Some((Key::new(index as u32, *generation), value))
+    }
+
     /// What `key` names, if it is still there.
     pub fn get_mut(&mut self, key: Key<T>) -> Option<&mut T> {
         match self.slots.get_mut(key.index()) {

@@ -22,6 +22,7 @@ mod pending;
 mod publish;
 mod record;
 mod retained;
+mod seal;
 mod sends;
 mod session;
 mod shared;
@@ -34,8 +35,8 @@ mod void;
 mod will;
 
 pub use input::{
-    Effects, Input, Interest, LinkKey, Opening, PeerMessage, Request, SHARDS_MAX, Seq, SessionKey,
-    ShardId, ShardSet, SharedTravel, WaitKey,
+    Effects, Input, Interest, LinkKey, Opening, PeerMessage, ReceiptFor, ReceiptWhen, Request,
+    SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
@@ -61,6 +62,7 @@ use connect::WillIs;
 use interest::Interests;
 use link::{Hold, Links};
 use pending::{Gate, HeldPacket, Until};
+use seal::Seals;
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
@@ -111,6 +113,7 @@ pub struct Broker {
     subscriptions: Subscriptions,
     interests: Interests,
     gate: Gate,
+    seals: Seals,
     timers: Timers,
     /// the number of the last record
     seq: Seq,
@@ -151,6 +154,7 @@ impl Broker {
             hasher: FixedState::with_seed(seed),
             interests: Interests::new(usize::from(shards)),
             gate: Gate::default(),
+            seals: Seals::default(),
             timers,
             seq: Seq(0),
             session_numbers: 0,
@@ -360,7 +364,8 @@ impl Broker {
             PeerMessage::Publish { message, receipt } => {
                 self.on_peer_publish(now, from, &message, receipt, fx);
             }
-            PeerMessage::Receipt { wait } => self.on_receipt(now, wait, fx),
+            PeerMessage::Receipt { wait, seal } => self.on_receipt(now, from, wait, seal, fx),
+            PeerMessage::Sealed { seal } => self.on_sealed(now, seal, fx),
             PeerMessage::Credit { bytes } => self.on_credit(from, bytes, fx),
             PeerMessage::Interest { version, filter, interest } => {
                 self.on_peer_interest(from, version, &filter, interest, fx);
@@ -544,7 +549,7 @@ impl Broker {
     /// With the broken invariant, in words.
     pub fn check_invariants(&self) {
         let (mut queued, mut queued_bytes, mut in_flight) = (0, 0, 0);
-        let (mut wills, mut will_bytes, mut subscriptions) = (0, 0, 0);
+        let (mut wills, mut will_bytes, mut subscriptions, mut seals) = (0, 0, 0, 0);
         for (key, s) in self.sessions.iter() {
             assert_eq!(self.find_session(&s.client_id), Some(key), "a session has its name");
             if let Some(link) = s.link {
@@ -563,9 +568,12 @@ impl Broker {
             wills += u64::from(s.will.is_some());
             will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);
             subscriptions += s.subscriptions.len() as u64;
+            seals += s.queue.iter().filter(|q| !q.seal.is_none()).count() as u64;
+            seals += s.outbound.iter().filter(|(_, e)| !e.seal.is_none()).count() as u64;
             assert!(s.queue.len() <= self.queued_messages_bound, "queued_messages_max");
             assert!(s.in_work == self.work.contains(&key), "sessions with work are in the list");
         }
+        assert_eq!(self.seal_refs(), seals, "entries that name a seal");
         let c = &self.counters;
         assert_eq!((c.queued_messages, c.queued_bytes), (queued, queued_bytes), "queues");
         assert_eq!((c.in_flight, c.wills, c.will_bytes), (in_flight, wills, will_bytes));

@@ -8,9 +8,10 @@
 //! Invariant: nothing passes the gate before its records are committed or void, its receipts are
 //! there, and the interest that it promises is in force on every shard.
 
-use super::input::{Effects, LinkKey, Seq, WaitKey};
+use super::input::{Effects, LinkKey, SealKey, Seq, ShardId, WaitKey};
 use super::key::Arena;
 use super::link::{Hold, Link};
+use super::seal::Then;
 use super::session::Replay;
 use super::void::{Settled, Span};
 use super::{Broker, Time};
@@ -20,9 +21,22 @@ use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties};
 const HELD_BESIDE_MAX: usize = 64;
 
 /// Receipts of other shards that a publisher's acknowledgement waits for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Wait {
+    /// that are still to come
     pub(super) receipts: u32,
+    /// what is done when they are in
+    pub(super) then: Option<Box<Then>>,
+    /// what was recorded then, to be waited for too
+    pub(super) records: Span,
+    /// no packet waits for it: it goes when it is complete
+    pub(super) forgotten: bool,
+}
+
+impl Wait {
+    fn is_met(&self, settled: &Settled) -> bool {
+        self.receipts == 0 && self.then.is_none() && settled.covers(self.records)
+    }
 }
 
 /// A packet that may have to wait.
@@ -98,7 +112,10 @@ impl Broker {
         self.gate.settled.covers(until.records)
             && until.interest <= self.interest_in_force()
             // A wait that is gone is resolved.
-            && until.wait.is_none_or(|w| self.gate.waits.get(w).is_none_or(|w| w.receipts == 0))
+            && until.wait.is_none_or(|wait| {
+                let wait = self.gate.waits.get(wait);
+                wait.is_none_or(|wait| wait.is_met(&self.gate.settled))
+            })
     }
 
     /// Sends `packet` now, or when `until` is met and everything before it has left.
@@ -211,15 +228,27 @@ impl Broker {
     }
 
     /// A receipt of another shard came.
-    pub(super) fn on_receipt(&mut self, now: Time, wait: WaitKey, fx: &mut Effects) {
-        match self.gate.waits.get_mut(wait) {
-            None => self.counters.stale_inputs += 1,
-            Some(w) => {
-                w.receipts = w.receipts.saturating_sub(1);
-                if w.receipts == 0 {
-                    self.open_gate(now, fx);
-                }
-            }
+    pub(super) fn on_receipt(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        wait: WaitKey,
+        seal: Option<SealKey>,
+        fx: &mut Effects,
+    ) {
+        let Some(w) = self.gate.waits.get_mut(wait) else {
+            self.counters.stale_inputs += 1;
+            return;
+        };
+        w.receipts = w.receipts.saturating_sub(1);
+        let complete = w.receipts == 0;
+        if let (Some(then), Some(seal)) = (&mut w.then, seal) {
+            then.is_kept(from, seal);
+        }
+        if complete && w.then.is_some() {
+            self.complete_wait(now, wait, fx);
+        } else if complete {
+            self.open_gate(now, fx);
         }
     }
 

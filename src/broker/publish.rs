@@ -7,13 +7,17 @@
 use std::rc::Rc;
 
 use super::inflight::InboundId;
-use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId, WaitKey};
+use super::input::{
+    Effects, LinkKey, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
+};
 use super::link::Hold;
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
-use super::pending::{HeldPacket, Until, Wait};
+use super::pending::{HeldPacket, Until};
 use super::record::Record;
 use super::retained::RetainedStore;
-use super::subscriptions::NoLocal;
+use super::session::Session;
+use super::shared::Group;
+use super::subscriptions::{GroupId, Matched, NoLocal};
 use super::void::Span;
 use super::{Broker, Refusal, Time, refusal};
 use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
@@ -42,8 +46,13 @@ pub(super) struct Publication<'a> {
     /// by version class, QoS > 0, RETAIN: where it stands in the broker's `encoded`
     variants: [Option<Variant>; 8],
     publisher: Option<SessionKey>,
-    waits: bool,
-    wait: Option<WaitKey>,
+    /// what receipts somebody waits for, if anybody does
+    pub(super) when: Option<ReceiptWhen>,
+    /// it counts on all shards or on none
+    pub(super) exactly_once: bool,
+    pub(super) wait: Option<WaitKey>,
+    /// what its entries on this shard wait for
+    pub(super) seal: Option<SealKey>,
 }
 
 impl<'a> Publication<'a> {
@@ -52,9 +61,8 @@ impl<'a> Publication<'a> {
         // Properties need filtering once: then the message's own copy is the one to use.
         let message =
             (!parts.properties.as_bytes().is_empty()).then(|| Message::new(&parts, scratch));
-        let waits = parts.qos != QoS::AtMostOnce;
-        let publisher = Some(publisher);
-        Self { parts, message, variants: [None; 8], publisher, waits, wait: None }
+        let when = (parts.qos != QoS::AtMostOnce).then_some(ReceiptWhen::Committed);
+        Self { message, publisher: Some(publisher), when, ..Self::new(parts) }
     }
 
     /// Of a message that exists already; nobody waits for an acknowledgement.
@@ -68,13 +76,25 @@ impl<'a> Publication<'a> {
             properties: Properties::default(),
             payload: message.payload(),
         };
-        let (message, publisher) = (Some(message.clone()), None);
-        Self { parts, message, variants: [None; 8], publisher, waits: false, wait: None }
+        Self { message: Some(message.clone()), ..Self::new(parts) }
     }
 
-    /// Nobody waits for an acknowledgement.
-    pub(super) fn nobody_waits(&mut self) {
-        self.waits = false;
+    fn new(parts: MessageParts<'a>) -> Self {
+        Self {
+            parts,
+            message: None,
+            variants: [None; 8],
+            publisher: None,
+            when: None,
+            exactly_once: false,
+            wait: None,
+            seal: None,
+        }
+    }
+
+    /// Whether its entries count only once it is sealed.
+    pub(super) fn is_unsealed(&self) -> bool {
+        self.when == Some(ReceiptWhen::Unsealed)
     }
 
     pub(super) fn qos(&self) -> QoS {
@@ -230,8 +250,13 @@ impl Broker {
         let (reason, until) = match self.store_retained(now, &mut publication, is_v5, retained, fx)
         {
             Ok(()) => {
+                let persistent = self.sessions.get(session).is_some_and(Session::is_persistent);
+                publication.exactly_once = p.qos == QoS::ExactlyOnce && persistent;
                 let reason = self.route(now, &mut publication, fx);
                 let records = self.since(before);
+                if let (Some(id), true) = (p.packet_id, publication.is_unsealed()) {
+                    self.seal_with_identifier(&mut publication, session, id);
+                }
                 (reason, Until { records, wait: publication.wait, interest: 0 })
             }
             Err(reason) => (reason, Until::default()),
@@ -378,7 +403,10 @@ impl Broker {
         if !reason.is_error()
             && let Some(s) = self.sessions.get_mut(session)
         {
-            let number = s.is_persistent().then_some(s.number);
+            // With receipts to come that seal it, the record comes with the seal.
+            let wait = until.wait.and_then(|wait| self.gate.waits.get(wait));
+            let seals = wait.is_some_and(|wait| wait.then.is_some());
+            let number = (s.is_persistent() && !seals).then_some(s.number);
             if let Some(session) = number {
                 let before = self.seq;
                 self.record(fx, Record::Inbound { session, packet_id, seals: None });
@@ -387,6 +415,9 @@ impl Broker {
             if let Some(s) = self.sessions.get_mut(session) {
                 let (records, wait) = (until.records, until.wait);
                 s.inbound.insert(InboundId { id: packet_id, counted: true, records, wait });
+            }
+            if let Some(wait) = until.wait.filter(|_| seals) {
+                self.complete_wait(now, wait, fx);
             }
         }
         self.send_when(now, link, HeldPacket::PubRec(packet_id, reason), until, fx);
@@ -436,6 +467,9 @@ impl Broker {
     ) -> ReasonCode {
         let matched = self.subscriptions.matched(publication.topic());
         let mut anybody = !matched.groups.is_empty() || !matched.peers.is_empty();
+        if publication.exactly_once && self.reaches_durable_peers(&matched) {
+            publication.when = Some(ReceiptWhen::Unsealed);
+        }
         for r in &matched.receivers {
             let own;
             let r = match r.no_local {
@@ -463,20 +497,12 @@ impl Broker {
         if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers }
     }
 
-    /// A receipt is wanted from one more shard, if somebody waits for an acknowledgement.
-    pub(super) fn ask_receipt(&mut self, publication: &mut Publication<'_>) -> Option<WaitKey> {
-        if !publication.waits {
-            return None;
-        }
-        let key = match publication.wait {
-            Some(key) => key,
-            None => self.gate.waits.insert(Wait { receipts: 0 }),
+    /// Whether another shard may record something for it.
+    fn reaches_durable_peers(&self, matched: &Matched) -> bool {
+        let shared = |&group: &GroupId| {
+            self.subscriptions.groups.get(group as usize).is_some_and(Group::has_remotes)
         };
-        publication.wait = Some(key);
-        if let Some(wait) = self.gate.waits.get_mut(key) {
-            wait.receipts += 1;
-        }
-        Some(key)
+        !matched.durable_peers.is_empty() || matched.groups.iter().any(shared)
     }
 
     fn publish_to_peer(
@@ -491,7 +517,9 @@ impl Broker {
         }
         let message = publication.message(&mut self.scratch);
         self.peer_bytes[usize::from(shard.0)] += message.cost_bytes();
-        let receipt = if durable { self.ask_receipt(publication) } else { None };
+        // What is not sealed is so on all shards, though some may keep nothing.
+        let asks = durable || publication.is_unsealed();
+        let receipt = if asks { self.ask_receipt(publication) } else { None };
         fx.peers.push((shard, PeerMessage::Publish { message, receipt }));
     }
 
@@ -562,15 +590,16 @@ impl Broker {
         now: Time,
         from: ShardId,
         message: &Message,
-        receipt: Option<WaitKey>,
+        receipt: Option<ReceiptFor>,
         fx: &mut Effects,
     ) {
         self.give_credit(from, message.cost_bytes(), fx);
         if self.is_too_late(now, message) {
-            self.answer_receipt(now, from, receipt, Span::default(), fx);
+            self.answer_receipt(now, from, receipt, Span::default(), None, fx);
             return;
         }
         let mut publication = Publication::of(message);
+        publication.when = receipt.map(|receipt| receipt.when);
         let matched = self.subscriptions.matched(message.topic());
         let before = self.seq;
         for r in &matched.receivers {
@@ -578,7 +607,7 @@ impl Broker {
             let (qos, extra) = (r.qos, r.extra.as_ref());
             self.deliver(now, r.session, &mut publication, qos, retain, extra, fx);
         }
-        self.answer_receipt(now, from, receipt, self.since(before), fx);
+        self.answer_receipt(now, from, receipt, self.since(before), publication.seal, fx);
     }
 
     /// Whether a message has expired on a long way between shards \[MQTT-3.3.2-5\]: it is dropped.
@@ -589,22 +618,36 @@ impl Broker {
         late
     }
 
-    /// Sends the receipt that was asked for, once `records` are committed or void.
+    /// Sends the receipt that was asked for: at once, or once `records` are committed or void.
     pub(super) fn answer_receipt(
         &mut self,
         now: Time,
         to: ShardId,
-        receipt: Option<WaitKey>,
+        receipt: Option<ReceiptFor>,
         records: Span,
+        seal: Option<SealKey>,
         fx: &mut Effects,
     ) {
-        let Some(wait) = receipt else { return };
-        if !self.gate.settled.covers(records) {
+        let Some(ReceiptFor { wait, when }) = receipt else { return };
+        if when == ReceiptWhen::Committed && !self.gate.settled.covers(records) {
             self.receipts_due.push_back((records, to, wait));
-        } else if to == self.shard {
-            self.on_receipt(now, wait, fx);
         } else {
-            fx.peers.push((to, PeerMessage::Receipt { wait }));
+            self.send_receipt(now, to, wait, seal, fx);
+        }
+    }
+
+    fn send_receipt(
+        &mut self,
+        now: Time,
+        to: ShardId,
+        wait: WaitKey,
+        seal: Option<SealKey>,
+        fx: &mut Effects,
+    ) {
+        if to == self.shard {
+            self.on_receipt(now, to, wait, seal, fx);
+        } else {
+            fx.peers.push((to, PeerMessage::Receipt { wait, seal }));
         }
     }
 
@@ -615,11 +658,12 @@ impl Broker {
             && self.gate.settled.covers(records)
         {
             self.receipts_due.pop_front();
-            self.answer_receipt(now, to, Some(wait), Span::default(), fx);
+            self.send_receipt(now, to, wait, None, fx);
         }
     }
 
-    /// Publishes a message of the broker's own: a Will or `$SYS`.
+    /// Publishes a message of the broker's own: `$SYS`, or the Will of a session, which is gone for
+    /// the log once others have recorded it.
     pub(super) fn publish_own(
         &mut self,
         now: Time,
@@ -630,9 +674,16 @@ impl Broker {
     ) {
         let mut publication = Publication::of(message);
         publication.publisher = publisher;
+        if publisher.and_then(|p| self.sessions.get(p)).is_some_and(Session::is_recorded) {
+            publication.when = Some(ReceiptWhen::Recorded);
+            publication.exactly_once = message.qos() == QoS::ExactlyOnce;
+        }
         // A retained message that finds no room is still forwarded: nobody could be told.
         let _ = self.store_retained(now, &mut publication, false, retained, fx);
         self.route(now, &mut publication, fx);
+        if let Some(session) = publisher {
+            self.will_goes(now, &mut publication, session, fx);
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use super::input::LinkKey;
 use super::message::Message;
 use super::record::{SessionNumber, WillRecord};
 use super::retained::RetainedCursor;
+use super::seal::SealRef;
 use super::time::Time;
 use crate::codec::QoS;
 
@@ -34,6 +35,8 @@ pub(super) struct Queued {
     pub(super) extra: Option<Arc<Extra>>,
     /// Its number in the session if the log has it, else 0.
     pub(super) order: u64,
+    /// What it has to wait for at QoS 2.
+    pub(super) seal: SealRef,
     pub(super) qos: QoS,
     pub(super) retain: bool,
 }

@@ -13,7 +13,6 @@ use triomphe::Arc;
 
 use super::ids::IdList;
 use super::input::{Effects, PeerMessage, SessionKey, ShardId, ShardSet, SharedTravel};
-use super::message::Message;
 use super::publish::Publication;
 use super::session::Extra;
 use super::subscriptions::{GroupId, SubId};
@@ -76,6 +75,11 @@ impl Group {
     /// Whether there is no member on any shard.
     pub(super) fn is_unused(&self) -> bool {
         self.members.is_empty() && self.remotes.is_empty() && self.told == (0, 0)
+    }
+
+    /// Whether other shards have members.
+    pub(super) fn has_remotes(&self) -> bool {
+        !self.remotes.is_empty()
     }
 
     pub(super) fn set_remote(&mut self, shard: ShardId, online: u32, offline: u32) {
@@ -235,16 +239,18 @@ impl Broker {
     ) {
         self.give_credit(from, travel.message.cost_bytes(), fx);
         if self.is_too_late(now, &travel.message) {
-            self.answer_receipt(now, from, travel.receipt, Span::default(), fx);
+            self.answer_receipt(now, from, travel.receipt, Span::default(), None, fx);
             return;
         }
         let mut publication = Publication::of(&travel.message);
+        publication.when = travel.receipt.map(|receipt| receipt.when);
         let before = self.seq;
         let delivered = self.subscriptions.group_of(&travel.group).is_some_and(|group| {
             self.deliver_to_member(now, group, &mut publication, travel.offline, fx)
         });
         if delivered {
-            self.answer_receipt(now, from, travel.receipt, self.since(before), fx);
+            let (records, seal) = (self.since(before), publication.seal);
+            self.answer_receipt(now, from, travel.receipt, records, seal, fx);
         } else {
             travel.visited.insert(self.shard);
             fx.peers.push((from, PeerMessage::SharedBack(travel)));
@@ -260,10 +266,11 @@ impl Broker {
         fx: &mut Effects,
     ) {
         if self.is_too_late(now, &travel.message) {
-            self.answer_receipt(now, self.shard, travel.receipt, Span::default(), fx);
+            self.answer_receipt(now, self.shard, travel.receipt, Span::default(), None, fx);
             return;
         }
         let mut publication = Publication::of(&travel.message);
+        publication.when = travel.receipt.map(|receipt| receipt.when);
         let before = self.seq;
         if let Some(group) = self.subscriptions.group_of(&travel.group) {
             loop {
@@ -283,8 +290,8 @@ impl Broker {
                         let found =
                             self.deliver_to_member(now, group, &mut publication, offline, fx);
                         if found {
-                            let records = self.since(before);
-                            self.answer_receipt(now, own, travel.receipt, records, fx);
+                            let (records, seal) = (self.since(before), publication.seal);
+                            self.answer_receipt(now, own, travel.receipt, records, seal, fx);
                             return;
                         }
                         travel.visited.insert(own);
@@ -293,23 +300,7 @@ impl Broker {
             }
         }
         self.counters.dropped_no_member += 1;
-        self.answer_receipt(now, self.shard, travel.receipt, Span::default(), fx);
-    }
-
-    /// A member's session ended: a message that it had not acknowledged goes to another member.
-    pub(super) fn reroute(&mut self, now: Time, key: &str, message: &Message, fx: &mut Effects) {
-        if message.is_expired(now) {
-            self.counters.dropped_expired += 1;
-            return;
-        }
-        match self.subscriptions.group_of(key) {
-            Some(group) => {
-                let mut publication = Publication::of(message);
-                publication.nobody_waits();
-                self.route_shared(now, group, &mut publication, fx);
-            }
-            None => self.counters.dropped_no_member += 1,
-        }
+        self.answer_receipt(now, self.shard, travel.receipt, Span::default(), None, fx);
     }
 
     /// Notes in all groups of a session whether it is online; `None`: it is going.

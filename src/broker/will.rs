@@ -13,15 +13,20 @@ impl Broker {
         session: SessionKey,
         fx: &mut Effects,
     ) -> Option<Box<WillRecord>> {
+        let will = self.take_will_unrecorded(session)?;
+        let number = self.sessions.get(session).filter(|s| s.is_recorded()).map(|s| s.number);
+        if let Some(session) = number {
+            self.record(fx, Record::Will { session, will: None });
+        }
+        Some(will)
+    }
+
+    fn take_will_unrecorded(&mut self, session: SessionKey) -> Option<Box<WillRecord>> {
         let s = self.sessions.get_mut(session)?;
         s.will_at = Time::NEVER;
         let will = s.will.take()?;
         self.counters.wills -= 1;
         self.counters.will_bytes -= will.message.cost_bytes() as u64;
-        if s.is_recorded() {
-            let session = s.number;
-            self.record(fx, Record::Will { session, will: None });
-        }
         Some(will)
     }
 
@@ -33,7 +38,7 @@ impl Broker {
         retained: &mut impl RetainedStore,
         fx: &mut Effects,
     ) {
-        let Some(will) = self.take_will(session, fx) else { return };
+        let Some(will) = self.take_will_unrecorded(session) else { return };
         self.counters.wills_published += 1;
         let message = match will.expiry_s {
             None => will.message,

@@ -107,6 +107,8 @@ pub struct Shadow {
     client_of: BTreeMap<SessionNumber, usize>,
     /// entries of QoS 2, by session and order: the client
     entries2: BTreeSet<(SessionNumber, u64)>,
+    /// by client and identifier: the record of a QoS 2 identifier of the client's
+    inbound: BTreeMap<(usize, u16), (usize, u64)>,
     /// by client and message: shard and number of the first record that keeps it
     kept: BTreeMap<(usize, usize), (usize, u64)>,
     /// by client and Packet Identifier: the record of a QoS 2 delivery
@@ -175,6 +177,7 @@ impl Shadow {
             void: BTreeSet::new(),
             client_of: BTreeMap::new(),
             entries2: BTreeSet::new(),
+            inbound: BTreeMap::new(),
             kept: BTreeMap::new(),
             in_flight2: BTreeMap::new(),
             retained: BTreeMap::new(),
@@ -410,8 +413,14 @@ impl Shadow {
             Record::Retained { message, .. } => {
                 matches!(cause.answer, 4 | 5) && serial_of(message.payload()) == cause.serial
             }
-            Record::Inbound { packet_id, .. } => cause.answer == 5 && own && id(*packet_id),
-            Record::InboundEnd { packet_id, .. } => cause.answer == 7 && own && id(*packet_id),
+            Record::Inbound { packet_id, .. } => {
+                self.inbound.insert((client.unwrap(), packet_id.get()), (shard, seq));
+                cause.answer == 5 && own && id(*packet_id)
+            }
+            Record::InboundEnd { packet_id, .. } => {
+                self.inbound.remove(&(client.unwrap(), packet_id.get()));
+                cause.answer == 7 && own && id(*packet_id)
+            }
             Record::Released { .. } => cause.answer == 6 && own,
             Record::Subscribed { .. } => cause.answer == 9 && own,
             Record::Unsubscribed { .. } => cause.answer == 11 && own,
@@ -472,6 +481,14 @@ impl Shadow {
         if let Some(seq) = gate.after.remove(&(kind, id)) {
             let done = self.is_done(shard, seq);
             assert!(done, "c{client}: answer {kind} to {id} left before its record");
+        }
+        if let Packet::PubRec(a) = packet
+            && !a.reason.is_error()
+            && self.sessions[client].as_ref().is_some_and(|s| !s.volatile)
+        {
+            let at = self.inbound.get(&(client, a.packet_id.get()));
+            let done = at.is_some_and(|&(shard, seq)| self.is_done(shard, seq));
+            assert!(done, "c{client}: PUBREC {} before its identifier is kept", a.packet_id);
         }
         if let (Packet::PubAck(a) | Packet::PubRec(a), Some(serial)) =
             (packet, gate.published.remove(&id))

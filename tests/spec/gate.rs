@@ -184,9 +184,10 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "a DUP PUBLISH on a new link waits for the first one's commit and receipts",
         "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; a cut
-         p joins v5 expiry=9; hold commits; p> publish t x q2#1; p cut; p> connect v5 expiry=9
-         commit p; p< connack sp; p> publish t x q2#1 dup; commit p; commit a; p< pubrec 1
-         a> connect v5 expiry=9; commit a; a< connack sp; a< publish t x q1#1",
+         p joins v5 expiry=9; hold commits; hold peers; p> publish t x q2#1; p cut
+         p> connect v5 expiry=9; commit; p< connack sp; p> publish t x q2#1 dup; commit; deliver
+         commit; deliver; commit; p< pubrec 1; release; a resumes v5 expiry=9
+         a< publish t x q1#1",
     ),
     row(
         "SUBACK waits until the interest is in force on every shard",

@@ -53,6 +53,7 @@ mod publish;
 mod qos;
 mod retained;
 mod script;
+mod seal;
 mod session;
 mod shared;
 mod socket;
@@ -81,7 +82,7 @@ macro_rules! sections {
 }
 sections! {
     alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained
-    session shared subscribe topic unsubscribe v311 will
+    seal session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]

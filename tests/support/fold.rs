@@ -132,7 +132,10 @@ impl Kept {
                 true
             }
             Record::Unsubscribed { filter, .. } => self.filters.remove(&**filter).is_some(),
-            Record::Inbound { packet_id, .. } => self.inbound.insert(packet_id.get()),
+            // What only seals may be under an identifier that is in use: the session ends with it.
+            Record::Inbound { packet_id, seals, .. } => {
+                self.inbound.insert(packet_id.get()) || seals.is_some()
+            }
             Record::InboundEnd { packet_id, .. } => self.inbound.remove(&packet_id.get()),
             Record::Queued {
                 order, message, qos, retain, subscription_ids, group, sealed, ..

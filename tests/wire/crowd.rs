@@ -21,7 +21,7 @@ const KIB_EACH_MAX: usize = 4;
 
 /// What glibc keeps at the end of a heap depends on the largest block that was ever given back:
 /// so much, after megabytes of output.
-const TOP_KIB: usize = 16 << 10;
+const TOP_KIB: usize = 20 << 10;
 
 /// A subscriber of `everyone` without buffers of its own.
 fn member(broker: &Broker, id: &str) -> TcpStream {

@@ -1,0 +1,453 @@
+//! What has to be on the log together though several shards record it: a publication that counts
+//! on all of them or on none, and the end of a session whose shared messages go elsewhere.
+//!
+//! A QoS 2 publication of a persistent session, with durable receivers on other shards, is recorded
+//! there as not sealed, and each shard says so in its receipt. When all receipts are in, the
+//! publisher's shard records its Packet Identifier and the seal in one: a crash before that leaves
+//! nothing that counts, and the publisher sends it again; after it, everything counts, and the
+//! identifier is known. An entry is not sent at QoS 2 before its seal.
+//!
+//! A Will is gone, and a session that ended is gone, for the log only once others have recorded
+//! what goes from it to them. Invariants: nothing of a session is recorded after its end; a seal
+//! that another shard waits for is always sent.
+
+use std::sync::Arc as StdArc;
+
+use super::input::{
+    Effects, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
+};
+use super::key::{Arena, Key};
+use super::message::Message;
+use super::pending::Wait;
+use super::publish::Publication;
+use super::record::{Record, SessionNumber};
+use super::session::Session;
+use super::{Broker, Time};
+use crate::codec::{PacketId, QoS};
+
+/// What this shard kept of a publication whose seal has not come yet.
+#[derive(Debug, Default)]
+pub struct Seal {
+    sealed: bool,
+    /// how many entries of queues, and in flight, name it
+    entries: u32,
+    /// sessions with entries that may wait for it
+    sessions: Vec<SessionKey>,
+    /// shared messages of sessions that ended meanwhile: they go to other members afterwards
+    reroutes: Vec<(EndingKey, StdArc<str>, Message)>,
+}
+
+/// An entry's way to its seal; most need none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct SealRef(u32);
+
+impl SealRef {
+    pub(super) fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    fn index(self) -> Option<usize> {
+        (self.0 as usize).checked_sub(1)
+    }
+}
+
+pub(super) type EndingKey = Key<Ending>;
+
+/// A session that has ended, and that the log does not know of yet.
+#[derive(Debug)]
+pub(super) struct Ending {
+    session: SessionKey,
+    number: SessionNumber,
+    /// what is still to happen before
+    pending: u32,
+    /// publications that are sealed by its end, and where they are kept
+    seals: Vec<(Message, Vec<(ShardId, SealKey)>)>,
+}
+
+/// What happens once all receipts are in.
+#[derive(Debug)]
+pub(super) struct Then {
+    number: SessionNumber,
+    session: SessionKey,
+    message: Message,
+    /// where entries wait for the seal
+    kept: Vec<(ShardId, SealKey)>,
+    /// entries were recorded as not sealed
+    seals: bool,
+    what: What,
+    /// the session has ended: this has to happen before it is recorded
+    ending: Option<EndingKey>,
+}
+
+impl Then {
+    /// A shard has kept something that waits for the seal.
+    pub(super) fn is_kept(&mut self, shard: ShardId, seal: SealKey) {
+        self.kept.push((shard, seal));
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    /// the identifier of the publisher's QoS 2 message is recorded; and its end, if PUBREL came
+    Publish { packet_id: PacketId, released: bool },
+    /// the Will is gone, unless the session has another since
+    Will { replaced: bool },
+    /// a session that ended has one message less
+    Reroute,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Seals {
+    seals: Arena<Seal>,
+    endings: Arena<Ending>,
+    /// Wills that are on their way and not gone for the log
+    wills: Vec<(SessionKey, WaitKey)>,
+}
+
+impl Broker {
+    /// The seal that this publication's entries on this shard wait for, counted for one more entry
+    /// of `session`.
+    pub(super) fn seal_ref(
+        &mut self,
+        publication: &mut Publication<'_>,
+        session: SessionKey,
+    ) -> SealRef {
+        if !self.sessions.get(session).is_some_and(Session::is_persistent) {
+            return SealRef::default();
+        }
+        let seals = &mut self.seals.seals;
+        let key = *publication.seal.get_or_insert_with(|| seals.insert(Seal::default()));
+        let Some(seal) = seals.get_mut(key) else { return SealRef::default() };
+        seal.entries += 1;
+        seal.sessions.push(session);
+        SealRef(key.index() as u32 + 1)
+    }
+
+    /// Whether an entry's publication counts.
+    pub(super) fn is_sealed(&self, seal: SealRef) -> bool {
+        seal.index().and_then(|at| self.seals.seals.at(at)).is_none_or(|(_, seal)| seal.sealed)
+    }
+
+    /// An entry is gone, or needs its seal no longer.
+    pub(super) fn drop_seal_ref(&mut self, seal: SealRef) {
+        let found = seal.index().and_then(|at| self.seals.seals.at(at));
+        let Some((key, _)) = found else { return };
+        if let Some(seal) = self.seals.seals.get_mut(key) {
+            seal.entries -= 1;
+            if seal.sealed && seal.entries == 0 {
+                self.seals.seals.remove(key);
+            }
+        }
+    }
+
+    /// A publication counts: what waits for it goes on.
+    pub(super) fn on_sealed(&mut self, now: Time, key: SealKey, fx: &mut Effects) {
+        let Some(seal) = self.seals.seals.get_mut(key) else {
+            self.counters.stale_inputs += 1;
+            return;
+        };
+        seal.sealed = true;
+        let sessions = std::mem::take(&mut seal.sessions);
+        let reroutes = std::mem::take(&mut seal.reroutes);
+        if seal.entries == 0 {
+            self.seals.seals.remove(key);
+        }
+        for session in sessions {
+            self.go_on(now, session, fx);
+        }
+        for (ending, group, message) in reroutes {
+            self.reroute(now, &group, &message, Some(ending), fx);
+            self.ending_goes_on(now, ending, fx);
+        }
+    }
+
+    /// A receipt is wanted from one more shard, if somebody waits for it.
+    pub(super) fn ask_receipt(&mut self, publication: &mut Publication<'_>) -> Option<ReceiptFor> {
+        let when = publication.when?;
+        let wait = self.wait_of(publication);
+        if let Some(wait) = self.gate.waits.get_mut(wait) {
+            wait.receipts += 1;
+        }
+        Some(ReceiptFor { wait, when })
+    }
+
+    fn wait_of(&mut self, publication: &mut Publication<'_>) -> WaitKey {
+        *publication.wait.get_or_insert_with(|| self.gate.waits.insert(Wait::default()))
+    }
+
+    /// Notes what happens once all receipts are in.
+    fn then(
+        &mut self,
+        publication: &mut Publication<'_>,
+        (session, number): (SessionKey, SessionNumber),
+        what: What,
+        ending: Option<EndingKey>,
+    ) -> WaitKey {
+        let wait = self.wait_of(publication);
+        let message = publication.message(&mut self.scratch);
+        let seals = publication.when == Some(ReceiptWhen::Unsealed);
+        let kept = publication.seal.map(|seal| (self.shard, seal)).into_iter().collect();
+        let then = Then { number, session, message, kept, seals, what, ending };
+        if let Some(wait) = self.gate.waits.get_mut(wait) {
+            wait.then = Some(Box::new(then));
+        }
+        wait
+    }
+
+    /// The identifier of a QoS 2 message that is not sealed is recorded with the seal.
+    pub(super) fn seal_with_identifier(
+        &mut self,
+        publication: &mut Publication<'_>,
+        session: SessionKey,
+        packet_id: PacketId,
+    ) {
+        let Some(s) = self.sessions.get(session) else { return };
+        let of = (session, s.number);
+        self.then(publication, of, What::Publish { packet_id, released: false }, None);
+    }
+
+    /// PUBREL before the seal: the identifier is freed with it. False if there is no seal to wait
+    /// for.
+    pub(super) fn release_with_seal(&mut self, wait: Option<WaitKey>) -> bool {
+        let wait = wait.and_then(|wait| self.gate.waits.get_mut(wait));
+        match wait.and_then(|wait| wait.then.as_deref_mut()) {
+            Some(Then { what: What::Publish { released, .. }, .. }) => {
+                *released = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A Will was published: it is gone for the log once everybody has recorded it.
+    pub(super) fn will_goes(
+        &mut self,
+        now: Time,
+        publication: &mut Publication<'_>,
+        session: SessionKey,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get(session).filter(|s| s.is_recorded()) else { return };
+        let of = (session, s.number);
+        let wait = self.then(publication, of, What::Will { replaced: false }, None);
+        self.seals.wills.push((session, wait));
+        self.forget_wait(wait);
+        self.complete_wait(now, wait, fx);
+    }
+
+    /// A session has another Will now, and the log knows: those on their way are gone by that.
+    pub(super) fn will_is_replaced(&mut self, session: SessionKey) {
+        for (_, wait) in self.seals.wills.iter().filter(|(of, _)| *of == session) {
+            let then = self.gate.waits.get_mut(*wait).and_then(|wait| wait.then.as_deref_mut());
+            if let Some(Then { what: What::Will { replaced }, .. }) = then {
+                *replaced = true;
+            }
+        }
+    }
+
+    /// A message of a member whose session ended goes to another member \[MQTT-4.8.2-5\]; its
+    /// session's end is recorded once that is.
+    pub(super) fn reroute(
+        &mut self,
+        now: Time,
+        key: &str,
+        message: &Message,
+        ending: Option<EndingKey>,
+        fx: &mut Effects,
+    ) {
+        if message.is_expired(now) {
+            self.counters.dropped_expired += 1;
+            return;
+        }
+        let Some(group) = self.subscriptions.group_of(key) else {
+            self.counters.dropped_no_member += 1;
+            return;
+        };
+        let others = self.subscriptions.groups.get(group as usize).is_some_and(|g| g.has_remotes());
+        // A copy: as a message of its own it has a seal of its own.
+        let unsealed = ending.is_some() && others && message.qos() == QoS::ExactlyOnce;
+        let copy = unsealed.then(|| message.expiring_at(message.expires(), &mut self.scratch));
+        let mut publication = Publication::of(copy.as_ref().unwrap_or(message));
+        let when = if unsealed { ReceiptWhen::Unsealed } else { ReceiptWhen::Recorded };
+        publication.when = ending.map(|_| when);
+        self.route_shared(now, group, &mut publication, fx);
+        if let Some(e) = ending.and_then(|key| self.seals.endings.get_mut(key))
+            && (unsealed || publication.wait.is_some())
+        {
+            e.pending += 1;
+            let of = (e.session, e.number);
+            let wait = self.then(&mut publication, of, What::Reroute, ending);
+            self.forget_wait(wait);
+            self.complete_wait(now, wait, fx);
+        }
+    }
+
+    /// The same for an entry, which may have to wait for its seal before.
+    pub(super) fn reroute_entry(
+        &mut self,
+        now: Time,
+        (group, message): (StdArc<str>, Message),
+        seal: SealRef,
+        ending: Option<EndingKey>,
+        fx: &mut Effects,
+    ) {
+        let at = seal.index().and_then(|at| self.seals.seals.at(at)).map(|(key, _)| key);
+        let unsealed = at.and_then(|at| self.seals.seals.get_mut(at)).filter(|seal| !seal.sealed);
+        if let (Some(seal), Some(key)) = (unsealed, ending) {
+            seal.reroutes.push((key, group, message));
+            if let Some(e) = self.seals.endings.get_mut(key) {
+                e.pending += 1;
+            }
+            return;
+        }
+        self.reroute(now, &group, &message, ending, fx);
+    }
+
+    /// A session ends that the log knows: its end is recorded once nothing is left to happen before
+    /// it. `ending_goes_on` is to be called when its messages are on their way.
+    pub(super) fn begin_ending(&mut self, key: SessionKey, s: &Session) -> Option<EndingKey> {
+        let own: Vec<WaitKey> = s.inbound.iter().filter_map(|id| id.wait).collect();
+        let wills = self.seals.wills.iter().filter(|(of, _)| *of == key).map(|(_, wait)| *wait);
+        let mut pending: Vec<WaitKey> = wills.collect();
+        for wait in own {
+            self.forget_wait(wait); // those that seal something stay
+            pending.push(wait);
+        }
+        if !s.is_recorded() {
+            return None;
+        }
+        let ending = Ending { session: key, number: s.number, pending: 1, seals: Vec::new() };
+        let ending = self.seals.endings.insert(ending);
+        for wait in pending {
+            let then = self.gate.waits.get_mut(wait).and_then(|wait| wait.then.as_deref_mut());
+            if let (Some(then), Some(e)) = (then, self.seals.endings.get_mut(ending)) {
+                then.ending = Some(ending);
+                e.pending += 1;
+            }
+        }
+        Some(ending)
+    }
+
+    /// One thing less has to happen before a session's end is recorded. What it seals is recorded
+    /// with it: the messages are with others then, and no longer with this session.
+    pub(super) fn ending_goes_on(&mut self, now: Time, key: EndingKey, fx: &mut Effects) {
+        let Some(e) = self.seals.endings.get_mut(key) else { return };
+        e.pending -= 1;
+        if e.pending > 0 {
+            return;
+        }
+        let Some(e) = self.seals.endings.remove(key) else { return };
+        let mut kept = Vec::new();
+        for (message, at) in e.seals {
+            let (session, packet_id) = (e.number, PacketId::MIN);
+            self.record(fx, Record::Inbound { session, packet_id, seals: Some(message) });
+            kept.extend(at);
+        }
+        self.record(fx, Record::SessionEnd { session: e.number });
+        self.tell_sealed(now, kept, fx);
+    }
+
+    /// Nobody's packet waits for it any longer.
+    pub(super) fn forget_wait(&mut self, key: WaitKey) {
+        match self.gate.waits.get_mut(key) {
+            Some(wait) if wait.then.is_some() => wait.forgotten = true,
+            _ => {
+                self.gate.waits.remove(key);
+            }
+        }
+    }
+
+    /// Does what was to be done once all receipts are in, if they are.
+    pub(super) fn complete_wait(&mut self, now: Time, key: WaitKey, fx: &mut Effects) {
+        let Some(wait) = self.gate.waits.get_mut(key).filter(|wait| wait.receipts == 0) else {
+            return;
+        };
+        let Some(then) = wait.then.take() else { return };
+        let before = self.seq;
+        let (ending, what) = (then.ending, then.what);
+        match what {
+            What::Publish { packet_id, released } => {
+                self.record_identifier(&then, packet_id, released, fx);
+            }
+            What::Will { replaced } => {
+                self.seals.wills.retain(|(_, wait)| *wait != key);
+                if ending.is_none() {
+                    self.record_will_end(&then, replaced, fx);
+                }
+            }
+            What::Reroute => {}
+        }
+        let records = self.since(before);
+        if let Some(wait) = self.gate.waits.get_mut(key) {
+            wait.records = records;
+            if wait.forgotten {
+                self.gate.waits.remove(key);
+            }
+        }
+        let Then { message, kept, seals, .. } = *then;
+        match ending.and_then(|ending| self.seals.endings.get_mut(ending)) {
+            Some(e) if !matches!(what, What::Publish { .. }) => {
+                if seals {
+                    e.seals.push((message, kept));
+                }
+            }
+            _ => self.tell_sealed(now, kept, fx),
+        }
+        self.open_gate(now, fx);
+        if let Some(ending) = ending {
+            self.ending_goes_on(now, ending, fx);
+        }
+    }
+
+    fn record_identifier(
+        &mut self,
+        then: &Then,
+        packet_id: PacketId,
+        released: bool,
+        fx: &mut Effects,
+    ) {
+        let (session, before) = (then.number, self.seq);
+        let seals = then.seals.then(|| then.message.clone());
+        self.record(fx, Record::Inbound { session, packet_id, seals });
+        if released {
+            self.record(fx, Record::InboundEnd { session, packet_id });
+        }
+        let records = self.since(before);
+        let Some(s) = self.sessions.get_mut(then.session) else { return };
+        if released {
+            s.inbound.remove(packet_id);
+        } else if let Some(known) = s.inbound.get_mut(packet_id) {
+            known.records = records;
+        }
+    }
+
+    fn record_will_end(&mut self, then: &Then, replaced: bool, fx: &mut Effects) {
+        let Some(s) = self.sessions.get(then.session) else { return };
+        let session = then.number;
+        if then.seals {
+            let packet_id = s.inbound.unused();
+            let seals = Some(then.message.clone());
+            self.record(fx, Record::Inbound { session, packet_id, seals });
+            self.record(fx, Record::InboundEnd { session, packet_id });
+        }
+        if !replaced {
+            self.record(fx, Record::Will { session, will: None });
+        }
+    }
+
+    fn tell_sealed(&mut self, now: Time, kept: Vec<(ShardId, SealKey)>, fx: &mut Effects) {
+        for (shard, seal) in kept {
+            if shard == self.shard {
+                self.on_sealed(now, seal, fx);
+            } else {
+                fx.peers.push((shard, PeerMessage::Sealed { seal }));
+            }
+        }
+    }
+
+    /// How many entries name a seal, for `check_invariants`.
+    pub(super) fn seal_refs(&self) -> u64 {
+        self.seals.seals.iter().map(|(_, seal)| u64::from(seal.entries)).sum()
+    }
+}

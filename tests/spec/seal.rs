@@ -1,0 +1,91 @@
+//! What several shards record and what counts only together: QoS 2 publications that reach durable
+//! receivers on other shards, and sessions whose shared messages go elsewhere when they end.
+
+use super::script::{Row, row};
+
+pub(crate) const ROWS: &[Row] = &[
+    row(
+        "a QoS 2 message is not sent to a durable receiver on another shard before its seal",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2; a< suback 1 02
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; deliver; deliver; p< pubrec 1
+         deliver; a< publish t x q2#1",
+    ),
+    row(
+        "nor to one on the publisher's own shard, if others have it too",
+        "shards 3; a at 0; b at 1; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2
+         a< suback 1 02; b joins v5 expiry=9; b> subscribe 1 t 2; b< suback 1 02
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; deliver; deliver
+         b< publish t x q2#1; p< pubrec 1; deliver; a< publish t x q2#1",
+    ),
+    row(
+        "with nobody durable elsewhere nothing waits for other shards",
+        "shards 3; a at 0; b at 1; p at 1; a joins v5; a> subscribe 1 t 2; a< suback 1 02
+         b joins v5 expiry=9; b> subscribe 1 t 2; b< suback 1 02; p joins v5 expiry=9; hold peers
+         p> publish t x q2#1; b< publish t x q2#1; p< pubrec 1; deliver; a< publish t x q2#1",
+    ),
+    row(
+        "a publisher whose session does not last is not sealed for: its PUBREC waits for receipts",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2; a< suback 1 02
+         p joins v5; hold commits; hold peers; p> publish t x q2#1; deliver; commit
+         a< publish t x q2#1; deliver; p< pubrec 1",
+    ),
+    row(
+        "at an effective QoS of 1 it is sent at once",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; deliver; a< publish t x q1#1
+         a> puback 1; deliver; p< pubrec 1; release",
+    ),
+    row(
+        "[MQTT-4.6.0-6] later messages wait behind it",
+        "shards 3; a at 0; p at 1; q at 0; a joins v5 expiry=9; a> subscribe 1 t 2
+         a< suback 1 02; p joins v5 expiry=9; q joins v5; hold peers; p> publish t x q2#1
+         deliver; q> publish t y q1#1; q< puback 1; deliver; p< pubrec 1; deliver
+         a< publish t y q1#2; a< publish t x q2#1",
+    ),
+    row(
+        "PUBREC waits for the record that seals, and that for the receipts",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2; a< suback 1 02; a cut
+         p joins v5 expiry=9; hold commits; hold peers; p> publish t x q2#1; commit; deliver
+         commit; deliver; commit; p< pubrec 1",
+    ),
+    row(
+        "the seal comes though the publisher's link is gone",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2; a< suback 1 02
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; p cut; deliver; deliver; deliver
+         a< publish t x q2#1; p resumes v5 expiry=9; p> publish t x q2#1 dup; p< pubrec 1",
+    ),
+    row(
+        "or its session: whose end is recorded behind the seal",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2; a< suback 1 02
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; p> disconnect 00 expiry=0
+         p! closed; log a p; deliver; deliver; log a; deliver; a< publish t x q2#1",
+    ),
+    row(
+        "PUBREL before PUBREC: the identifier is free when the seal is there",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 2; a< suback 1 02; a cut
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; p> pubrel 1; deliver; deliver
+         p< pubrec 1; p< pubcomp 1; p> pubrel 1; p< pubcomp 1 92",
+    ),
+    row(
+        "a session whose shared message goes to another shard ends for the log when that has it",
+        "shards 3; a at 0; b at 1; p at 0; a joins v5 expiry=9; a> subscribe 1 $share/g/t 1
+         a< suback 1 01; p joins v5; a cut; p> publish t x q1#1; p< puback 1
+         b joins v5 expiry=9; b> subscribe 1 $share/g/t 1; b< suback 1 01; hold peers
+         a joins v5 clean; log a b; deliver; b< publish t x q1#1; deliver; log b",
+    ),
+    row(
+        "at QoS 2 it is sent there when it has ended",
+        "shards 3; a at 0; b at 1; p at 0; a joins v5 expiry=9; a> subscribe 1 $share/g/t 2
+         a< suback 1 02; p joins v5; a cut; p> publish t x q2#1; p< pubrec 1
+         b joins v5 expiry=9; b> subscribe 1 $share/g/t 2; b< suback 1 02; hold peers
+         a joins v5 clean; log a b; deliver; deliver; log b; deliver; b< publish t x q2#1",
+    ),
+    row(
+        "one that is not sealed when its session ends waits for its seal, then goes",
+        "shards 3; a at 0; b at 1; p at 2; a joins v5 expiry=9; a> subscribe 1 $share/g/t 2
+         a< suback 1 02; a cut; p joins v5 expiry=9; hold peers; p> publish t x q2#1; deliver
+         a joins v5 clean; log a p; b joins v5 expiry=9; b> subscribe 1 $share/g/t 2; deliver
+         p< pubrec 1; deliver; b< suback 1 02; deliver; deliver; log b p; deliver
+         b< publish t x q2#1; release",
+    ),
+];
