@@ -117,11 +117,6 @@ impl<'a> TopicFilter<'a> {
         self.0.bytes().filter(|&b| b == b'/').count() + 1
     }
 
-    /// Whether there is a `+` or `#` in it.
-    pub fn has_wildcard(self) -> bool {
-        self.0.bytes().any(|b| matches!(b, b'+' | b'#'))
-    }
-
     /// Whether `name` matches, level by level: the slow, plain definition that the trees are
     /// tested against (section 4.7).
     pub fn matches(self, name: TopicName<'_>) -> bool {

@@ -15,6 +15,7 @@ use super::ids::IdList;
 use super::input::{Interest, SessionKey, ShardSet};
 use super::session::Extra;
 use super::shared::Group;
+use super::shrink::{shrink_list, shrink_slab};
 use super::tree::{FilterTree, NodeId, NodeValue};
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{SubscriptionFilter, TopicFilter, TopicName};
@@ -359,6 +360,15 @@ impl Subscriptions {
         if value.is_empty() {
             self.tree.prune(node);
         }
+    }
+
+    /// Gives memory back that is not used.
+    pub(super) fn shrink(&mut self) {
+        self.tree.shrink();
+        self.cache.drop_stale();
+        shrink_slab(&mut self.subs);
+        shrink_slab(&mut self.groups);
+        shrink_list(&mut self.hits);
     }
 
     /// Everybody whom `topic` concerns.

@@ -9,6 +9,7 @@ mod connection;
 mod guests;
 pub mod log;
 mod mailbox;
+mod memory;
 mod poller;
 mod porch;
 mod retained;
@@ -143,6 +144,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped()));
+        tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
         received.serve(&house.shards).await;
         let wait = Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
         join(threads, Instant::now() + wait).await;
