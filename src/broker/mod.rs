@@ -56,7 +56,7 @@ use hashbrown::HashTable;
 
 use connect::WillIs;
 use interest::Interests;
-use link::Links;
+use link::{Hold, Links};
 use pending::{Gate, HeldPacket, Until};
 use session::Session;
 use subscriptions::Subscriptions;
@@ -359,8 +359,8 @@ impl Broker {
         fx: &mut Effects,
     ) {
         match self.links.get_mut(link) {
-            Some(l) if l.asked => {
-                l.asked = false;
+            Some(l) if l.is_held(Hold::Asked) => {
+                l.hold(Hold::Asked, false);
                 fx.sends.hold_reads(link, l.reads_held());
                 if !granted {
                     let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");

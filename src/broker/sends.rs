@@ -46,8 +46,18 @@ impl Chunk {
     }
 }
 
-/// Outgoing bytes of one link.
+/// What is behind the first large payload.
 #[derive(Debug, Default)]
+struct Later {
+    chunks: VecDeque<Chunk>,
+    len: usize,
+    /// How much of that is payloads by reference.
+    referred_len: usize,
+}
+
+/// Outgoing bytes of one link. One cache line: each delivery and each flush touches one.
+#[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct Outbox {
     generation: u32,
     /// The front: encoded packets.
@@ -55,12 +65,8 @@ pub struct Outbox {
     /// How much of the front chunk (`bytes`, or the first of `later` when that is empty) is sent.
     sent: usize,
     /// What comes after `bytes` once a large payload was sent by reference.
-    #[expect(clippy::box_collection, reason = "most outboxes have none: 8 bytes instead of 32")]
-    later: Option<Box<VecDeque<Chunk>>>,
-    later_len: usize,
-    /// How much of that is payloads by reference.
-    referred_len: usize,
-    closing: Option<Closing>,
+    later: Option<Box<Later>>,
+    closing: Option<Box<Closing>>,
     dirty: bool,
     /// The broker wants to be told (`Input::Wrote`) when there is room again.
     pub wants_room: bool,
@@ -71,25 +77,26 @@ pub struct Outbox {
 impl Outbox {
     /// Bytes not yet written.
     pub fn backlog(&self) -> usize {
-        self.bytes.len() + self.later_len - self.sent
+        self.bytes.len() + self.later.as_ref().map_or(0, |later| later.len) - self.sent
     }
 
     /// Those of them that were copied: all but large payloads. Deliveries stop at
     /// `output_bytes_max`, so what is far beyond it is answers that the client does not read.
     pub fn copied_backlog(&self) -> usize {
-        self.backlog().saturating_sub(self.referred_len)
+        let referred = self.later.as_ref().map_or(0, |later| later.referred_len);
+        self.backlog().saturating_sub(referred)
     }
 
     /// Set once the broker has ended the link: flush, then close the socket.
     pub fn closing(&self) -> Option<Closing> {
-        self.closing
+        self.closing.as_deref().copied()
     }
 
     /// Fills `slices` with what is to be written next; returns how many.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n = 0;
         let mut skip = self.sent;
-        let later = self.later.iter().flat_map(|later| later.iter().map(Chunk::as_slice));
+        let later = self.later.iter().flat_map(|later| later.chunks.iter().map(Chunk::as_slice));
         let front = Some(self.bytes.as_slice()).filter(|b| !b.is_empty());
         for (slice, slot) in front.into_iter().chain(later).zip(slices) {
             *slot = IoSlice::new(&slice[skip..]);
@@ -114,15 +121,15 @@ impl Outbox {
             self.bytes.clear();
         }
         let Some(later) = &mut self.later else { return true };
-        while let Some(chunk) = later.front() {
+        while let Some(chunk) = later.chunks.front() {
             let len = chunk.as_slice().len();
             if self.sent < len {
                 return false;
             }
             self.sent -= len;
-            self.later_len -= len;
-            if let Some(Chunk::Payload(_)) = later.pop_front() {
-                self.referred_len -= len;
+            later.len -= len;
+            if let Some(Chunk::Payload(_)) = later.chunks.pop_front() {
+                later.referred_len -= len;
             }
         }
         self.later = None;
@@ -142,10 +149,11 @@ impl Outbox {
         match &mut self.later {
             None => &mut self.bytes,
             Some(later) => {
-                if !matches!(later.back(), Some(Chunk::Bytes(_))) {
-                    later.push_back(Chunk::Bytes(Vec::new()));
+                let chunks = &mut later.chunks;
+                if !matches!(chunks.back(), Some(Chunk::Bytes(_))) {
+                    chunks.push_back(Chunk::Bytes(Vec::new()));
                 }
-                match later.back_mut() {
+                match chunks.back_mut() {
                     Some(Chunk::Bytes(bytes)) => bytes,
                     _ => &mut self.bytes, // not reached: pushed above
                 }
@@ -206,13 +214,12 @@ impl Sends {
                 outbox.bytes = buffer;
             }
         }
-        let in_later = outbox.later.is_some();
         let tail = outbox.tail();
         let before = tail.len();
         let result = write(tail);
         let added = tail.len() - before;
-        if in_later {
-            outbox.later_len += added;
+        if let Some(later) = &mut outbox.later {
+            later.len += added;
         }
         Some(result)
     }
@@ -222,9 +229,10 @@ impl Sends {
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
-            outbox.later_len += message.payload().len();
-            outbox.referred_len += message.payload().len();
-            outbox.later.get_or_insert_default().push_back(Chunk::Payload(message));
+            let later = outbox.later.get_or_insert_default();
+            later.len += message.payload().len();
+            later.referred_len += message.payload().len();
+            later.chunks.push_back(Chunk::Payload(message));
         }
     }
 
@@ -233,7 +241,7 @@ impl Sends {
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
-            outbox.closing = Some(closing);
+            outbox.closing = Some(Box::new(closing));
             if !outbox.dirty {
                 outbox.dirty = true;
                 self.dirty.push(link);
@@ -318,6 +326,11 @@ mod tests {
             payload,
         };
         Message::new(&parts, &mut Vec::new())
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size_of::<Outbox>(), 64);
     }
 
     #[test]

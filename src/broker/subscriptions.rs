@@ -7,7 +7,6 @@
 //! fits into a node stands in the node (there may be millions).
 
 use std::rc::Rc;
-use std::sync::Arc as StdArc;
 
 use slab::Slab;
 use triomphe::Arc;
@@ -546,12 +545,6 @@ impl Subscriptions {
             }));
         });
         self.merge(own.into_iter())
-    }
-
-    /// What the members of a group carry with a message.
-    pub(super) fn group_extra(&self, sub: &Subscription, group: &StdArc<str>) -> Arc<Extra> {
-        let subscription_ids = if sub.id == 0 { Vec::new() } else { vec![sub.id] };
-        Arc::new(Extra { subscription_ids, group: Some(StdArc::clone(group)) })
     }
 
     pub(super) fn check_invariants(&self) {

@@ -6,10 +6,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering::Relaxed;
-
-use mio::net::TcpStream;
 
 use super::connection::{About, Connection, Stage};
 use super::mailbox::{HandOff, ToShard};
@@ -42,9 +40,9 @@ pub(super) struct Doors {
 
 impl Doors {
     /// Whoever stands there already is told of in the first pass.
-    pub(super) fn new(mut doors: Vec<Door>, poller: &Poller) -> io::Result<Self> {
-        for (number, door) in doors.iter_mut().enumerate() {
-            poller.add(&mut door.listener, Who::Door(number))?;
+    pub(super) fn new(doors: Vec<Door>, poller: &Poller) -> io::Result<Self> {
+        for (number, door) in doors.iter().enumerate() {
+            poller.add(&door.listener, Who::Door(number))?;
         }
         let knocked = VecDeque::new();
         Ok(Self { doors, knocked, rests_until: Time(0), warn_again: Time(0) })
@@ -91,7 +89,7 @@ impl<S: Store> Shard<S> {
         for _ in 0..ACCEPTS_PER_PASS {
             let Some(door) = self.doors.doors.get(number) else { return false };
             match door.listener.accept() {
-                Ok((stream, peer)) => self.welcome(number, stream, peer),
+                Ok((stream, peer)) => self.welcome(number, stream.into(), peer),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(error) if is_the_peers(&error) => {}
                 Err(error) => {
@@ -123,17 +121,17 @@ impl<S: Store> Shard<S> {
         }
         let half_received = HalfReceived::new(totals);
         let client_id = Box::default();
-        let about = About { peer, client_id, door: number, half_received, place };
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
+        let about = About { peer, client_id, door: number, deadline, half_received, place };
         if let Some(link) = self.admit(stream, about) {
             self.set_deadline(link, deadline);
         }
     }
 
     /// Gives a socket a slot and listens to it.
-    fn admit(&mut self, mut stream: TcpStream, about: About) -> Option<LinkKey> {
+    fn admit(&mut self, stream: TcpStream, about: About) -> Option<LinkKey> {
         let entry = self.connections.vacant_entry();
-        if let Err(error) = self.parts.poller.add(&mut stream, Who::Connection(entry.key())) {
+        if let Err(error) = self.parts.poller.add(&stream, Who::Connection(entry.key())) {
             let peer = about.peer;
             tracing::warn!(%peer, %error, "a connection could not be taken over");
             return None;
@@ -176,7 +174,7 @@ impl<S: Store> Shard<S> {
         let peer = c.about.peer;
         c.version = connect.version;
         c.stage = Stage::Link;
-        c.deadline = Time::NEVER;
+        c.about.deadline = Time::NEVER;
         c.about.client_id = client_id.as_str().into();
         let opening = Opening { connect, client_id, assigned: *assigned };
         self.handle(Input::Opened(link, opening));
@@ -201,9 +199,9 @@ impl<S: Store> Shard<S> {
         client_id: String,
         assigned: bool,
     ) {
-        let Some(mut c) = self.connections.try_remove(link.index()) else { return };
+        let Some(c) = self.connections.try_remove(link.index()) else { return };
         let peer = c.about.peer;
-        if let Err(error) = self.parts.poller.remove(&mut c.stream) {
+        if let Err(error) = self.parts.poller.remove(&c.stream) {
             tracing::warn!(%peer, %error, "a connection could not be handed over");
             return;
         }
@@ -221,7 +219,9 @@ impl<S: Store> Shard<S> {
             return;
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
-        let about = About { peer, client_id: Box::default(), door: 0, half_received, place };
+        let (client_id_later, deadline) = (Box::default(), Time::NEVER);
+        let about =
+            About { peer, client_id: client_id_later, door: 0, deadline, half_received, place };
         let Some(link) = self.admit(stream, about) else { return };
         // The porch there has let it in: here it is only read again.
         let porch = std::sync::Arc::clone(&self.parts.porch);

@@ -6,11 +6,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
-use mio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use super::poller::Poller;

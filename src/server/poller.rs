@@ -7,9 +7,10 @@
 //! more, or remembers that it has not.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use mio::event::Source;
+use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 /// How many events one wait takes. Few, for the sake of the processor's caches: what the system
@@ -78,15 +79,15 @@ impl Poller {
         Waker::new(self.poll.registry(), MAIL)
     }
 
-    /// From now on `who` is told of.
-    pub(crate) fn add(&self, source: &mut impl Source, who: Who) -> io::Result<()> {
+    /// From now on `who` is told of: a socket that does not block.
+    pub(crate) fn add(&self, socket: &impl AsRawFd, who: Who) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(source, who.token(), both)
+        self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), who.token(), both)
     }
 
-    /// For a source that goes elsewhere; one that is closed leaves by itself.
-    pub(crate) fn remove(&self, source: &mut impl Source) -> io::Result<()> {
-        self.poll.registry().deregister(source)
+    /// For a socket that goes elsewhere; one that is closed leaves by itself.
+    pub(crate) fn remove(&self, socket: &impl AsRawFd) -> io::Result<()> {
+        self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()))
     }
 
     /// Waits for `at_most`, and calls `each` for what has changed.

@@ -524,7 +524,7 @@ impl<S: Store> Shard<S> {
     /// From now on the connection must get on, or be gone, at `at`.
     pub(super) fn set_deadline(&mut self, link: LinkKey, at: Time) {
         if let Some(c) = self.connections.get_mut(link.index()) {
-            c.deadline = at;
+            c.about.deadline = at;
             self.deadlines.push(Reverse((at, link)));
         }
     }
@@ -545,7 +545,7 @@ impl<S: Store> Shard<S> {
         {
             self.deadlines.pop();
             let c = self.connections.get(link.index());
-            match c.filter(|c| c.link == link && c.deadline == at).map(|c| c.stage) {
+            match c.filter(|c| c.link == link && c.about.deadline == at).map(|c| c.stage) {
                 Some(Stage::Porch) => {
                     let why = "no CONNECT within server.connect_timeout_ms";
                     self.turn_away(link, Turned::Left(why));
