@@ -1,6 +1,6 @@
 //! The real program on loopback, with one shard and the default configuration: a message's round
-//! trip from a publisher to a subscriber (QoS 0, and QoS 1 with the subscriber's PUBACK), the
-//! publisher's wait for its own PUBACK, and a stream of 1,000 messages sent in one piece.
+//! trip from a publisher to a subscriber (QoS 0, and QoS 1 with both acknowledgements), and a
+//! stream of 1,000 messages sent in one piece.
 //!
 //! Run: `cargo bench --bench end_to_end`, or `-- --quick`. It measures time, with clients on the
 //! same machine; CPU time per message, which is what brokers are compared by, is measured by the
