@@ -19,8 +19,9 @@ const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// A reader that is never quite done must not make its buffer grow for ever: once this much of it
 /// is sent, and half of it, the rest moves to the front.
 const COMPACT_BYTES_MIN: usize = 64 * 1024;
-/// How many empty buffers are kept for reuse.
-const POOLED_BUFFERS_MAX: usize = 256;
+/// What the empty buffers that are kept for reuse may hold. Not their number: a message to
+/// thousands fills thousands of small ones in one pass.
+const POOLED_BYTES_MAX: usize = 8 << 20;
 
 /// Why the broker ends a Network Connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +170,8 @@ pub struct Sends {
     dirty: Vec<LinkKey>,
     resumed: Vec<LinkKey>,
     pool: Vec<Vec<u8>>,
+    /// what they hold
+    pool_bytes: usize,
 }
 
 impl Sends {
@@ -208,6 +211,7 @@ impl Sends {
                 && outbox.later.is_none()
                 && let Some(buffer) = self.pool.pop()
             {
+                self.pool_bytes -= buffer.capacity();
                 outbox.bytes = buffer;
             }
         }
@@ -289,8 +293,9 @@ impl Sends {
             outbox.later = None;
             if buffer.capacity() > 0
                 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX
-                && self.pool.len() < POOLED_BUFFERS_MAX
+                && self.pool_bytes + buffer.capacity() <= POOLED_BYTES_MAX
             {
+                self.pool_bytes += buffer.capacity();
                 self.pool.push(buffer);
             }
         }

@@ -542,7 +542,7 @@ fn fields_that_the_block_lacks_are_written() {
     };
     let mut out = Vec::new();
     encode(&Packet::Publish(publish), V5, &mut out);
-    assert_eq!(out, packet("30 0000 08 02 00000005 23 0003 'x'"));
+    assert_eq!(out, packet("30 0000 08 23 0003 02 00000005 'x'"));
 }
 
 #[test]
