@@ -200,11 +200,14 @@ mod tests {
         (list(found.present), list(found.durable))
     }
 
+    /// Who writes what of which filter, and who is then found, and as durable.
+    type Step<'a> = (u8, &'a str, Interest, &'a [u8], &'a [u8]);
+
     #[test]
     fn it_says_what_each_shard_wrote_last() {
         use Interest::{Durable, None, Present};
         let mut index = InterestTree::new(7);
-        let steps: &[(u8, &str, Interest, &[u8], &[u8])] = &[
+        let steps: &[Step<'_>] = &[
             (3, "a/b", Present, &[3], &[]),
             (3, "a/b", Durable, &[3], &[3]),
             (63, "a/b", Present, &[3, 63], &[3]),
