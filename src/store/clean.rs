@@ -15,7 +15,7 @@ use super::index::Index;
 use super::log::{Clock, Log, LogError};
 use super::queue::Place;
 use super::state::Shared;
-use super::stored::{Entry, Stored};
+use super::stored::{Content, Entry, Stored};
 use super::wire::Reader;
 
 /// Up to this share of a segment, what is in force is copied without need.
@@ -173,6 +173,9 @@ fn copy_of<'a>(index: &Index, stored: &Stored<'a>) -> Stored<'a> {
             },
             None => *stored,
         },
+        Stored::Message { number, content } => {
+            Stored::Message { number, content: Content { copied: true, ..content } }
+        }
         Stored::Queued(entry) => {
             let sealed = index.is_sealed(entry.message, entry.session, entry.order);
             Stored::Queued(Entry { copied: true, sealed, ..entry })

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::damage::Losses;
 use super::messages::{Messages, Segments, Slot};
@@ -72,6 +72,9 @@ pub struct Index {
     unreferenced: Vec<u64>,
     pub(super) numbers: Numbers,
     queued: usize,
+    /// during a replay: messages that were met as copies. What names them may come behind them,
+    /// in another copied batch, while what named them at first was freed with its segment.
+    copied: Option<HashSet<u64, FixedState>>,
     /// set while a recovery replays what follows damage
     pub(super) losses: Option<Losses>,
 }
@@ -103,6 +106,7 @@ impl Index {
             unreferenced: Vec::new(),
             numbers: Numbers::default(),
             queued: 0,
+            copied: Some(HashSet::with_hasher(state(4))),
             losses: None,
         }
     }
@@ -208,8 +212,12 @@ impl Index {
         });
         self.segments.message_ends(before);
         self.segments.message_begins(now);
-        if now.refs == 0 {
-            self.unreferenced.push(number);
+        match self.copied.as_mut() {
+            Some(copied) if content.copied => {
+                copied.insert(number);
+            }
+            _ if now.refs == 0 => self.unreferenced.push(number),
+            _ => {}
         }
     }
 
@@ -219,7 +227,6 @@ impl Index {
     }
 
     fn unname_message(&mut self, number: u64) {
-        // The slot stays until the batch ends, even if its place is not known.
         let Some(slot) = self.messages.get(number) else { return };
         if slot.refs <= 1 {
             self.unreferenced.push(number);
@@ -350,12 +357,23 @@ impl Index {
             self.unsealed.remove(&message);
         }
         for number in std::mem::take(&mut self.unreferenced) {
-            let Some(slot) = self.messages.get(number).filter(|slot| slot.refs == 0) else {
-                continue;
-            };
-            self.messages.change(number, |slot| *slot = Slot::default());
-            self.segments.message_ends(slot);
-            self.unsealed.remove(&number);
+            if !self.copied.as_ref().is_some_and(|copied| copied.contains(&number)) {
+                self.forget_unreferenced(number);
+            }
+        }
+    }
+
+    fn forget_unreferenced(&mut self, number: u64) {
+        let Some(slot) = self.messages.get(number).filter(|slot| slot.refs == 0) else { return };
+        self.messages.change(number, |slot| *slot = Slot::default());
+        self.segments.message_ends(slot);
+        self.unsealed.remove(&number);
+    }
+
+    /// Everything was replayed: from here on, what nobody names is not needed.
+    pub(super) fn end_replay(&mut self) {
+        for number in self.copied.take().unwrap_or_default() {
+            self.forget_unreferenced(number);
         }
     }
 
@@ -375,15 +393,11 @@ impl Index {
         !entries.is_some_and(|entries| entries.contains(&(session, order)))
     }
 
-    /// Takes out all entries that no seal came for.
-    pub(super) fn drop_unsealed(&mut self) -> usize {
+    /// All entries that no seal came for: session and order.
+    pub(super) fn unsealed(&self) -> Vec<(u64, u64)> {
         let mut entries: Vec<_> = self.unsealed.values().flatten().copied().collect();
         entries.sort_unstable();
-        for &(session, order) in &entries {
-            self.end_entry(session, order);
-        }
-        self.end_batch();
-        entries.len()
+        entries
     }
 
     /// Whether the record at `place` is in force.

@@ -124,6 +124,9 @@ impl Segments {
     /// The segment, which is added with all before it if it is new. Nothing about segments that
     /// are gone or about no place.
     pub(super) fn get_mut(&mut self, segment: u32) -> Option<&mut Usage> {
+        if segment == 0 {
+            return None;
+        }
         if self.list.is_empty() {
             self.first = segment;
         }

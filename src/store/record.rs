@@ -66,8 +66,8 @@
 //! | 19 Accepted | first v, last v: the loss of these batches is known (`keep_rest`) |
 //! | 20 Numbers | the highest given out so far: message v, session v, retained version v |
 //!
-//! *content*: flags (1 byte: QoS in bits 0 and 1, RETAIN 4, expires 8, publisher 16), publisher (8
-//! bytes, if flagged), expiry v (a time, if flagged), topic (v length, bytes), properties (v
+//! *content*: flags (1 byte: QoS in bits 0 and 1, RETAIN 4, expires 8, publisher 16, copied by the
+//! cleaner 64), publisher (8 bytes, if flagged), expiry v (a time, if flagged), topic (v length, bytes), properties (v
 //! length, bytes), payload.
 //!
 //! *extras*: with flag 16, Subscription Identifiers: v how many, each v; with flag 32, the rest is
@@ -99,12 +99,20 @@ pub enum DropReason {
     Rerouted,
     /// it cannot be read back
     Unreadable,
+    /// no seal came for its publication before a crash: the publisher repeats it
+    Unsealed,
 }
 
 impl DropReason {
     /// All of them, by their number on disk.
-    pub(super) const ALL: [Self; 5] =
-        [Self::Expired, Self::QueueFull, Self::TooLarge, Self::Rerouted, Self::Unreadable];
+    pub(super) const ALL: [Self; 6] = [
+        Self::Expired,
+        Self::QueueFull,
+        Self::TooLarge,
+        Self::Rerouted,
+        Self::Unreadable,
+        Self::Unsealed,
+    ];
 }
 
 /// A Will that waits with its session.

@@ -216,6 +216,7 @@ pub(super) fn recover<D: Disk>(
     clock: Clock,
 ) -> Result<(Recovered, (Vec<u8>, u32)), OpenError> {
     replay.run()?;
+    replay.state.index.end_replay();
     let outage_ms = outage_ms(&replay.last, clock);
     let log_now = replay.last.time_ms.saturating_add(outage_ms);
     let offset_ms = (log_now as i64).saturating_sub_unsigned(clock.now.0);
@@ -224,10 +225,11 @@ pub(super) fn recover<D: Disk>(
         numbers: replay.state.index.numbers,
         outage_ms,
         end: LogEnd { closed: replay.closed, batch: replay.last.number, cut: replay.cut },
-        unsealed: replay.state.index.drop_unsealed(),
         ..Recovered::default()
     };
-    let repair = take_out_the_lost(&mut replay.state.index, &mut replay.damage);
+    let mut repair = (Vec::new(), 0);
+    recovered.unsealed = drop_unsealed(&mut replay.state.index, &mut repair);
+    take_out_the_lost(&mut replay.state.index, &mut replay.damage, &mut repair);
     read_small(replay, disk, log_now, &mut recovered)?;
     recovered.damage = replay.damage.clone();
     for loss in &mut recovered.damage.sessions {
@@ -243,9 +245,23 @@ fn outage_ms(last: &BatchHeader, clock: Clock) -> u64 {
     if last.wall_ms < WALL_SET_MS { 0 } else { clock.wall_ms.saturating_sub(last.wall_ms) }
 }
 
+/// Takes out of the index what no seal came for. What follows such an entry in the log may outlive
+/// it there, so its end is written down.
+fn drop_unsealed(index: &mut Index, repair: &mut (Vec<u8>, u32)) -> usize {
+    let entries = index.unsealed();
+    for &(session, order) in &entries {
+        let dropped = Stored::Dropped { session, order, why: DropReason::Unsealed };
+        dropped.put(&mut repair.0);
+        index.apply(&dropped, Place::NONE, 0);
+    }
+    index.end_batch();
+    repair.1 += entries.len() as u32;
+    entries.len()
+}
+
 /// Finds what cannot be delivered because parts of it are gone, names it in `damage`, takes it out
-/// of the index, and returns the records that say so for ever.
-fn take_out_the_lost(index: &mut Index, damage: &mut Damage) -> (Vec<u8>, u32) {
+/// of the index, and adds the records to `written` that say so for ever.
+fn take_out_the_lost(index: &mut Index, damage: &mut Damage, written: &mut (Vec<u8>, u32)) {
     let mut lost: Vec<(u64, SessionLoss)> = Vec::new();
     let mut repair = Vec::new();
     for (&session, s) in &index.sessions {
@@ -283,14 +299,13 @@ fn take_out_the_lost(index: &mut Index, damage: &mut Damage) -> (Vec<u8>, u32) {
     for hole in &damage.holes {
         repair.push(Stored::Accepted { first: hole.first_batch, last: hole.last_batch });
     }
-    let mut bytes = Vec::new();
     for stored in &repair {
-        stored.put(&mut bytes);
+        stored.put(&mut written.0);
         index.apply(stored, Place::NONE, 0);
     }
     index.end_batch();
     damage.retained = retained.iter().map(|(topic, _)| topic.to_string()).collect();
-    (bytes, repair.len() as u32)
+    written.1 += repair.len() as u32;
 }
 
 /// Entries without their message, and deliveries that lack a part.

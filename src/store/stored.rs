@@ -72,6 +72,8 @@ pub(super) struct Content<'a> {
     pub(super) publisher: u64,
     /// on the log's clock
     pub(super) expires_ms: Option<u64>,
+    /// the cleaner wrote it
+    pub(super) copied: bool,
     pub(super) topic: &'a str,
     pub(super) properties: &'a [u8],
     pub(super) payload: &'a [u8],
@@ -85,6 +87,7 @@ impl<'a> Content<'a> {
             publisher: message.publisher(),
             expires_ms: (message.expires() != Time::NEVER)
                 .then(|| timeline.log_ms(message.expires())),
+            copied: false,
             topic: message.topic_str(),
             properties: message.properties(),
             payload: message.payload(),
@@ -100,7 +103,8 @@ impl<'a> Content<'a> {
         let flags = self.qos as u8
             | u8::from(self.retain) * RETAIN
             | u8::from(self.expires_ms.is_some()) * EXPIRES
-            | u8::from(self.publisher != 0) * PUBLISHER;
+            | u8::from(self.publisher != 0) * PUBLISHER
+            | u8::from(self.copied) * COPIED;
         out.push(flags);
         if self.publisher != 0 {
             out.extend_from_slice(&self.publisher.to_le_bytes());
@@ -115,7 +119,7 @@ impl<'a> Content<'a> {
 
     fn read(r: &mut Reader<'a>) -> Result<Self, Garbled> {
         let flags = r.u8()?;
-        if flags & !(3 | RETAIN | EXPIRES | PUBLISHER) != 0 {
+        if flags & !(3 | RETAIN | EXPIRES | PUBLISHER | COPIED) != 0 {
             return Err(Garbled("a message with unknown flags"));
         }
         Ok(Self {
@@ -123,6 +127,7 @@ impl<'a> Content<'a> {
             retain: flags & RETAIN != 0,
             publisher: if flags & PUBLISHER != 0 { r.u64()? } else { 0 },
             expires_ms: if flags & EXPIRES != 0 { Some(r.varint()?) } else { None },
+            copied: flags & COPIED != 0,
             topic: text(r.prefixed()?)?,
             properties: r.prefixed()?,
             payload: r.rest(),
