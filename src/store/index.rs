@@ -146,7 +146,10 @@ impl Index {
                 own.session = own.session.max(numbers.session);
                 own.version = own.version.max(numbers.version);
             }
-            Stored::End { .. } | Stored::Closed | Stored::Accepted { .. } => {}
+            Stored::End { .. }
+            | Stored::Closed
+            | Stored::Accepted { .. }
+            | Stored::AcceptedSegment { .. } => {}
             _ => self.apply_to_session(stored, place),
         }
     }

@@ -215,6 +215,11 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         LogCounts { log_bytes: current + others, ..self.counts }
     }
 
+    /// All files together may take so many bytes from now on.
+    pub fn set_log_bytes_max(&mut self, bytes: u64) {
+        self.options.log_bytes_max = bytes;
+    }
+
     /// Whether there was no room when it was last needed.
     pub fn is_full(&self) -> bool {
         self.full
@@ -330,14 +335,21 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         let fresh = self.current.tail == HEADER_BYTES as u64;
         let numbers = if fresh { NUMBERS_BYTES } else { 0 };
         let fits = self.current.tail + numbers + need + keep <= self.current.bytes;
-        if !reserve && !(fits && self.spare.exists()) && !self.has_room_for_segment() {
+        let segment_bytes = self.options.segment_bytes;
+        if fits && !reserve && !self.spare.exists() && !self.has_room_for(segment_bytes) {
             self.full = true;
             return Err(LogError::Full);
         }
         if !fits {
             let bytes = HEADER_BYTES as u64 + NUMBERS_BYTES + need + 4 * END_BYTES;
-            if bytes > u64::from(u32::MAX) {
-                return Err(LogError::Full); // places have 32 bits
+            let grows = bytes.max(segment_bytes).saturating_sub(self.spare.bytes());
+            // What frees may take the last spare, or one segment that was not foreseen.
+            let wanted =
+                if reserve { grows.saturating_sub(segment_bytes) } else { grows + segment_bytes };
+            // Places have 32 bits.
+            if bytes > u64::from(u32::MAX) || wanted > 0 && !self.has_room_for(wanted) {
+                self.full = true;
+                return Err(LogError::Full);
             }
             let spare = self.take_spare(bytes)?;
             self.roll(spare, clock)?;

@@ -65,6 +65,7 @@
 //! | 18 Closed | nothing; the broker stopped here |
 //! | 19 Accepted | first v, last v: the loss of these batches is known (`keep_rest`) |
 //! | 20 Numbers | the highest given out so far: message v, session v, retained version v |
+//! | 21 AcceptedSegment | v: the loss of this segment is known |
 //!
 //! *content*: flags (1 byte: QoS in bits 0 and 1, RETAIN 4, expires 8, publisher 16, copied by the
 //! cleaner 64), publisher (8 bytes, if flagged), expiry v (a time, if flagged), topic (v length, bytes), properties (v

@@ -150,14 +150,15 @@ pub fn open<D: Disk>(
         return Err(OpenError::Damaged(Box::new(recovered.damage)));
     }
     let (current, spare) = tidy(&mut replay, &disk, options)?;
-    let Replay { segments, mut state, last, id, oldest, .. } = replay;
+    let Replay { segments, mut state, last, id, .. } = replay;
+    // If older ones are missing, that is known from here on.
+    let first = segments.first().map_or(current.number, |segment| segment.number);
     for SegmentFile { number, file, bytes, .. } in segments {
         if number <= current.number {
             state.add_file(number, file, bytes);
         }
     }
     state.add_file(current.number, Arc::clone(&current.file), current.bytes);
-    let first = oldest;
     let last_message = state.index.numbers.message;
     let (options, last) = (*options, (last.number, last.crc));
     let resume =
@@ -298,6 +299,9 @@ fn take_out_the_lost(index: &mut Index, damage: &mut Damage, written: &mut (Vec<
     }
     for hole in &damage.holes {
         repair.push(Stored::Accepted { first: hole.first_batch, last: hole.last_batch });
+    }
+    for &segment in &damage.missing_segments {
+        repair.push(Stored::AcceptedSegment { segment });
     }
     for stored in &repair {
         stored.put(&mut written.0);

@@ -107,6 +107,7 @@ pub(super) struct Replay<D: Disk> {
     /// the segment that was to follow and is not there
     pub(super) missing_next: Option<u32>,
     accepted: Vec<(u64, u64)>,
+    accepted_segments: Vec<u32>,
     started: bool,
     /// the segment that is in memory
     loaded: (usize, Vec<u8>),
@@ -145,6 +146,7 @@ impl<D: Disk> Replay<D> {
             damage: Damage::default(),
             missing_next: None,
             accepted: Vec::new(),
+            accepted_segments: Vec::new(),
             started: false,
             loaded: (usize::MAX, Vec::new()),
         };
@@ -314,6 +316,7 @@ impl<D: Disk> Replay<D> {
                 Stored::End { next: n } => next = Some(n),
                 Stored::Closed => self.closed = true,
                 Stored::Accepted { first, last } => self.accepted.push((first, last)),
+                Stored::AcceptedSegment { segment } => self.accepted_segments.push(segment),
                 _ => {}
             }
         }
@@ -392,8 +395,9 @@ impl<D: Disk> Replay<D> {
         self.damage.holes.retain(|hole| !is_known(hole));
         if holes > 0 && self.damage.holes.is_empty() {
             self.state.index.losses = None;
-            self.damage.missing_segments.clear();
         }
+        let known = std::mem::take(&mut self.accepted_segments);
+        self.damage.missing_segments.retain(|segment| !known.contains(segment));
         self.damage.missing_segments.extend(self.missing_next);
     }
 }

@@ -54,9 +54,8 @@ impl<F> Spare<F> {
 }
 
 impl<D: Disk, S: Shared<D::File>> Log<D, S> {
-    /// Whether another segment may be made.
-    pub(super) fn has_room_for_segment(&self) -> bool {
-        let bytes = self.options.segment_bytes;
+    /// Whether the files may take so many bytes more.
+    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
         let log_bytes = self.counts().log_bytes;
         log_bytes.saturating_add(bytes) <= self.options.log_bytes_max
             && self.disk.free_bytes().is_ok_and(|free| free >= bytes + DISK_MARGIN_BYTES)
@@ -66,7 +65,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     pub(super) fn prepare_spare(&mut self) -> Result<bool, LogError> {
         match std::mem::replace(&mut self.spare, Spare::None) {
             Spare::None => {
-                if !self.has_room_for_segment() {
+                if !self.has_room_for(self.options.segment_bytes) {
                     self.full = true;
                     return Ok(false);
                 }
@@ -106,7 +105,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
 
     fn may_write_zeros(&self) -> bool {
         let few = 2 * self.options.segment_bytes;
-        self.counts.zero_bytes < few + self.counts.batch_bytes / 8
+        self.counts.zero_bytes < few + self.counts.batch_bytes / 16
     }
 
     fn begin_spare(&mut self, bytes: u64) -> io::Result<()> {

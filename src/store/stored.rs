@@ -31,6 +31,7 @@ mod kind {
     pub(super) const CLOSED: u8 = 18;
     pub(super) const ACCEPTED: u8 = 19;
     pub(super) const NUMBERS: u8 = 20;
+    pub(super) const ACCEPTED_SEGMENT: u8 = 21;
 }
 
 const RETAIN: u8 = 4;
@@ -205,6 +206,7 @@ pub(super) enum Stored<'a> {
     Closed,
     Accepted { first: u64, last: u64 },
     Numbers(Numbers),
+    AcceptedSegment { segment: u32 },
 }
 
 /// The highest numbers that were given out: they are never given out again.
@@ -354,6 +356,7 @@ impl<'a> Stored<'a> {
             Self::Numbers(Numbers { message, session, version }) => {
                 (kind::NUMBERS, &[message, session, version], "")
             }
+            Self::AcceptedSegment { segment } => (kind::ACCEPTED_SEGMENT, &[segment.into()], ""),
             _ => (kind::CLOSED, &[], ""),
         };
         put_all(out, kind, numbers, rest.as_bytes());
@@ -408,6 +411,7 @@ impl<'a> Stored<'a> {
                 session: r.varint()?,
                 version: r.varint()?,
             }),
+            kind::ACCEPTED_SEGMENT => Self::AcceptedSegment { segment: r.varint_u32()? },
             _ => return Err(Garbled("a record of unknown kind")),
         })
     }
