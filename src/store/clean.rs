@@ -146,7 +146,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
 }
 
 /// Appends to `encoder` those records that are in force. The first stands at `start`.
-fn copy_live(index: &Index, records: &[u8], start: (u32, u64), encoder: &mut Encoder) {
+pub(super) fn copy_live(index: &Index, records: &[u8], start: (u32, u64), encoder: &mut Encoder) {
     let mut r = Reader::new(records);
     while !r.is_empty() {
         let offset = start.1 + (records.len() - r.left()) as u64;

@@ -230,7 +230,8 @@ pub(super) fn recover<D: Disk>(
     };
     let mut repair = (Vec::new(), 0);
     recovered.unsealed = drop_unsealed(&mut replay.state.index, &mut repair);
-    take_out_the_lost(&mut replay.state.index, &mut replay.damage, &mut repair);
+    let next = replay.missing_next;
+    take_out_the_lost(&mut replay.state.index, &mut replay.damage, next, &mut repair);
     read_small(replay, disk, log_now, &mut recovered)?;
     recovered.damage = replay.damage.clone();
     for loss in &mut recovered.damage.sessions {
@@ -262,7 +263,12 @@ fn drop_unsealed(index: &mut Index, repair: &mut (Vec<u8>, u32)) -> usize {
 
 /// Finds what cannot be delivered because parts of it are gone, names it in `damage`, takes it out
 /// of the index, and adds the records to `written` that say so for ever.
-fn take_out_the_lost(index: &mut Index, damage: &mut Damage, written: &mut (Vec<u8>, u32)) {
+fn take_out_the_lost(
+    index: &mut Index,
+    damage: &mut Damage,
+    missing_next: Option<u32>,
+    written: &mut (Vec<u8>, u32),
+) {
     let mut lost: Vec<(u64, SessionLoss)> = Vec::new();
     let mut repair = Vec::new();
     for (&session, s) in &index.sessions {
@@ -300,7 +306,9 @@ fn take_out_the_lost(index: &mut Index, damage: &mut Damage, written: &mut (Vec<
     for hole in &damage.holes {
         repair.push(Stored::Accepted { first: hole.first_batch, last: hole.last_batch });
     }
-    for &segment in &damage.missing_segments {
+    // One that the log was to go on in is made anew: losing it again is new damage.
+    let missing = damage.missing_segments.iter().filter(|segment| Some(**segment) != missing_next);
+    for &segment in missing {
         repair.push(Stored::AcceptedSegment { segment });
     }
     for stored in &repair {
