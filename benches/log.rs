@@ -230,7 +230,8 @@ fn staging() {
 }
 
 fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let below = arguments.first().map_or(PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     let root = below.join(format!("bench-log-{}", std::process::id()));
     fs::create_dir_all(&root).unwrap();

@@ -69,8 +69,7 @@ fn segment_header(segment: u32) -> Vec<u8> {
 fn any_files(source: &mut Source<'_>) -> Files {
     let mut files = Files::new();
     for number in 1..=1 + source.below(3) {
-        let mut bytes =
-            if source.flag() { segment_header(number as u32) } else { Vec::new() };
+        let mut bytes = if source.flag() { segment_header(number as u32) } else { Vec::new() };
         let len = usize::from(source.u16());
         bytes.extend(source.take(len));
         files.insert(format!("{number:010}.log"), bytes);

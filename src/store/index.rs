@@ -421,9 +421,8 @@ impl Index {
 
     /// Forgets segments that are gone, and what was remembered because of them.
     pub(super) fn forget_below(&mut self, oldest: u32) {
-        let marks = |(segment, usage): (u32, &super::messages::Usage)| {
-            segment < oldest && usage.marks > 0
-        };
+        let marks =
+            |(segment, usage): (u32, &super::messages::Usage)| segment < oldest && usage.marks > 0;
         if self.segments.iter().any(marks) {
             self.retained.retain(|_, r| r.message > 0 || r.place.segment >= oldest);
         }

@@ -51,10 +51,7 @@ pub fn verify<D: Disk>(disk: &Arc<D>, clock: Clock) -> Result<Option<Verified>, 
 ///
 /// # Errors
 /// If it is no log of this program's, or the disk fails.
-pub fn dump<D: Disk>(
-    disk: &Arc<D>,
-    mut line: impl FnMut(&str) -> bool,
-) -> Result<(), OpenError> {
+pub fn dump<D: Disk>(disk: &Arc<D>, mut line: impl FnMut(&str) -> bool) -> Result<(), OpenError> {
     let Some(replay) = Replay::new(Arc::clone(disk), 0)? else { return Ok(()) };
     for segment in &replay.segments {
         if !line(&format!("segment {}, {} bytes", segment.number, segment.bytes)) {
@@ -94,10 +91,7 @@ pub fn dump<D: Disk>(
     Ok(())
 }
 
-fn read_segment<D: Disk>(
-    disk: &D,
-    segment: &SegmentFile<D::File>,
-) -> Result<Vec<u8>, OpenError> {
+fn read_segment<D: Disk>(disk: &D, segment: &SegmentFile<D::File>) -> Result<Vec<u8>, OpenError> {
     let mut bytes = vec![0; usize::try_from(segment.bytes).unwrap_or(usize::MAX)];
     let read = read_exact(disk, &segment.file, &mut bytes, 0);
     read.map_err(io_error(format!("reading {}", segment_name(segment.number))))?;

@@ -399,7 +399,6 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.counts.batch_bytes += bytes.len() as u64;
         Ok(())
     }
-
 }
 
 /// What the first batch of a segment takes.

@@ -40,7 +40,7 @@
 //! - A [`SessionNumber`] is given once. A session's first record is `Session`; it is restated at
 //!   each connect (that ends being disconnected); after `SessionEnd` nothing of that number
 //!   follows. Orders of a session rise by 1, and it pushes its records in order, from one shard.
-//! - `Queued` before `InFlight` before `Released` before `Acknowledged` or `Dropped`, the last once.
+//! - `Queued` before `InFlight` before `Released` before `Acknowledged` or `Dropped`, that once.
 //! - An entry with `sealed: false` is pushed before the `Inbound` that seals its message is: that
 //!   is, the publisher's shard waits for the receipts first. What has no seal when the log is
 //!   opened is dropped, the client that it was in flight to included: so an unsealed entry of QoS 2

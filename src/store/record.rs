@@ -68,8 +68,8 @@
 //! | 21 AcceptedSegment | v: the loss of this segment is known |
 //!
 //! *content*: flags (1 byte: QoS in bits 0 and 1, RETAIN 4, expires 8, publisher 16, copied by the
-//! cleaner 64), publisher (8 bytes, if flagged), expiry v (a time, if flagged), topic (v length, bytes), properties (v
-//! length, bytes), payload.
+//! cleaner 64), publisher (8 bytes, if flagged), expiry v (a time, if flagged), topic (v length,
+//! bytes), properties (v length, bytes), payload.
 //!
 //! *extras*: with flag 16, Subscription Identifiers: v how many, each v; with flag 32, the rest is
 //! `$share/ShareName/filter`. The other flags of Queued: QoS in bits 0 and 1, RETAIN 4, sealed 8,

@@ -161,8 +161,7 @@ pub fn open<D: Disk>(
     state.add_file(current.number, Arc::clone(&current.file), current.bytes);
     let last_message = state.index.numbers.message;
     let (options, last) = (*options, (last.number, last.crc));
-    let resume =
-        Resume { disk, options, id, current, spare, last, first, repair, last_message };
+    let resume = Resume { disk, options, id, current, spare, last, first, repair, last_message };
     Ok(Opened { recovered, state, resume })
 }
 
@@ -327,9 +326,8 @@ fn broken_entries<'i>(index: &'i Index, s: &'i SessionState) -> impl Iterator<It
         u.packet_id == 0 || u.released.is_none() && s.queue.get(**order).is_none()
     });
     let under_way = under_way.map(|(order, _)| *order);
-    let whole = move |order: &u64| {
-        s.queue.get(*order).is_none_or(|entry| index.has_message(entry.message))
-    };
+    let whole =
+        move |order: &u64| s.queue.get(*order).is_none_or(|entry| index.has_message(entry.message));
     queued.chain(under_way.filter(whole))
 }
 
@@ -470,13 +468,16 @@ fn session_of(
     }
 }
 
+/// The segment to go on in, and the spare.
+type Ends<F> = (Current<F>, Spare<F>);
+
 /// Makes the disk say what was decided: nothing counts behind the tail, and only what is needed is
 /// there. Returns the segment to go on in, and the spare.
 fn tidy<D: Disk>(
     replay: &mut Replay<D>,
     disk: &Arc<D>,
     options: &LogOptions,
-) -> Result<(Current<D::File>, Spare<D::File>), OpenError> {
+) -> Result<Ends<D::File>, OpenError> {
     for segment in replay.segments.iter().filter(|segment| !segment.header_is_good) {
         let header = SegmentHeader { segment: segment.number, log: replay.id };
         let written = disk.write_at(&segment.file, &header.encode(), 0);

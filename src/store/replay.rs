@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::batch::{BatchHeader, HEADER_BYTES, HeaderError, SegmentHeader, batch_at, seed};
 use super::batch::{BATCH_HEADER_BYTES, find_batch};
+use super::batch::{BatchHeader, HEADER_BYTES, HeaderError, SegmentHeader, batch_at, seed};
 use super::damage::{Damage, Hole, Losses};
 use super::disk::{Disk, read_exact};
 use super::queue::Place;

@@ -91,7 +91,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                     result => {
                         self.or_poison(result)?;
                         self.counts.zero_bytes += zeros.len() as u64;
-                        self.spare = Spare::Filling { file, bytes, done: done + zeros.len() as u64 };
+                        self.spare =
+                            Spare::Filling { file, bytes, done: done + zeros.len() as u64 };
                     }
                 }
                 Ok(true)

@@ -5,10 +5,10 @@
 //! order in which they were pushed; a void record is never taken, and its number is told once.
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::record::Record;
-use crate::broker::{Seq, ShardId};
+use crate::broker::{Message, Seq, ShardId};
 
 /// A record with its number in its shard.
 #[derive(Debug)]
@@ -197,21 +197,36 @@ impl Staging {
     /// is full. A shard's numbers are committed up to the first that still waits.
     pub fn take_freeing(&mut self) -> Taken {
         let all = std::mem::take(&mut self.records);
-        let mut blocked = HashMap::<u64, (), FixedState>::with_hasher(FixedState::with_seed(0));
+        let mut blocked = HashSet::<u64, FixedState>::with_hasher(FixedState::with_seed(0));
+        // A topic is not cleared before what is still to be set there, whichever came first: when
+        // that is written at last, the log may have forgotten the newer version.
+        let to_be_set = |staged: &Staged| match &staged.record {
+            Some(Record::Retained { message, .. }) if !message.payload().is_empty() => {
+                Some(message.clone())
+            }
+            _ => None,
+        };
+        let set: Vec<Message> = all.iter().filter_map(to_be_set).collect();
+        let mut topics = HashSet::<&[u8], FixedState>::with_hasher(FixedState::with_seed(0));
+        topics.extend(set.iter().map(Message::topic_bytes));
         let (mut taken, mut waiting) = (Vec::new(), Vec::new());
         for staged in all {
             let Some(record) = staged.record.as_ref() else { continue };
             let session = record.session().map(|session| session.0);
             let may_go = record.frees()
+                && match record {
+                    Record::Retained { message, .. } => !topics.contains(message.topic_bytes()),
+                    _ => true,
+                }
                 && match record.entry() {
                     // Its entry is in the log, or waits here: then it is known.
                     Some((session, order)) => !self.voidable.contains_key(&(session.0, order)),
-                    None => session.is_none_or(|session| !blocked.contains_key(&session)),
+                    None => session.is_none_or(|session| !blocked.contains(&session)),
                 };
             if may_go {
                 taken.push(staged);
             } else {
-                blocked.extend(session.map(|session| (session, ())));
+                blocked.extend(session);
                 waiting.push(staged);
             }
         }

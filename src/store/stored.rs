@@ -102,10 +102,10 @@ impl<'a> Content<'a> {
 
     fn put(&self, out: &mut Vec<u8>) {
         let flags = self.qos as u8
-            | u8::from(self.retain) * RETAIN
-            | u8::from(self.expires_ms.is_some()) * EXPIRES
-            | u8::from(self.publisher != 0) * PUBLISHER
-            | u8::from(self.copied) * COPIED;
+            | flag(self.retain, RETAIN)
+            | flag(self.expires_ms.is_some(), EXPIRES)
+            | flag(self.publisher != 0, PUBLISHER)
+            | flag(self.copied, COPIED);
         out.push(flags);
         if self.publisher != 0 {
             out.extend_from_slice(&self.publisher.to_le_bytes());
@@ -218,6 +218,10 @@ pub struct Numbers {
     pub session: u64,
     /// of changes of retained messages
     pub version: u64,
+}
+
+fn flag(is_set: bool, bit: u8) -> u8 {
+    if is_set { bit } else { 0 }
 }
 
 fn qos(bits: u8) -> Result<QoS, Garbled> {
@@ -390,11 +394,9 @@ impl<'a> Stored<'a> {
                 order: r.varint()?,
                 why: *DropReason::ALL.get(usize::from(r.u8()?)).ok_or(Garbled("unknown reason"))?,
             },
-            kind::INBOUND => Self::Inbound {
-                session: r.varint()?,
-                packet_id: packet_id(r)?,
-                seals: r.varint()?,
-            },
+            kind::INBOUND => {
+                Self::Inbound { session: r.varint()?, packet_id: packet_id(r)?, seals: r.varint()? }
+            }
             kind::INBOUND_END => {
                 Self::InboundEnd { session: r.varint()?, packet_id: packet_id(r)? }
             }
@@ -475,11 +477,11 @@ impl<'a> Stored<'a> {
 impl<'a> Entry<'a> {
     fn put(&self, out: &mut Vec<u8>) {
         let flags = self.qos as u8
-            | u8::from(self.retain) * RETAIN
-            | u8::from(self.sealed) * SEALED
-            | u8::from(!self.ids.is_empty()) * IDS
-            | u8::from(self.group.is_some()) * GROUP
-            | u8::from(self.copied) * COPIED;
+            | flag(self.retain, RETAIN)
+            | flag(self.sealed, SEALED)
+            | flag(!self.ids.is_empty(), IDS)
+            | flag(self.group.is_some(), GROUP)
+            | flag(self.copied, COPIED);
         frame(out, kind::QUEUED, |out| {
             checked(out, |out| {
                 let numbers = [self.session, self.order, self.nth, self.message];

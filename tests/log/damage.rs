@@ -38,7 +38,11 @@ fn check(files: &Files, options: &LogOptions, now: u64, truth: &Held) -> &'stati
             }
             // Only what no batch behind it vouches for may go without being called damage: the end
             // of the log, and then the log is not said to have been closed.
-            assert!(!recovered.end.closed, "silence: {}", found.difference(&[truth.clone()]));
+            assert!(
+                !recovered.end.closed,
+                "silence: {}",
+                found.difference(std::slice::from_ref(truth))
+            );
             assert_eq!(again.end, recovered.end);
             return "the end";
         }
@@ -56,7 +60,7 @@ fn check(files: &Files, options: &LogOptions, now: u64, truth: &Held) -> &'stati
     let refuse = LogOptions { on_damage: stonechat::store::OnDamage::Refuse, ..options };
     let (again, recovered) = held(&disk, &refuse, now);
     assert!(recovered.damage.is_empty(), "{} was {damage}", recovered.damage);
-    assert_eq!(again, found, "{}", again.difference(&[found.clone()]));
+    assert_eq!(again, found, "{}", again.difference(std::slice::from_ref(&found)));
     "damage"
 }
 

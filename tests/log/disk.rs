@@ -4,9 +4,9 @@
 //! power loss a sector of 512 bytes holds either what it held at the last sync or one of the states
 //! that were written since; a directory entry likewise.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::sync::{Mutex, MutexGuard};
 
 use stonechat::store::Disk;
 
@@ -77,55 +77,59 @@ struct Inner {
 
 /// See the module.
 #[derive(Default)]
-pub struct SimDisk(RefCell<Inner>);
+pub struct SimDisk(Mutex<Inner>);
 
 impl SimDisk {
     pub fn new(capacity: u64) -> Self {
-        Self(RefCell::new(Inner { capacity, ..Inner::default() }))
+        Self(Mutex::new(Inner { capacity, ..Inner::default() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("no test panics in here")
     }
 
     /// Operations that changed something so far.
     pub fn ops(&self) -> u64 {
-        self.0.borrow().ops
+        self.lock().ops
     }
 
     pub fn syncs(&self) -> u64 {
-        self.0.borrow().syncs
+        self.lock().syncs
     }
 
     /// Bytes written to files so far.
     pub fn written(&self) -> u64 {
-        self.0.borrow().written
+        self.lock().written
     }
 
     pub fn set_capacity(&self, capacity: u64) {
-        self.0.borrow_mut().capacity = capacity;
+        self.lock().capacity = capacity;
     }
 
     /// Lets the `after`th operation from now on go wrong.
     pub fn set_fault(&self, after: u64, fault: Fault) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.fault = Some((inner.ops + after, fault));
     }
 
     /// Lets the `after`th sync from now on fail.
     pub fn fail_sync(&self, after: u64) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.fail_sync = Some(inner.syncs + after);
     }
 
     pub fn clear_faults(&self) {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         (inner.fault, inner.fail_sync) = (None, None);
     }
 
     pub fn is_off(&self) -> bool {
-        self.0.borrow().off
+        self.lock().off
     }
 
     /// All files, by name.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
-        let inner = self.0.borrow();
+        let inner = self.lock();
         let file = |(name, inode): (&String, &u64)| (name.clone(), inner.inodes[inode].now.clone());
         inner.names.iter().map(file).collect()
     }
@@ -134,26 +138,25 @@ impl SimDisk {
     pub fn of(files: &BTreeMap<String, Vec<u8>>) -> Self {
         let mut inner = Inner { capacity: u64::MAX / 2, ..Inner::default() };
         for (inode, (name, bytes)) in files.iter().enumerate() {
-            let node =
-                Inode { now: bytes.clone(), synced: bytes.clone(), ..Inode::default() };
+            let node = Inode { now: bytes.clone(), synced: bytes.clone(), ..Inode::default() };
             inner.inodes.insert(inode as u64, node);
             inner.names.insert(name.clone(), inode as u64);
         }
         inner.synced_names = inner.names.clone();
         inner.next_inode = files.len() as u64;
-        Self(RefCell::new(inner))
+        Self(Mutex::new(inner))
     }
 
     /// The process ends, the machine does not: what was written is there.
     pub fn restart(&self) -> Self {
-        let mut inner = self.0.borrow().clone();
+        let mut inner = self.lock().clone();
         (inner.fault, inner.fail_sync, inner.off) = (None, None, false);
-        Self(RefCell::new(inner))
+        Self(Mutex::new(inner))
     }
 
     /// The machine loses power: of what was not synced, `random` decides.
     pub fn power_loss(&self, mut random: impl FnMut(usize) -> usize) -> Self {
-        let old = self.0.borrow();
+        let old = self.lock();
         let mut inner = Inner { capacity: old.capacity, ..Inner::default() };
         inner.next_inode = old.next_inode;
         inner.names.clone_from(&old.synced_names);
@@ -175,7 +178,7 @@ impl SimDisk {
             inner.inodes.insert(*number, node);
         }
         inner.synced_names = inner.names.clone();
-        Self(RefCell::new(inner))
+        Self(Mutex::new(inner))
     }
 }
 
@@ -246,16 +249,15 @@ impl Disk for SimDisk {
     type File = u64;
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        let inner = self.0.borrow();
+        let inner = self.lock();
         inner.check()?;
-        let len = |(name, inode): (&String, &u64)| {
-            (name.clone(), inner.inodes[inode].now.len() as u64)
-        };
+        let len =
+            |(name, inode): (&String, &u64)| (name.clone(), inner.inodes[inode].now.len() as u64);
         Ok(inner.names.iter().map(len).collect())
     }
 
     fn create(&self, name: &str) -> io::Result<u64> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.change()?;
         if inner.names.contains_key(name) {
             return Err(ErrorKind::AlreadyExists.into());
@@ -269,13 +271,13 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<u64> {
-        let inner = self.0.borrow();
+        let inner = self.lock();
         inner.check()?;
         inner.names.get(name).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn allocate(&self, file: &u64, bytes: u64) -> io::Result<()> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.change()?;
         let len = inner.inode(*file)?.now.len() as u64;
         if inner.used() + bytes.saturating_sub(len) > inner.capacity {
@@ -290,7 +292,7 @@ impl Disk for SimDisk {
     }
 
     fn read_at(&self, file: &u64, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.check()?;
         // Short reads happen.
         let bytes = &inner.inode(*file)?.now;
@@ -302,7 +304,7 @@ impl Disk for SimDisk {
     }
 
     fn write_at(&self, file: &u64, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.check()?;
         let result = inner.change();
         let failed = result.is_err();
@@ -321,7 +323,7 @@ impl Disk for SimDisk {
     }
 
     fn sync(&self, file: &u64) -> io::Result<()> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.change()?;
         inner.syncs += 1;
         if inner.fail_sync == Some(inner.syncs) {
@@ -334,7 +336,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.change()?;
         inner.synced_names = inner.names.clone();
         inner.unsynced_ops.clear();
@@ -342,7 +344,7 @@ impl Disk for SimDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.change()?;
         inner.names.remove(name).ok_or(ErrorKind::NotFound)?;
         inner.unsynced_ops.push(DirectoryOp::Unlink(name.to_owned()));
@@ -350,7 +352,7 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        let mut inner = self.0.borrow_mut();
+        let mut inner = self.lock();
         inner.change()?;
         let inode = inner.names.remove(from).ok_or(ErrorKind::NotFound)?;
         inner.names.insert(to.to_owned(), inode);
@@ -360,7 +362,7 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&self) -> io::Result<u64> {
-        let inner = self.0.borrow();
+        let inner = self.lock();
         Ok(inner.capacity.saturating_sub(inner.used()))
     }
 }

@@ -45,13 +45,13 @@ fn check(world: &mut World) {
     for s in truth.sessions.values_mut().chain(found.sessions.values_mut()) {
         s.offline = s.offline.map(|_| 0);
     }
-    assert!(found == truth, "{}", found.difference(&[truth.clone()]));
+    assert!(found == truth, "{}", found.difference(std::slice::from_ref(&truth)));
 }
 
 #[test]
 fn a_full_disk_refuses_and_recovers() {
     let fulls = std::cell::Cell::new(0);
-    for_seeds(150, &[], |seed| {
+    for_seeds(150, &[1185], |seed| {
         let mut rng = crate::rng::Rng::new(seed, 12);
         let mut options = crate::world::options(&mut rng);
         let segments = 3 + rng.below(4) as u64;

@@ -42,7 +42,7 @@ fn a_repaired_log_holds_the_same() {
         assert!(inspect::repair(&from, &to, &options, clock(now, now)).is_err());
         let (found, again) = held(&Arc::new(to.restart()), &options, now);
         let (truth, _) = held(&from, &world.options, now);
-        assert!(found == truth, "{}", found.difference(&[truth.clone()]));
+        assert!(found == truth, "{}", found.difference(std::slice::from_ref(&truth)));
         assert_eq!(again.numbers, recovered.numbers);
         // An id is not given out again: the world goes on in the new log.
         world.options = options;

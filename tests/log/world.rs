@@ -453,14 +453,11 @@ impl World {
         let number = SessionNumber(mind.number);
         let loaded = reader.load(number, 0, 1000, usize::MAX).unwrap();
         assert!(loaded.unreadable.is_empty() && loaded.next_order.is_none());
-        let orders = |want: fn(&(u64, QoS, Option<u16>, bool)) -> bool| {
-            let mut orders: Vec<_> =
-                mind.entries.iter().filter(|e| want(e)).map(|e| e.0).collect();
-            orders.sort_unstable();
-            orders
-        };
+        let unreleased = mind.entries.iter().filter(|entry| !entry.3);
+        let mut orders: Vec<_> = unreleased.map(|entry| entry.0).collect();
+        orders.sort_unstable();
         let found: Vec<_> = loaded.entries.iter().map(|l| l.order).collect();
-        assert_eq!(found, orders(|e| !e.3));
+        assert_eq!(found, orders);
         for l in &loaded.entries {
             let entry = &self.model.sessions[&mind.number].entries[&l.order];
             assert_eq!(entry.message.as_ref().unwrap().payload, l.message.payload());
@@ -500,7 +497,9 @@ impl World {
         for (_, session, order) in std::mem::take(&mut model.unsealed) {
             model.sessions.get_mut(&session).unwrap().entries.remove(&order);
         }
-        model.retained.retain(|topic, (_, text)| text.is_none() || found.retained.contains_key(topic));
+        model
+            .retained
+            .retain(|topic, (_, text)| text.is_none() || found.retained.contains_key(topic));
         for (version, _) in model.retained.values().filter(|(_, text)| text.is_some()) {
             assert!(*version <= recovered.numbers.version);
         }
