@@ -20,6 +20,8 @@ mod model;
 mod power;
 #[path = "simulation/rng.rs"]
 mod rng;
+#[path = "log/staging.rs"]
+mod staging;
 #[path = "log/tools.rs"]
 mod tools;
 #[path = "log/world.rs"]

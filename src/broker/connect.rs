@@ -185,31 +185,10 @@ impl Broker {
     ) {
         self.take_will(session, fx); // resumed within the delay: never sent [MQTT-3.1.3-9]
         let keep_alive_s = self.keep_alive_s(c);
-        let in_flight_max = self.limits.in_flight_max;
-        self.links.insert(Link {
-            key: link,
-            session,
-            version: c.version,
-            bridge: c.bridge,
-            ready: false,
-            asked: false,
-            paused: false,
-            gate_full: false,
-            in_gate: false,
-            problem_information: c.request_problem_information,
-            asked_expiry: c.session_expiry_s > 0,
-            keep_alive_ms: u32::from(keep_alive_s) * 1000,
-            last_seen: now,
-            maximum_packet_size: c.maximum_packet_size,
-            window: c.receive_maximum.get().min(in_flight_max),
-            inbound_used: 0,
-            receive_maximum: self.limits.receive_maximum,
-            alias_in_max: self.limits.topic_alias_max,
-            alias_out_max: c.topic_alias_maximum.min(self.limits.topic_alias_outgoing_max),
-            aliases_in: Vec::new(),
-            aliases_out: None,
-            held: std::collections::VecDeque::new(),
-        });
+        let mut l = Link::new(link, session, now, c, keep_alive_s, &self.limits);
+        l.has_inbound =
+            self.sessions.get(session).is_some_and(|s| s.inbound.iter().next().is_some());
+        self.links.insert(l);
         self.counters.links += 1;
         self.counters.connects += 1;
         let publisher = self.publisher_of(session);

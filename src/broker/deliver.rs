@@ -60,12 +60,33 @@ impl Broker {
         extra: Option<&Arc<Extra>>,
         fx: &mut Effects,
     ) -> Seq {
+        let asks = publication.qos().min_with(granted) != QoS::AtMostOnce;
+        let room = asks && self.has_room(to, fx);
+        self.deliver_within(now, to, publication, granted, retain, extra, room, fx)
+    }
+
+    /// The same, where it is known whether a QoS 1 or 2 message would be sent at once.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path: a struct would be built per receiver"
+    )]
+    pub(super) fn deliver_within(
+        &mut self,
+        now: Time,
+        to: SessionKey,
+        publication: &mut Publication<'_>,
+        granted: QoS,
+        retain: bool,
+        extra: Option<&Arc<Extra>>,
+        room: bool,
+        fx: &mut Effects,
+    ) -> Seq {
         let qos = publication.qos().min_with(granted);
         if qos == QoS::AtMostOnce {
             self.deliver_qos0(now, to, publication, retain, extra, fx);
             return Seq(0);
         }
-        if !self.has_room(to, fx) {
+        if !room {
             let message = publication.message(&mut self.scratch);
             return self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
         }
@@ -540,8 +561,8 @@ fn write_own(
     }
     // An alias adds three bytes, and perhaps one to each of the two lengths before it.
     if l.alias_out_max > 0 && len + 5 <= max {
-        let aliases = l.aliases_out.get_or_insert_default();
-        match aliases.assign(publication.topic().as_str(), l.alias_out_max) {
+        let max = l.alias_out_max;
+        match l.aliases().outgoing.assign(publication.topic().as_str(), max) {
             Alias::New(alias) => head.topic_alias = Some(alias),
             Alias::Known(alias) => {
                 head.topic_alias = Some(alias);

@@ -315,4 +315,16 @@ mod tests {
         assert!(!out.has_unsent());
         out.check_invariants();
     }
+
+    #[test]
+    fn an_inbound_identifier_stands_once_in_order() {
+        let mut inbound = Inbound::default();
+        let entry = |n, seq| InboundId { id: id(n), counted: true, seq: Seq(seq), wait: None };
+        for (n, seq) in [(5, 1), (3, 2), (9, 3), (5, 4)] {
+            inbound.insert(entry(n, seq));
+        }
+        let all: Vec<_> = inbound.iter().map(|e| (e.id.get(), e.seq)).collect();
+        assert_eq!(all, [(3, Seq(2)), (5, Seq(4)), (9, Seq(3))]);
+        assert!(inbound.remove(id(5)).is_some() && inbound.remove(id(5)).is_none());
+    }
 }

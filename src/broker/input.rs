@@ -105,6 +105,9 @@ pub enum Input<'a> {
     Publish(Message),
     /// Time has passed: at or after `Broker::next_deadline`.
     Tick,
+    /// Things are quiet after many connections have ended: tables that are much emptier than they
+    /// once had to be give memory back.
+    Shrink,
     /// The process ends: clients are told (0x8B), links closed.
     Shutdown,
 }

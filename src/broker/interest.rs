@@ -4,10 +4,11 @@
 //! in order, so that one number per shard says what is in force there. Invariant: a SUBACK waits
 //! for the version that made the interest what this subscription needs, whoever started it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::input::{Effects, Interest, PeerMessage, ShardId};
-use super::subscriptions::{GroupId, Told};
+use super::subscriptions::GroupId;
 use super::tree::NodeId;
 use super::{Broker, Time};
 use crate::topic::{SubscriptionFilter, TopicFilter};
@@ -19,11 +20,40 @@ pub(super) struct Interests {
     version: u64,
     /// by shard: the newest version in force there
     acked: Vec<u64>,
+    /// the newest version of each filter whose interest is not in force everywhere yet
+    under_way: BTreeMap<NodeId, u64>,
+    /// the same and those that were overtaken, in the order of their versions
+    order: VecDeque<(u64, NodeId)>,
 }
 
 impl Interests {
     pub(super) fn new(shards: usize) -> Self {
-        Self { version: 0, acked: vec![0; shards] }
+        Self { acked: vec![0; shards], ..Self::default() }
+    }
+
+    /// The others were told of the interest at `node`. Nobody waits for the end of an interest.
+    fn told(&mut self, node: NodeId, interest: Interest) {
+        if interest == Interest::None {
+            self.under_way.remove(&node);
+        } else {
+            self.under_way.insert(node, self.version);
+            self.order.push_back((self.version, node));
+        }
+    }
+
+    /// Forgets the versions up to `in_force`: who subscribes there has nothing to wait for.
+    fn forget(&mut self, in_force: u64) {
+        while let Some(&(version, node)) = self.order.front()
+            && version <= in_force
+        {
+            self.order.pop_front();
+            if self.under_way.get(&node) == Some(&version) {
+                self.under_way.remove(&node);
+            }
+        }
+        if self.order.is_empty() {
+            self.order = VecDeque::new(); // a herd of subscribers leaves nothing behind
+        }
     }
 }
 
@@ -49,14 +79,13 @@ impl Broker {
         if self.shards < 2 {
             return 0;
         }
-        let value = self.subscriptions.tree.value(node);
-        let (told, interest) = (value.told(), value.interest());
-        if told.interest == interest {
-            return told.version;
+        let interest = self.subscriptions.interest(node);
+        if self.subscriptions.told(node) == interest {
+            return self.interests.under_way.get(&node).copied().unwrap_or(0);
         }
         let version = self.next_version();
-        let told = if interest == Interest::None { 0 } else { version };
-        self.subscriptions.tree.value_mut(node).set_told(Told { interest, version: told });
+        self.subscriptions.set_told(node, interest);
+        self.interests.told(node, interest);
         let filter: Arc<str> = self.subscriptions.filter_text(node).into();
         for shard in self.others() {
             let filter = Arc::clone(&filter);
@@ -139,6 +168,7 @@ impl Broker {
     ) {
         let acked = &mut self.interests.acked[usize::from(from.0)];
         *acked = version.max(*acked);
+        self.interests.forget(self.interest_in_force());
         self.open_gate(now, fx);
     }
 }

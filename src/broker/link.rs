@@ -7,13 +7,27 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::input::{LinkKey, SessionKey, WaitKey};
+use super::limits::Limits;
 use super::pending::Held;
 use super::session::Replay;
+use super::shrink::shrink_list;
 use super::time::Time;
-use crate::codec::Version;
+use crate::codec::{Connect, Version};
 
-/// One Network Connection that has sent a valid CONNECT.
+/// Why a link's socket is not read for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// An answer is awaited: the server does not hand in packets.
+    Asked = 1,
+    /// Stands in the list of links that are not read because of a peer's backlog.
+    Paused = 2,
+    /// So many packets are held back that no more are taken.
+    GateFull = 4,
+}
+
+/// One Network Connection that has sent a valid CONNECT. One cache line: each packet touches one.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Link {
     pub(super) key: LinkKey,
     pub(super) session: SessionKey,
@@ -22,19 +36,17 @@ pub struct Link {
     pub(super) bridge: bool,
     /// CONNACK has left the gate: other packets may be sent \[MQTT-3.2.0-1\].
     pub(super) ready: bool,
-    /// An answer is awaited: the server does not hand in packets.
-    pub(super) asked: bool,
-    /// Stands in the list of links that are not read because of a peer's backlog.
-    pub(super) paused: bool,
-    /// So many packets are held back that no more are taken.
-    pub(super) gate_full: bool,
+    /// A set of [`Hold`]s.
+    holds: u8,
+    /// The session may have QoS 2 identifiers of the client's in use.
+    pub(super) has_inbound: bool,
     /// Stands in the gate's list of links with held packets.
     pub(super) in_gate: bool,
     pub(super) problem_information: bool,
     /// CONNECT asked for a Session Expiry Interval, whatever was granted.
     pub(super) asked_expiry: bool,
     /// Keep Alive in force, 0: none.
-    pub(super) keep_alive_ms: u32,
+    pub(super) keep_alive_s: u16,
     pub(super) last_seen: Time,
     pub(super) maximum_packet_size: u32,
     /// How many QoS 1 and 2 PUBLISHes may be unacknowledged towards the client.
@@ -45,32 +57,112 @@ pub struct Link {
     pub(super) receive_maximum: u16,
     pub(super) alias_in_max: u16,
     pub(super) alias_out_max: u16,
-    pub(super) aliases_in: Vec<Option<Rc<str>>>,
-    pub(super) aliases_out: Option<Box<AliasesOut>>,
-    pub(super) held: VecDeque<Held>,
+    aliases: Option<Box<Aliases>>,
+    pub(super) held: HeldQueue,
+}
+
+/// The Topic Aliases of a link; most have none.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    /// the client's
+    pub(super) incoming: Vec<Option<Rc<str>>>,
+    /// the broker's
+    pub(super) outgoing: AliasesOut,
+}
+
+/// The packets that the gate holds back; of most links none.
+#[derive(Debug, Default)]
+#[expect(clippy::box_collection, reason = "8 bytes instead of 32 in each link")]
+pub(super) struct HeldQueue(Option<Box<VecDeque<Held>>>);
+
+impl HeldQueue {
+    pub(super) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |held| held.len())
+    }
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    pub(super) fn front(&self) -> Option<&Held> {
+        self.0.as_ref()?.front()
+    }
+    pub(super) fn push_back(&mut self, held: Held) {
+        self.0.get_or_insert_default().push_back(held);
+    }
+    pub(super) fn pop_front(&mut self) -> Option<Held> {
+        self.0.as_mut()?.pop_front()
+    }
 }
 
 impl Link {
     /// Whether its socket is not to be read for now.
     pub(super) fn reads_held(&self) -> bool {
-        self.paused || self.asked || self.gate_full
+        self.holds != 0
+    }
+
+    /// Whether it is held for this reason.
+    pub(super) fn is_held(&self, hold: Hold) -> bool {
+        self.holds & hold as u8 != 0
+    }
+
+    /// Notes that it is held for this reason, or no longer.
+    pub(super) fn hold(&mut self, hold: Hold, yes: bool) {
+        if yes { self.holds |= hold as u8 } else { self.holds &= !(hold as u8) }
+    }
+
+    pub(super) fn aliases(&mut self) -> &mut Aliases {
+        self.aliases.get_or_insert_default()
     }
 
     /// What its held packets wait for of other shards.
     pub(super) fn held_waits(&self) -> impl Iterator<Item = WaitKey> {
-        self.held.iter().filter_map(Held::wait)
+        self.held.0.iter().flat_map(|held| held.iter()).filter_map(Held::wait)
     }
 
     /// The retained messages that start when held SUBACKs leave.
     pub(super) fn held_replays(&mut self) -> impl Iterator<Item = &mut Vec<Replay>> {
-        self.held.iter_mut().filter_map(Held::replays)
+        self.held.0.iter_mut().flat_map(|held| held.iter_mut()).filter_map(Held::replays)
     }
 
     /// The deadline after which the Keep Alive has been missed \[MQTT-3.1.2-22\].
     pub(super) fn keep_alive_deadline(&self) -> Time {
-        match self.keep_alive_ms {
+        match self.keep_alive_s {
             0 => Time::NEVER,
-            ms => self.last_seen.plus_ms(u64::from(ms) * 3 / 2),
+            s => self.last_seen.plus_ms(u64::from(s) * 1500),
+        }
+    }
+}
+
+impl Link {
+    /// A link as it is before its CONNACK.
+    pub(super) fn new(
+        key: LinkKey,
+        session: SessionKey,
+        now: Time,
+        c: &Connect<'_>,
+        keep_alive_s: u16,
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            key,
+            session,
+            version: c.version,
+            bridge: c.bridge,
+            ready: false,
+            holds: 0,
+            has_inbound: false,
+            in_gate: false,
+            problem_information: c.request_problem_information,
+            asked_expiry: c.session_expiry_s > 0,
+            keep_alive_s,
+            last_seen: now,
+            maximum_packet_size: c.maximum_packet_size,
+            window: c.receive_maximum.get().min(limits.in_flight_max),
+            inbound_used: 0,
+            receive_maximum: limits.receive_maximum,
+            alias_in_max: limits.topic_alias_max,
+            alias_out_max: c.topic_alias_maximum.min(limits.topic_alias_outgoing_max),
+            aliases: None,
+            held: HeldQueue::default(),
         }
     }
 }
@@ -99,6 +191,18 @@ impl Links {
     pub(super) fn remove(&mut self, key: LinkKey) -> Option<Link> {
         self.get(key)?;
         self.0.get_mut(key.index())?.take()
+    }
+
+    /// Gives the slots behind the last link back, if there are many.
+    pub(super) fn shrink(&mut self) {
+        let used = self.0.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.0.truncate(used);
+        shrink_list(&mut self.0);
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {
@@ -145,6 +249,11 @@ impl AliasesOut {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size_of::<Option<Link>>(), 64);
+    }
 
     #[test]
     fn the_least_recently_used_alias_is_given_away() {

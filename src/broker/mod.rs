@@ -24,6 +24,7 @@ mod retained;
 mod sends;
 mod session;
 mod shared;
+mod shrink;
 mod subscribe;
 mod subscriptions;
 mod time;
@@ -40,6 +41,7 @@ pub use limits::{Counters, Limits, QueueFull};
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
 pub use sends::{Closing, Outbox, Sends};
+pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
 pub use time::Time;
 
 /// The matching structures, for tests and benchmarks that look at them alone.
@@ -56,7 +58,7 @@ use hashbrown::HashTable;
 
 use connect::WillIs;
 use interest::Interests;
-use link::Links;
+use link::{Hold, Links};
 use pending::{Gate, HeldPacket, Until};
 use session::Session;
 use subscriptions::Subscriptions;
@@ -68,6 +70,8 @@ use crate::codec::{DecodeError, Packet, ReasonCode, encode_within};
 const SWEEP_MS: u64 = 5_000;
 /// How many retained messages or sessions one sweep looks at.
 const SWEEP_MAX: usize = 10_000;
+/// So many timers more than sessions do no harm.
+const TIMERS_SPARE: usize = 1_024;
 /// How many sessions have their turn at one Tick.
 const WORK_PER_TICK: usize = 16;
 
@@ -89,6 +93,11 @@ fn on_a_link(error: DecodeError) -> Refusal {
 
 const SECOND_CONNECT: Refusal =
     DecodeError { reason: ReasonCode::ProtocolError, what: "a second CONNECT [MQTT-3.1.0-2]" };
+
+/// What a session's name is found by.
+fn hash_of_session(sessions: &Arena<Session>, hasher: &FixedState, key: SessionKey) -> u64 {
+    sessions.get(key).map_or(0, |s| hasher.hash_one(&*s.client_id))
+}
 
 /// One shard's broker.
 pub struct Broker {
@@ -182,6 +191,7 @@ impl Broker {
             Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
             Input::Tick => self.on_tick(now, retained, fx),
+            Input::Shrink => self.on_shrink(),
             Input::Shutdown => self.on_shutdown(now, retained, fx),
         }
         if !self.work.is_empty() {
@@ -301,9 +311,8 @@ impl Broker {
     fn name_session(&mut self, client_id: &str, session: SessionKey) {
         let hash = self.hash(client_id);
         let (sessions, hasher) = (&self.sessions, &self.hasher);
-        self.by_client_id.insert_unique(hash, session, |key| {
-            sessions.get(*key).map_or(0, |s| hasher.hash_one(&*s.client_id))
-        });
+        self.by_client_id
+            .insert_unique(hash, session, |key| hash_of_session(sessions, hasher, *key));
     }
 
     fn unname_session(&mut self, client_id: &str, session: SessionKey) {
@@ -359,8 +368,8 @@ impl Broker {
         fx: &mut Effects,
     ) {
         match self.links.get_mut(link) {
-            Some(l) if l.asked => {
-                l.asked = false;
+            Some(l) if l.is_held(Hold::Asked) => {
+                l.hold(Hold::Asked, false);
                 fx.sends.hold_reads(link, l.reads_held());
                 if !granted {
                     let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
@@ -437,6 +446,10 @@ impl Broker {
         if self.shard == ShardId(0) {
             retained.expire(now, SWEEP_MAX);
         }
+        // Links and sessions that came and went leave their timers behind.
+        if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
+            self.drop_stale_timers();
+        }
         for _ in 0..SWEEP_MAX.min(self.sessions.len()) {
             let next = self.sessions.next_from(self.sweep_from);
             let Some((key, s)) = next.or_else(|| self.sessions.next_from(0)) else { return };
@@ -445,6 +458,17 @@ impl Broker {
                 self.expire_queue(now, key, fx);
             }
         }
+    }
+
+    /// Takes out the timers of links and sessions that are gone, and those that were armed before
+    /// an earlier one. A storm of connections with a long Keep Alive must not pile them up.
+    fn drop_stale_timers(&mut self) {
+        let (links, sessions) = (&self.links, &self.sessions);
+        self.timers.retain(|at, timer| match timer {
+            Timer::KeepAlive(link) => links.get(*link).is_some(),
+            Timer::Session(session) => sessions.get(*session).is_some_and(|s| s.timer == at),
+            Timer::Sweep => true,
+        });
     }
 
     fn expire_queue(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
@@ -565,8 +589,8 @@ mod tests {
             ("Session", size_of::<Session>(), 264),
             ("Link", size_of::<link::Link>(), 120),
             ("Outbox", size_of::<Outbox>(), 88),
-            ("Subscription", size_of::<subscriptions::Subscription>(), 44),
-            ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 32),
+            ("Subscription", size_of::<subscriptions::Subscription>(), 40),
+            ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 8),
             ("InFlight", size_of::<inflight::InFlight>(), 24),
             ("Queued", size_of::<session::Queued>(), 24),
             ("Message", size_of::<Message>(), 8),

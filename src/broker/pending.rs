@@ -10,7 +10,7 @@
 
 use super::input::{Effects, LinkKey, Seq, WaitKey};
 use super::key::Arena;
-use super::link::Link;
+use super::link::{Hold, Link};
 use super::session::Replay;
 use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties};
@@ -119,9 +119,9 @@ impl Broker {
             return;
         }
         l.held.push_back(Held { packet, until });
-        if l.held.len() >= held_max(l) && !l.gate_full {
+        if l.held.len() >= held_max(l) && !l.is_held(Hold::GateFull) {
             // 3.x clients know no Receive Maximum: they are not read while so much waits.
-            l.gate_full = true;
+            l.hold(Hold::GateFull, true);
             fx.sends.hold_reads(link, true);
         }
         if !l.in_gate {
@@ -148,8 +148,8 @@ impl Broker {
                 }
                 let Some(l) = self.links.get_mut(link) else { return false };
                 let held = l.held.pop_front();
-                if l.gate_full && l.held.len() <= held_max(l) / 2 {
-                    l.gate_full = false;
+                if l.is_held(Hold::GateFull) && l.held.len() <= held_max(l) / 2 {
+                    l.hold(Hold::GateFull, false);
                     fx.sends.hold_reads(link, l.reads_held());
                 }
                 if let Some(held) = held {

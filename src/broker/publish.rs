@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::inflight::InboundId;
 use super::input::{Effects, LinkKey, PeerMessage, Record, Seq, SessionKey, ShardId, WaitKey};
+use super::link::Hold;
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 use super::pending::{HeldPacket, Until, Wait};
 use super::retained::RetainedStore;
@@ -192,7 +193,8 @@ impl Broker {
         };
         let Some(l) = self.links.get_mut(link) else { return Ok(()) };
         let session = l.session;
-        if let (Some(id), Some(s)) = (p.packet_id, self.sessions.get_mut(session))
+        if l.has_inbound
+            && let (Some(id), Some(s)) = (p.packet_id, self.sessions.get_mut(session))
             && let Some(&mut known) = s.inbound.get_mut(id)
         {
             return self.on_known_id(now, link, p.qos, known, fx);
@@ -254,16 +256,17 @@ impl Broker {
             return Err(invalid("Topic Alias above Topic Alias Maximum [MQTT-3.3.2-9]"));
         }
         let at = usize::from(alias) - 1;
+        let aliases = &mut l.aliases().incoming;
         if let Some(topic) = topic {
-            if l.aliases_in.len() <= at {
-                l.aliases_in.resize(at + 1, None);
+            if aliases.len() <= at {
+                aliases.resize(at + 1, None);
             }
-            match &mut l.aliases_in[at] {
+            match &mut aliases[at] {
                 Some(known) if **known == *topic.as_str() => {}
                 slot => *slot = Some(topic.as_str().into()),
             }
         }
-        match l.aliases_in.get(at) {
+        match aliases.get(at) {
             Some(Some(known)) => Ok(Rc::clone(known)),
             _ => Err(refusal(
                 ReasonCode::ProtocolError,
@@ -359,7 +362,7 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let Some(packet_id) = p.packet_id else { return };
-        let Some(l) = self.links.get(link) else { return };
+        let Some(l) = self.links.get_mut(link) else { return };
         // 3.x has no reason codes: what is refused is acknowledged, and counted.
         let reason = if l.version.is_v5() { reason } else { ReasonCode::Success };
         if p.qos == QoS::AtLeastOnce {
@@ -367,6 +370,7 @@ impl Broker {
             return;
         }
         let session = l.session;
+        l.has_inbound |= !reason.is_error();
         if !reason.is_error()
             && let Some(s) = self.sessions.get_mut(session)
         {
@@ -509,9 +513,9 @@ impl Broker {
     fn pause(&mut self, publisher: Option<SessionKey>, fx: &mut Effects) {
         let link = publisher.and_then(|p| self.sessions.get(p)).and_then(|s| s.link);
         if let Some(l) = link.and_then(|link| self.links.get_mut(link))
-            && !l.paused
+            && !l.is_held(Hold::Paused)
         {
-            l.paused = true;
+            l.hold(Hold::Paused, true);
             self.counters.paused_links += 1;
             self.paused.push(l.key);
             fx.sends.hold_reads(l.key, true);
@@ -531,7 +535,7 @@ impl Broker {
         if self.peer_bytes.iter().all(|&b| b <= self.limits.peer_bytes_max / 2) {
             for link in std::mem::take(&mut self.paused) {
                 if let Some(l) = self.links.get_mut(link) {
-                    l.paused = false;
+                    l.hold(Hold::Paused, false);
                     fx.sends.hold_reads(link, l.reads_held());
                 }
             }

@@ -11,6 +11,7 @@ use std::io::IoSlice;
 
 use super::input::LinkKey;
 use super::message::Message;
+use super::shrink::shrink_list;
 use crate::codec::ReasonCode;
 
 /// Buffers larger than this are given back to the allocator instead of being kept for reuse.
@@ -18,8 +19,9 @@ const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// A reader that is never quite done must not make its buffer grow for ever: once this much of it
 /// is sent, and half of it, the rest moves to the front.
 const COMPACT_BYTES_MIN: usize = 64 * 1024;
-/// How many empty buffers are kept for reuse.
-const POOLED_BUFFERS_MAX: usize = 256;
+/// What the empty buffers that are kept for reuse may hold. Not their number: a message to
+/// thousands fills thousands of small ones in one pass.
+const POOLED_BYTES_MAX: usize = 8 << 20;
 
 /// Why the broker ends a Network Connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,18 @@ impl Chunk {
     }
 }
 
-/// Outgoing bytes of one link.
+/// What is behind the first large payload.
 #[derive(Debug, Default)]
+struct Later {
+    chunks: VecDeque<Chunk>,
+    len: usize,
+    /// How much of that is payloads by reference.
+    referred_len: usize,
+}
+
+/// Outgoing bytes of one link. One cache line: each delivery and each flush touches one.
+#[derive(Debug, Default)]
+#[repr(align(64))]
 pub struct Outbox {
     generation: u32,
     /// The front: encoded packets.
@@ -54,12 +66,8 @@ pub struct Outbox {
     /// How much of the front chunk (`bytes`, or the first of `later` when that is empty) is sent.
     sent: usize,
     /// What comes after `bytes` once a large payload was sent by reference.
-    #[expect(clippy::box_collection, reason = "most outboxes have none: 8 bytes instead of 32")]
-    later: Option<Box<VecDeque<Chunk>>>,
-    later_len: usize,
-    /// How much of that is payloads by reference.
-    referred_len: usize,
-    closing: Option<Closing>,
+    later: Option<Box<Later>>,
+    closing: Option<Box<Closing>>,
     dirty: bool,
     /// The broker wants to be told (`Input::Wrote`) when there is room again.
     pub wants_room: bool,
@@ -70,25 +78,26 @@ pub struct Outbox {
 impl Outbox {
     /// Bytes not yet written.
     pub fn backlog(&self) -> usize {
-        self.bytes.len() + self.later_len - self.sent
+        self.bytes.len() + self.later.as_ref().map_or(0, |later| later.len) - self.sent
     }
 
     /// Those of them that were copied: all but large payloads. Deliveries stop at
     /// `output_bytes_max`, so what is far beyond it is answers that the client does not read.
     pub fn copied_backlog(&self) -> usize {
-        self.backlog().saturating_sub(self.referred_len)
+        let referred = self.later.as_ref().map_or(0, |later| later.referred_len);
+        self.backlog().saturating_sub(referred)
     }
 
     /// Set once the broker has ended the link: flush, then close the socket.
     pub fn closing(&self) -> Option<Closing> {
-        self.closing
+        self.closing.as_deref().copied()
     }
 
     /// Fills `slices` with what is to be written next; returns how many.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n = 0;
         let mut skip = self.sent;
-        let later = self.later.iter().flat_map(|later| later.iter().map(Chunk::as_slice));
+        let later = self.later.iter().flat_map(|later| later.chunks.iter().map(Chunk::as_slice));
         let front = Some(self.bytes.as_slice()).filter(|b| !b.is_empty());
         for (slice, slot) in front.into_iter().chain(later).zip(slices) {
             *slot = IoSlice::new(&slice[skip..]);
@@ -113,15 +122,15 @@ impl Outbox {
             self.bytes.clear();
         }
         let Some(later) = &mut self.later else { return true };
-        while let Some(chunk) = later.front() {
+        while let Some(chunk) = later.chunks.front() {
             let len = chunk.as_slice().len();
             if self.sent < len {
                 return false;
             }
             self.sent -= len;
-            self.later_len -= len;
-            if let Some(Chunk::Payload(_)) = later.pop_front() {
-                self.referred_len -= len;
+            later.len -= len;
+            if let Some(Chunk::Payload(_)) = later.chunks.pop_front() {
+                later.referred_len -= len;
             }
         }
         self.later = None;
@@ -141,10 +150,11 @@ impl Outbox {
         match &mut self.later {
             None => &mut self.bytes,
             Some(later) => {
-                if !matches!(later.back(), Some(Chunk::Bytes(_))) {
-                    later.push_back(Chunk::Bytes(Vec::new()));
+                let chunks = &mut later.chunks;
+                if !matches!(chunks.back(), Some(Chunk::Bytes(_))) {
+                    chunks.push_back(Chunk::Bytes(Vec::new()));
                 }
-                match later.back_mut() {
+                match chunks.back_mut() {
                     Some(Chunk::Bytes(bytes)) => bytes,
                     _ => &mut self.bytes, // not reached: pushed above
                 }
@@ -160,6 +170,8 @@ pub struct Sends {
     dirty: Vec<LinkKey>,
     resumed: Vec<LinkKey>,
     pool: Vec<Vec<u8>>,
+    /// what they hold
+    pool_bytes: usize,
 }
 
 impl Sends {
@@ -199,16 +211,16 @@ impl Sends {
                 && outbox.later.is_none()
                 && let Some(buffer) = self.pool.pop()
             {
+                self.pool_bytes -= buffer.capacity();
                 outbox.bytes = buffer;
             }
         }
-        let in_later = outbox.later.is_some();
         let tail = outbox.tail();
         let before = tail.len();
         let result = write(tail);
         let added = tail.len() - before;
-        if in_later {
-            outbox.later_len += added;
+        if let Some(later) = &mut outbox.later {
+            later.len += added;
         }
         Some(result)
     }
@@ -218,9 +230,10 @@ impl Sends {
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
-            outbox.later_len += message.payload().len();
-            outbox.referred_len += message.payload().len();
-            outbox.later.get_or_insert_default().push_back(Chunk::Payload(message));
+            let later = outbox.later.get_or_insert_default();
+            later.len += message.payload().len();
+            later.referred_len += message.payload().len();
+            later.chunks.push_back(Chunk::Payload(message));
         }
     }
 
@@ -229,7 +242,7 @@ impl Sends {
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
-            outbox.closing = Some(closing);
+            outbox.closing = Some(Box::new(closing));
             if !outbox.dirty {
                 outbox.dirty = true;
                 self.dirty.push(link);
@@ -280,11 +293,23 @@ impl Sends {
             outbox.later = None;
             if buffer.capacity() > 0
                 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX
-                && self.pool.len() < POOLED_BUFFERS_MAX
+                && self.pool_bytes + buffer.capacity() <= POOLED_BYTES_MAX
             {
+                self.pool_bytes += buffer.capacity();
                 self.pool.push(buffer);
             }
         }
+    }
+
+    /// Gives memory back when things are quiet: what was kept for reuse, and the outboxes from
+    /// slot `slots` on, where no link is.
+    pub fn shrink(&mut self, slots: usize) {
+        self.boxes.truncate(slots);
+        shrink_list(&mut self.boxes);
+        self.pool.clear();
+        shrink_list(&mut self.pool);
+        shrink_list(&mut self.dirty);
+        shrink_list(&mut self.resumed);
     }
 
     /// Forgets the link's outbox.
@@ -313,6 +338,11 @@ mod tests {
             payload,
         };
         Message::new(&parts, &mut Vec::new())
+    }
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size_of::<Outbox>(), 64);
     }
 
     #[test]
@@ -354,5 +384,45 @@ mod tests {
         let mut dirty = Vec::new();
         sends.take_dirty(&mut dirty);
         assert_eq!(dirty, [link]);
+    }
+
+    #[test]
+    fn a_reader_that_is_never_quite_done_has_a_bounded_buffer() {
+        let link = LinkKey::new(0, 1);
+        let mut sends = Sends::default();
+        sends.open(link);
+        let (mut next, mut read) = (0_u32, Vec::new());
+        for _ in 0..1000 {
+            sends.append(link, |out| {
+                (0..1000).for_each(|n| out.extend((next + n).to_be_bytes()));
+            });
+            next += 1000;
+            let outbox = sends.outbox_mut(link).unwrap();
+            let n = outbox.backlog() - 100;
+            let mut slices = [IoSlice::new(&[]); 2];
+            assert_eq!(outbox.slices(&mut slices), 1);
+            read.extend_from_slice(&slices[0][..n]);
+            assert!(!outbox.advance(n));
+            assert!(outbox.bytes.len() <= 2 * COMPACT_BYTES_MIN, "{}", outbox.bytes.len());
+        }
+        read.extend(sends.outbox(link).unwrap().to_vec());
+        assert!(read.chunks(4).eq((0..next).map(u32::to_be_bytes)), "in order, none missing");
+    }
+
+    #[test]
+    fn shrinking_keeps_what_is_in_use() {
+        let (link, gone) = (LinkKey::new(1, 1), LinkKey::new(999, 2));
+        let mut sends = Sends::default();
+        for link in [link, gone] {
+            sends.open(link);
+            sends.append(link, |out| out.push(7));
+        }
+        sends.forget(gone);
+        sends.shrink(2);
+        assert!(sends.boxes.capacity() < 10, "{}", sends.boxes.capacity());
+        assert_eq!(sends.outbox(link).map(Outbox::to_vec), Some(vec![7]));
+        sends.close(gone, Closing { reason: ReasonCode::Success, why: "" });
+        sends.recycle(gone);
+        assert!(sends.outbox(gone).is_none() && sends.append(gone, |_| ()).is_none());
     }
 }

@@ -9,10 +9,13 @@
 
 use std::sync::Arc as StdArc;
 
+use triomphe::Arc;
+
 use super::ids::IdList;
 use super::input::{Effects, PeerMessage, Seq, SessionKey, ShardId, ShardSet, SharedTravel};
 use super::message::Message;
 use super::publish::Publication;
+use super::session::Extra;
 use super::subscriptions::{GroupId, SubId};
 use super::tree::NodeId;
 use super::{Broker, Time};
@@ -23,11 +26,13 @@ use crate::codec::QoS;
 pub(super) struct Group {
     /// `$share/ShareName/filter`
     pub(super) key: StdArc<str>,
+    /// what goes with a delivery to a member that has no Subscription Identifier
+    extra: Arc<Extra>,
     pub(super) node: NodeId,
     /// this shard's members
     pub(super) members: IdList,
-    /// where the round robin goes on
-    next: usize,
+    /// where the round robin is
+    last: usize,
     /// online members of this shard
     pub(super) online: u32,
     /// offline members of this shard with persistent sessions
@@ -50,11 +55,14 @@ struct Remote {
 
 impl Group {
     pub(super) fn new(key: &str, node: NodeId) -> Self {
+        let key: StdArc<str> = key.into();
+        let group = Some(StdArc::clone(&key));
         Self {
-            key: key.into(),
+            key,
+            extra: Arc::new(Extra { subscription_ids: Vec::new(), group }),
             node,
             members: IdList::default(),
-            next: 0,
+            last: usize::MAX - 1, // the first comes next
             online: 0,
             offline: 0,
             balance: 0,
@@ -152,28 +160,36 @@ impl Broker {
     }
 
     /// The next member that takes the message, online or, if `offline`, persistent and offline.
-    /// Members with room go before members that are busy.
-    fn choose_member(&mut self, group: GroupId, offline: bool, fx: &Effects) -> Option<SubId> {
+    /// Members with room go before members that are busy; whether this one has room is said too.
+    fn choose_member(
+        &mut self,
+        group: GroupId,
+        offline: bool,
+        fx: &Effects,
+    ) -> Option<(SubId, bool)> {
         let g = self.subscriptions.groups.get(group as usize)?;
         let count = g.members.len();
         let mut fallback = None;
-        for step in 0..count {
-            let at = (g.next + step) % count;
+        let mut at = g.last;
+        for _ in 0..count {
+            at = if at + 1 < count { at + 1 } else { 0 };
             let session = self.subscriptions.subs[g.members[at] as usize].session;
             let Some(s) = self.sessions.get(session) else { continue };
             if !(s.counted_online || offline && s.is_persistent()) {
                 continue;
             }
-            fallback = fallback.or(Some(at));
-            if self.has_room(session, fx) {
-                fallback = Some(at);
+            let room = self.has_room(session, fx);
+            if room || fallback.is_none() {
+                fallback = Some((at, room));
+            }
+            if room {
                 break;
             }
         }
-        let at = fallback?;
+        let (at, room) = fallback?;
         let g = &mut self.subscriptions.groups[group as usize];
-        g.next = (at + 1) % count;
-        Some(g.members[at])
+        g.last = at;
+        Some((g.members[at], room))
     }
 
     fn deliver_to_member(
@@ -184,19 +200,23 @@ impl Broker {
         offline: bool,
         fx: &mut Effects,
     ) -> Option<Seq> {
-        let sub = self.choose_member(group, offline, fx)?;
+        let (sub, room) = self.choose_member(group, offline, fx)?;
         let s = &self.subscriptions.subs[sub as usize];
         let (session, options) = (s.session, s.options);
         // A QoS 0 delivery goes to nobody else, ever: it needs to remember nothing.
         let bare = s.id == 0 && publication.qos().min_with(options.qos) == QoS::AtMostOnce;
-        let extra = if bare {
-            None
-        } else {
-            let key = &self.subscriptions.groups[group as usize].key;
-            Some(self.subscriptions.group_extra(s, key))
+        let g = &self.subscriptions.groups[group as usize];
+        let extra = match s.id {
+            _ if bare => None,
+            0 => Some(Arc::clone(&g.extra)),
+            id => {
+                let group = Some(StdArc::clone(&g.key));
+                Some(Arc::new(Extra { subscription_ids: vec![id], group }))
+            }
         };
         let retain = options.retain_as_published && publication.retain();
-        Some(self.deliver(now, session, publication, options.qos, retain, extra.as_ref(), fx))
+        let extra = extra.as_ref();
+        Some(self.deliver_within(now, session, publication, options.qos, retain, extra, room, fx))
     }
 
     fn send_travel(&mut self, shard: ShardId, travel: SharedTravel, fx: &mut Effects) {

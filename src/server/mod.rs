@@ -6,8 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
 mod connection;
+mod guests;
 pub mod log;
 mod mailbox;
+mod memory;
+mod poller;
 mod porch;
 mod retained;
 mod shard;
@@ -19,21 +22,23 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use foldhash::quality::FixedState;
+use mio::net::TcpListener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
-use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 
 use crate::broker::{Broker, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId};
 use crate::config::{self, Loaded, Settings};
 use crate::store::Memory;
 use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
+use poller::Poller;
 use porch::{Door, Porch};
 use retained::SharedRetained;
 use shard::ShardParts;
@@ -92,10 +97,6 @@ fn random_u64() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes))
 }
 
-fn runtime() -> io::Result<Runtime> {
-    Builder::new_current_thread().enable_all().build()
-}
-
 /// Everything that is made once and shared.
 struct House {
     shards: Vec<Sender>,
@@ -107,9 +108,14 @@ struct House {
 fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     raise_file_limit(settings.server.connections_max);
     let shards = shard_count(settings);
-    let (senders, receivers): (Vec<Sender>, Vec<Receiver>) = (0..shards).map(|_| mailbox()).unzip();
+    let mut boxes = Vec::new();
+    for _ in 0..shards {
+        let poller = Poller::new()?;
+        let (sender, mail) = mailbox(&poller)?;
+        boxes.push((sender, poller, mail));
+    }
     let house = House {
-        shards: senders,
+        shards: boxes.iter().map(|(sender, ..)| sender.clone()).collect(),
         retained: SharedRetained::new(
             settings.limits.retained_messages_max,
             settings.limits.retained_bytes_max,
@@ -117,50 +123,45 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         totals: Arc::default(),
         started: Instant::now(),
     };
-    let runtime = runtime()?;
-    let (received, doors) = {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let received = {
         let _in_runtime = runtime.enter();
-        // Signals first: who has read that the broker is ready may stop it.
-        (Signals::new()?, open_doors(settings)?)
+        Signals::new()? // first: who has read that the broker is ready may stop it
     };
-    let porch = Arc::new(Porch {
-        shards: house.shards.clone(),
-        same_thread: shards == 1,
-        totals: Arc::clone(&house.totals),
-        home: FixedState::with_seed(random_u64()?),
-        connections_max: settings.server.connections_max,
-        connect_timeout: Duration::from_millis(settings.server.connect_timeout_ms),
-        connect_bytes_max: settings
-            .server
-            .connect_bytes_max
-            .min(settings.mqtt.packet_bytes_max as usize),
-        client_id_bytes_max: settings.mqtt.client_id_bytes_max,
-        half_received_bytes_max: settings.server.half_received_bytes_max,
-    });
-    let (stop, stopped) = watch::channel(false);
-    let mut parts = Vec::new();
-    for (shard, mail) in (0..shards).zip(receivers) {
-        parts.push(shard_parts(settings, &house, ShardId(shard as u8), mail, random_u64()?));
+    let mut doors: Vec<Vec<Door>> = (0..shards).map(|_| Vec::new()).collect();
+    for (n, door) in open_doors(settings)?.into_iter().enumerate() {
+        doors[n % shards].push(door);
+    }
+    let porch = Arc::new(porch(settings, &house)?);
+    let mut threads = Vec::new();
+    for (n, ((_, poller, mail), doors)) in boxes.into_iter().zip(doors).enumerate() {
+        let seed = random_u64()?;
+        let inlets = Inlets { poller, mail, doors };
+        let make =
+            shard_parts(settings, &house, Arc::clone(&porch), ShardId(n as u8), inlets, seed);
+        threads.push(start_thread(n, make)?);
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
-        for door in doors {
-            tokio::spawn(porch::serve(Arc::clone(&porch), Arc::new(door), stopped.clone()));
-        }
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped()));
-        let signals = received.serve(stop, house.shards.clone());
-        if parts.len() == 1
-            && let Some(make) = parts.pop()
-        {
-            tokio::spawn(signals);
-            shard::run(make()).await;
-            return Ok(());
-        }
-        let threads = start_threads(parts)?;
-        signals.await;
+        tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
+        received.serve(&house.shards).await;
         let wait = Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
         join(threads, Instant::now() + wait).await;
-        Ok(())
+    });
+    Ok(())
+}
+
+fn porch(settings: &Settings, house: &House) -> io::Result<Porch> {
+    let (server, mqtt) = (&settings.server, &settings.mqtt);
+    Ok(Porch {
+        totals: Arc::clone(&house.totals),
+        home: FixedState::with_seed(random_u64()?),
+        shards: house.shards.len() as u64,
+        connections_max: server.connections_max,
+        connect_timeout_ms: server.connect_timeout_ms,
+        connect_bytes_max: server.connect_bytes_max.min(mqtt.packet_bytes_max as usize),
+        client_id_bytes_max: mqtt.client_id_bytes_max,
     })
 }
 
@@ -235,9 +236,11 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
+    // What is accepted has it from here on Linux, where no small write is to wait for the last.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
+    Ok(TcpListener::from_std(socket.into()))
 }
 
 /// This shard's limits: its share of what is counted for the whole process.
@@ -275,54 +278,62 @@ fn limits(settings: &Settings, shards: usize) -> Limits {
     }
 }
 
+/// The ways into a shard.
+struct Inlets {
+    poller: Poller,
+    mail: Receiver,
+    doors: Vec<Door>,
+}
+
 /// What a shard is made of; the broker itself is made on the shard's own thread, where it stays.
 fn shard_parts(
     settings: &Settings,
     house: &House,
+    porch: Arc<Porch>,
     shard: ShardId,
-    mail: Receiver,
+    inlets: Inlets,
     seed: u64,
 ) -> impl FnOnce() -> ShardParts<Memory> + Send + use<> {
     let shards = house.shards.len();
     let limits = limits(settings, shards);
-    let (retained, peers) = (house.retained.clone(), house.shards.clone());
-    let (totals, started) = (Arc::clone(&house.totals), house.started);
-    let (server, l) = (settings.server.clone(), settings.limits.clone());
+    let (retained, peers, started) = (house.retained.clone(), house.shards.clone(), house.started);
+    let (shutdown_ms, l) = (settings.server.shutdown_ms, settings.limits.clone());
+    let half_received_bytes_max = settings.server.half_received_bytes_max;
+    let Inlets { poller, mail, doors } = inlets;
     move || ShardParts {
         packet_bytes_max: limits.packet_bytes_max,
         broker: Broker::new(shard, shards as u8, seed, limits),
         store: Memory,
         retained,
+        poller,
         mail,
+        doors,
+        porch,
         peers,
         shard,
-        totals,
         started,
         read_bytes_per_pass: l.read_bytes_per_pass,
-        half_received_bytes_max: server.half_received_bytes_max,
+        half_received_bytes_max,
         output_bytes_max: l.output_bytes_max,
-        shutdown_ms: server.shutdown_ms,
+        shutdown_ms,
     }
 }
 
-fn start_threads<F>(parts: Vec<F>) -> Result<Vec<std::thread::JoinHandle<()>>, StartError>
+fn start_thread<F>(n: usize, make: F) -> io::Result<JoinHandle<()>>
 where
     F: FnOnce() -> ShardParts<Memory> + Send + 'static,
 {
-    let mut threads = Vec::new();
-    for (n, make) in parts.into_iter().enumerate() {
-        let runtime = runtime()?;
-        let thread = std::thread::Builder::new()
-            .name(format!("shard-{n}"))
-            .spawn(move || runtime.block_on(async { shard::run(make()).await }))?;
-        threads.push(thread);
-    }
-    Ok(threads)
+    std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || {
+        if let Err(error) = shard::run(make()) {
+            tracing::error!(%error, shard = n, "a shard cannot run");
+            std::process::exit(1);
+        }
+    })
 }
 
 /// Waits for the shards' threads, but not for ever.
-async fn join(threads: Vec<std::thread::JoinHandle<()>>, until: Instant) {
-    while !threads.iter().all(std::thread::JoinHandle::is_finished) && Instant::now() < until {
+async fn join(threads: Vec<JoinHandle<()>>, until: Instant) {
+    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -344,8 +355,8 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT, then tells the porch and the shards. SIGHUP changes nothing.
-    async fn serve(self, stop: watch::Sender<bool>, shards: Vec<Sender>) {
+    /// Waits for SIGTERM or SIGINT, then tells the shards. SIGHUP changes nothing.
+    async fn serve(self, shards: &[Sender]) {
         let Self { mut term, mut int, mut hup } = self;
         loop {
             tokio::select! {
@@ -355,12 +366,10 @@ impl Signals {
             }
         }
         tracing::info!("stopping");
-        let _ = stop.send(true);
-        for shard in &shards {
+        for shard in shards {
             let _ = shard.send(ToShard::Shutdown);
         }
         tokio::spawn(async move {
-            let _keeps_the_porch_stopped = stop;
             tokio::select! {
                 _ = term.recv() => {}
                 _ = int.recv() => {}

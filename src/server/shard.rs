@@ -1,40 +1,39 @@
 //! A shard's thread: one loop over the connections that are ready.
 //!
-//! A pass reads every ready connection once, hands each packet to the broker, commits what it
-//! recorded, sends what it has for other shards, and then flushes every connection that got
-//! output, once; a large pass does so in portions. One task drives all of it, so that no
-//! connection costs a task switch.
+//! A pass waits until something is ready, reads every ready connection once, hands each packet to
+//! the broker, commits what it recorded, sends what it has for other shards, and then flushes every
+//! connection that got output, once. No runtime stands in between: a connection costs no task, no
+//! waker and no lock.
 //!
-//! May use: tokio's sockets and timers, the clock. Invariants: a pass never waits; what a
-//! connection may read in a pass is bounded; output is never held back once the pass is over.
+//! May use: sockets that never block, the clock. Invariants: nothing in a pass waits but its
+//! beginning; what a connection may read in a pass is bounded; output is never held back once the
+//! pass is over.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
-use tokio::net::TcpStream;
-use tokio::time::Sleep;
 
-use super::connection::{Connection, ReadEnd, ReadyQueue};
-use super::mailbox::{HandOff, Receiver, Report, Sender, Socket, ToShard};
+use super::connection::{Connection, ReadEnd, Stage};
+use super::guests::Doors;
+use super::mailbox::{Receiver, Report, Sender, ToShard};
+use super::memory::take_cached_blocks;
+use super::poller::{Poller, Who};
+use super::porch::{Door, Porch, Turned};
 use super::retained::SharedRetained;
-use super::totals::Totals;
 use crate::broker::{
-    Broker, Closing, Effects, Input, LinkKey, Opening, PeerMessage, ShardId, Time,
+    Broker, Closing, Effects, Input, LinkKey, PeerMessage, ShardId, Time, shrink_list,
+    shrink_queue, shrink_slab,
 };
-use crate::codec::{self, DecodeError, Framed, Packet, ReasonCode, Sender as From};
+use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
 use crate::store::Store;
 
 /// How many packets of one connection are handled before others have their turn: tiny ones are
 /// many in the bytes of one read.
 const PACKETS_PER_TURN: usize = 2048;
-/// How many connections are read before what they caused is flushed. A pass over a thousand
-/// connections would find none of them in the processor's caches again when it writes (measured:
-/// 7 % of the CPU time with 1000 publishers, 3 % with 500 pairs).
-const CONNECTIONS_PER_FLUSH: usize = 64;
 /// How many messages of the mailbox one pass takes.
 const MAIL_PER_PASS: usize = 256;
 /// How often a pass flushes again because writing made room for more output.
@@ -54,11 +53,14 @@ pub(crate) struct ShardParts<S> {
     pub(crate) broker: Broker,
     pub(crate) store: S,
     pub(crate) retained: SharedRetained,
+    pub(crate) poller: Poller,
     pub(crate) mail: Receiver,
+    /// the listeners that are this shard's
+    pub(crate) doors: Vec<Door>,
+    pub(crate) porch: Arc<Porch>,
     /// every shard's mailbox, this one's among them
     pub(crate) peers: Vec<Sender>,
     pub(crate) shard: ShardId,
-    pub(crate) totals: Arc<Totals>,
     pub(crate) started: Instant,
     pub(crate) packet_bytes_max: usize,
     pub(crate) read_bytes_per_pass: usize,
@@ -68,53 +70,59 @@ pub(crate) struct ShardParts<S> {
 }
 
 /// A shard at work.
-struct Shard<S> {
-    parts: ShardParts<S>,
-    fx: Effects,
-    connections: Slab<Connection>,
-    generation: u32,
-    queue: Arc<ReadyQueue>,
-    now: Time,
+pub(super) struct Shard<S> {
+    pub(super) parts: ShardParts<S>,
+    pub(super) fx: Effects,
+    pub(super) connections: Slab<Connection>,
+    pub(super) generation: u32,
+    pub(super) doors: Doors,
+    pub(super) now: Time,
+    /// mail that was taken out of the box and not yet handled
+    mail: VecDeque<ToShard>,
+    /// there is mail, here or in the box
+    mail_waits: bool,
+    /// connections that get a turn in the next pass
     ready: Vec<usize>,
     dirty: Vec<LinkKey>,
     resumed: Vec<LinkKey>,
     /// connections whose client has closed: they end once their pass has been flushed
     ended: Vec<LinkKey>,
     scratch: Box<[u8]>,
-    bytes_received: u64,
+    pub(super) bytes_received: u64,
     bytes_sent: u64,
-    /// connections that are being closed, with their deadlines, oldest first
-    closing: std::collections::VecDeque<(Time, LinkKey)>,
+    /// when connections must have got on or be gone; an entry counts while the connection says so
+    deadlines: BinaryHeap<Reverse<(Time, LinkKey)>>,
     /// told to stop, and when to stop waiting
-    stop_at: Option<Time>,
+    pub(super) stop_at: Option<Time>,
 }
 
-/// Runs a shard on this thread's runtime until it is told to stop and has told its clients.
-pub(crate) async fn run<S: Store>(parts: ShardParts<S>) {
+/// Runs a shard on this thread until it is told to stop and has told its clients.
+pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) -> io::Result<()> {
     let room = parts.read_bytes_per_pass + PARTIAL_IN_SCRATCH_BYTES_MAX;
-    let scratch = vec![0; room].into_boxed_slice();
+    let doors = std::mem::take(&mut parts.doors);
     let mut shard = Shard {
+        doors: Doors::new(doors, &parts.poller)?,
         parts,
         fx: Effects::default(),
         connections: Slab::new(),
         generation: 0,
-        queue: Arc::default(),
         now: Time(0),
+        mail: VecDeque::new(),
+        mail_waits: false,
         ready: Vec::new(),
         dirty: Vec::new(),
         resumed: Vec::new(),
         ended: Vec::new(),
-        scratch,
+        scratch: vec![0; room].into_boxed_slice(),
         bytes_received: 0,
         bytes_sent: 0,
-        closing: std::collections::VecDeque::new(),
+        deadlines: BinaryHeap::new(),
         stop_at: None,
     };
-    let mut sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
-    let mut armed = Time(0);
-    let drive = poll_fn(move |cx| shard.pass(cx, sleep.as_mut(), &mut armed));
-    // The loop bounds its own work per pass: the runtime's budget is for tasks that do not.
-    tokio::task::unconstrained(drive).await;
+    while !shard.is_over() {
+        shard.pass();
+    }
+    Ok(())
 }
 
 impl<S: Store> Shard<S> {
@@ -122,23 +130,23 @@ impl<S: Store> Shard<S> {
         Time(self.parts.started.elapsed().as_millis() as u64)
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    pub(super) fn handle(&mut self, input: Input<'_>) {
         self.parts.broker.handle(self.now, input, &mut self.parts.retained, &mut self.fx);
     }
 
-    fn pass(&mut self, cx: &mut Context<'_>, sleep: Pin<&mut Sleep>, armed: &mut Time) -> Poll<()> {
-        self.now = self.clock();
-        let more_mail = self.take_mail(cx);
+    fn is_over(&self) -> bool {
+        self.stop_at.is_some_and(|at| self.connections.is_empty() || at <= self.now)
+    }
+
+    fn pass(&mut self) {
+        self.wait();
+        self.take_mail();
+        self.accept();
         let mut ready = std::mem::take(&mut self.ready);
-        self.queue.take(&mut ready, cx.waker());
-        for some in ready.chunks(CONNECTIONS_PER_FLUSH) {
-            for &slot in some {
-                self.turn(slot);
-            }
-            self.settle();
+        for slot in ready.drain(..) {
+            self.turn(slot);
         }
-        ready.clear();
-        if ready.capacity() <= LIST_KEPT_MAX {
+        if self.ready.is_empty() && ready.capacity() <= LIST_KEPT_MAX {
             self.ready = ready;
         }
         if self.parts.broker.next_deadline() <= self.now {
@@ -148,14 +156,48 @@ impl<S: Store> Shard<S> {
         self.end();
         self.close_overdue();
         self.hurry();
-        if self.stop_at.is_some_and(|at| self.connections.is_empty() || at <= self.now) {
-            return Poll::Ready(());
+    }
+
+    /// Waits until there is something to do, and notes who is ready.
+    fn wait(&mut self) {
+        let busy = !self.ready.is_empty() || self.mail_waits || self.fx.sends.is_dirty();
+        let at_most = if busy { Some(Duration::ZERO) } else { self.idle_for() };
+        let Self { parts, connections, ready, doors, mail_waits, .. } = self;
+        parts.poller.wait(at_most, |change| match change.who {
+            Who::Connection(slot) => {
+                if let Some(c) = connections.get_mut(slot) {
+                    c.readable |= change.readable;
+                    c.over |= change.over;
+                    queue(ready, c, slot);
+                }
+            }
+            Who::Door(number) => doors.knock(number),
+            Who::Mail => *mail_waits = true,
+        });
+        self.now = self.clock();
+    }
+    /// How long nothing is due; `None`: for ever.
+    fn idle_for(&self) -> Option<Duration> {
+        let deadline = self.deadlines.peek().map_or(Time::NEVER, |Reverse((at, _))| *at);
+        let stop = self.stop_at.unwrap_or(Time::NEVER);
+        let broker = self.parts.broker.next_deadline();
+        match broker.min(deadline).min(stop).min(self.doors.next()) {
+            Time::NEVER => None,
+            at => Some(Duration::from_millis(at.ms_since(self.clock()))),
         }
-        if more_mail || self.fx.sends.is_dirty() {
-            cx.waker().wake_by_ref();
+    }
+
+    fn take_mail(&mut self) {
+        for _ in 0..MAIL_PER_PASS {
+            if self.mail.is_empty() && self.mail_waits {
+                self.parts.mail.take(&mut self.mail);
+            }
+            let Some(mail) = self.mail.pop_front() else {
+                self.mail_waits = false;
+                return;
+            };
+            self.on_mail(mail);
         }
-        self.arm(cx, sleep, armed);
-        Poll::Pending
     }
 
     /// At the end, once every client has been sent all that it is to get, little is waited for.
@@ -168,40 +210,9 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Wakes this task when the next deadline has come.
-    fn arm(&mut self, cx: &mut Context<'_>, mut sleep: Pin<&mut Sleep>, armed: &mut Time) {
-        let closing = self.closing.front().map_or(Time::NEVER, |(at, _)| *at);
-        let stop = self.stop_at.unwrap_or(Time::NEVER);
-        let next = self.parts.broker.next_deadline().min(closing).min(stop);
-        if next <= self.now {
-            cx.waker().wake_by_ref();
-            return;
-        }
-        if *armed != next {
-            *armed = next;
-            // A deadline further off than this is looked at again on the way.
-            let wait = Duration::from_millis(next.ms_since(self.now).min(86_400_000));
-            sleep.as_mut().reset(tokio::time::Instant::now() + wait);
-        }
-        if sleep.poll(cx).is_ready() {
-            *armed = Time(0);
-            cx.waker().wake_by_ref();
-        }
-    }
-
-    fn take_mail(&mut self, cx: &mut Context<'_>) -> bool {
-        for _ in 0..MAIL_PER_PASS {
-            match self.parts.mail.poll_recv(cx) {
-                Poll::Pending | Poll::Ready(None) => return false,
-                Poll::Ready(Some(mail)) => self.on_mail(mail),
-            }
-        }
-        true
-    }
-
     fn on_mail(&mut self, mail: ToShard) {
         match mail {
-            ToShard::HandOff(hand_off) => self.open(*hand_off),
+            ToShard::HandOff(hand_off) => self.come_home(*hand_off),
             ToShard::Peers(from, messages) => {
                 for message in messages {
                     self.handle(Input::Peer(from, message));
@@ -219,100 +230,85 @@ impl<S: Store> Shard<S> {
                     bytes_sent: self.bytes_sent,
                 });
             }
+            ToShard::Shrink(done) => {
+                self.shrink();
+                let _ = done.send(take_cached_blocks());
+            }
             ToShard::Shutdown => {
                 self.stop_at = Some(self.now.plus_ms(self.parts.shutdown_ms));
+                self.close_doors();
                 self.handle(Input::Shutdown);
             }
         }
     }
 
-    /// A client comes in: its CONNECT is handled, and whatever it sent behind it, before its
-    /// socket is waited for.
-    fn open(&mut self, hand_off: HandOff) {
-        let HandOff { socket, peer, bytes, client_id, assigned, place } = hand_off;
-        let stream = match socket {
-            Socket::Here(stream) => stream,
-            Socket::Elsewhere(stream) => match TcpStream::from_std(stream) {
-                Ok(stream) => stream,
-                Err(error) => {
-                    tracing::warn!(%peer, %error, "a connection could not be taken over");
-                    return;
-                }
-            },
-        };
-        if self.stop_at.is_some() {
-            return;
-        }
-        let Ok(Framed::Whole(frame)) = codec::frame(&bytes, usize::MAX) else { return };
-        let Ok(Packet::Connect(connect)) = codec::decode(frame, From::Client, codec::Version::V5)
-        else {
-            return;
-        };
-        let entry = self.connections.vacant_entry();
-        self.generation = self.generation.wrapping_add(1);
-        let link = LinkKey::new(entry.key() as u32, self.generation);
-        let totals = &self.parts.totals;
-        entry.insert(Connection::new(
-            stream,
-            link,
-            connect.version,
-            peer,
-            client_id.as_str().into(),
-            &self.queue,
-            totals,
-            place,
-        ));
-        let opening = Opening { connect: &connect, client_id: &client_id, assigned };
-        self.handle(Input::Opened(link, opening));
-        if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
-            tracing::info!(
-                client_id,
-                %peer,
-                version = version_name(connect.version),
-                clean_start = connect.clean_start,
-                keep_alive_s = connect.keep_alive_s,
-                "client connected"
-            );
-        }
-        self.bytes_received += bytes.len() as u64;
-        self.feed(link, &bytes[frame.len..]);
-        if let Some(connection) = self.connections.get(link.index()) {
-            connection.wake();
-        }
+    /// Gives back what a crowd has left: see `server/memory.rs`.
+    fn shrink(&mut self) {
+        self.handle(Input::Shrink);
+        shrink_slab(&mut self.connections);
+        let slots = self.connections.iter().next_back().map_or(0, |(last, _)| last + 1);
+        self.fx.sends.shrink(slots);
+        shrink_list(&mut self.fx.records);
+        shrink_list(&mut self.fx.peers);
+        shrink_list(&mut self.ready);
+        shrink_list(&mut self.dirty);
+        shrink_list(&mut self.resumed);
+        shrink_queue(&mut self.mail);
+        let connections = &self.connections;
+        self.deadlines.retain(|Reverse((_, link))| {
+            connections.get(link.index()).is_some_and(|c| c.link == *link)
+        });
+        self.deadlines.shrink_to(2 * self.deadlines.len());
     }
 
     fn is_current(&self, link: LinkKey) -> bool {
         self.connections.get(link.index()).is_some_and(|c| c.link == link)
     }
 
+    /// Gives a connection another turn.
+    fn wake(&mut self, link: LinkKey) {
+        if let Some(c) = self.connections.get_mut(link.index()) {
+            queue(&mut self.ready, c, link.index());
+        }
+    }
+
     /// One connection's turn: one read.
     fn turn(&mut self, slot: usize) {
         let Some(c) = self.connections.get_mut(slot) else { return };
-        c.start_turn();
+        c.queued = false;
         let link = c.link;
         if c.blocked {
             self.flush(link);
         }
-        let unread = 2 * self.parts.output_bytes_max;
-        if let Some(outbox) = self.fx.sends.outbox(link)
-            && outbox.closing().is_none()
-            && (outbox.reads_held || outbox.copied_backlog() >= unread)
+        let Some(c) = self.connections.get_mut(slot).filter(|c| c.link == link) else { return };
+        if c.stage == Stage::Link
+            && let Some(outbox) = self.fx.sends.outbox(link)
         {
-            return; // woken again when the broker frees it, or the socket takes more
+            if outbox.reads_held {
+                return; // comes again when the broker frees it
+            }
+            if outbox.copied_backlog() >= 2 * self.parts.output_bytes_max {
+                if !c.blocked {
+                    queue(&mut self.ready, c, slot); // it has not been written yet
+                }
+                return; // comes again when the socket takes more
+            }
+            if c.unhandled {
+                return self.go_on(link);
+            }
         }
-        if self.connections.get(slot).is_some_and(|c| c.unhandled && c.link == link) {
-            return self.go_on(link);
+        if c.readable {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            self.read(link, &mut scratch);
+            self.scratch = scratch;
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        self.read(link, &mut scratch);
-        self.scratch = scratch;
     }
 
     /// What a turn had no time for comes before what the socket has.
     fn go_on(&mut self, link: LinkKey) {
         if let Some(c) = self.connections.get_mut(link.index()) {
             c.unhandled = false;
-            c.wake();
+            queue(&mut self.ready, c, link.index());
             let bytes = std::mem::take(&mut c.partial);
             self.feed_own(link, bytes);
         }
@@ -320,7 +316,7 @@ impl<S: Store> Shard<S> {
 
     fn read(&mut self, link: LinkKey, scratch: &mut [u8]) {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
-        if c.closing.is_some() {
+        if c.stage == Stage::Closing {
             self.discard(link, scratch);
             return;
         }
@@ -338,9 +334,8 @@ impl<S: Store> Shard<S> {
             ReadEnd::Bytes(n) => n,
         };
         self.bytes_received += n as u64;
-        let full = n == room;
-        if !full {
-            c.wait_readable();
+        if c.readable {
+            queue(&mut self.ready, c, link.index());
         }
         if kept > 0 || c.partial.is_empty() {
             c.partial.clear();
@@ -350,13 +345,10 @@ impl<S: Store> Shard<S> {
             bytes.extend_from_slice(&scratch[..n]);
             self.feed_own(link, bytes);
         }
-        if full && let Some(c) = self.connections.get(link.index()) {
-            c.wake();
-        }
     }
 
     /// Handles the whole packets in `bytes`; the rest is kept.
-    fn feed(&mut self, link: LinkKey, bytes: &[u8]) {
+    pub(super) fn feed(&mut self, link: LinkKey, bytes: &[u8]) {
         let used = self.packets(link, bytes);
         if !self.is_current(link) {
             return;
@@ -386,6 +378,9 @@ impl<S: Store> Shard<S> {
         let max = self.parts.half_received_bytes_max;
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         if !c.count_partial(max) {
+            if c.stage == Stage::Porch {
+                return self.turn_away_full(link);
+            }
             c.partial = Vec::new();
             c.count_partial(max);
             let what = "server.half_received_bytes_max is reached";
@@ -399,9 +394,15 @@ impl<S: Store> Shard<S> {
     /// Hands in packet after packet, until the bytes end or the link does. Returns how many bytes
     /// are used.
     fn packets(&mut self, link: LinkKey, bytes: &[u8]) -> usize {
+        let (mut at, mut left) = (0, PACKETS_PER_TURN);
+        if self.connections.get(link.index()).is_some_and(|c| c.stage == Stage::Porch) {
+            at = self.at_porch(link, bytes);
+        }
         let Some(c) = self.connections.get(link.index()) else { return bytes.len() };
         let version = c.version;
-        let (mut at, mut left) = (0, PACKETS_PER_TURN);
+        if c.stage == Stage::Porch {
+            return at;
+        }
         loop {
             // Nothing behind a DISCONNECT or a takeover is looked at.
             match self.fx.sends.outbox(link) {
@@ -415,7 +416,7 @@ impl<S: Store> Shard<S> {
             if left == 0 {
                 if let Some(c) = self.connections.get_mut(link.index()) {
                     c.unhandled = true;
-                    c.wake();
+                    queue(&mut self.ready, c, link.index());
                 }
                 return at;
             }
@@ -478,7 +479,7 @@ impl<S: Store> Shard<S> {
             {
                 let bytes = std::mem::take(&mut c.partial);
                 c.unhandled = false;
-                c.wake();
+                queue(&mut self.ready, c, link.index());
                 self.feed_own(link, bytes);
             }
         }
@@ -532,17 +533,26 @@ impl<S: Store> Shard<S> {
     /// the client has not read yet.
     fn close(&mut self, link: LinkKey, why: Closing, backlog: usize) {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
-        if c.closing.is_none() {
-            let deadline = self.now.plus_ms(CLOSING_MS);
-            c.closing = Some(deadline);
+        if c.stage != Stage::Closing {
+            c.stage = Stage::Closing;
             c.partial = Vec::new();
             c.count_partial(usize::MAX);
-            self.closing.push_back((deadline, link));
-            c.wake(); // reads on, to see the client's end of it
             log_end(c, why.why, why.reason);
+            self.set_deadline(link, self.now.plus_ms(CLOSING_MS));
+            self.wake(link); // reads on, to see the client's end of it
         }
-        if backlog == 0 {
+        if backlog == 0
+            && let Some(c) = self.connections.get_mut(link.index())
+        {
             c.shut();
+        }
+    }
+
+    /// From now on the connection must get on, or be gone, at `at`.
+    pub(super) fn set_deadline(&mut self, link: LinkKey, at: Time) {
+        if let Some(c) = self.connections.get_mut(link.index()) {
+            c.about.deadline = at;
+            self.deadlines.push(Reverse((at, link)));
         }
     }
 
@@ -551,18 +561,24 @@ impl<S: Store> Shard<S> {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         match c.read(scratch) {
             ReadEnd::Pending => {}
-            ReadEnd::Bytes(_) => c.wake(),
+            ReadEnd::Bytes(_) => self.wake(link),
             ReadEnd::Over(_) => self.remove(link),
         }
     }
 
     fn close_overdue(&mut self) {
-        while let Some(&(at, link)) = self.closing.front()
-            && (at <= self.now || !self.is_current(link))
+        while let Some(&Reverse((at, link))) = self.deadlines.peek()
+            && at <= self.now
         {
-            self.closing.pop_front();
-            if self.is_current(link) {
-                self.remove(link);
+            self.deadlines.pop();
+            let c = self.connections.get(link.index());
+            match c.filter(|c| c.link == link && c.about.deadline == at).map(|c| c.stage) {
+                Some(Stage::Porch) => {
+                    let why = "no CONNECT within server.connect_timeout_ms";
+                    self.turn_away(link, Turned::Left(why));
+                }
+                Some(Stage::Closing) => self.remove(link),
+                _ => {}
             }
         }
     }
@@ -581,13 +597,20 @@ impl<S: Store> Shard<S> {
     }
 
     /// The socket is at its end.
-    fn over(&mut self, link: LinkKey, error: Option<std::io::Error>) {
+    fn over(&mut self, link: LinkKey, error: Option<io::Error>) {
         let Some(c) = self.connections.get(link.index()) else { return };
-        if c.closing.is_none() {
+        if c.stage == Stage::Porch {
+            let why = match error {
+                None => "the client closed before CONNECT was whole",
+                Some(_) => "the connection broke before CONNECT was whole",
+            };
+            return self.turn_away(link, Turned::Left(why));
+        }
+        if c.stage == Stage::Link {
             match &error {
                 None => log_end(c, "the client closed the connection", ReasonCode::Success),
                 Some(error) => {
-                    let (client_id, peer) = (&c.client_id, &c.peer);
+                    let (client_id, peer) = (&c.about.client_id, &c.about.peer);
                     tracing::info!(
                         %client_id,
                         %peer,
@@ -603,7 +626,7 @@ impl<S: Store> Shard<S> {
         self.handle(Input::Closed(link));
     }
 
-    fn remove(&mut self, link: LinkKey) {
+    pub(super) fn remove(&mut self, link: LinkKey) {
         if self.is_current(link) {
             self.connections.remove(link.index());
             self.fx.sends.forget(link);
@@ -611,10 +634,18 @@ impl<S: Store> Shard<S> {
     }
 }
 
+/// Puts a connection into the list of those that get a turn, once.
+fn queue(ready: &mut Vec<usize>, c: &mut Connection, slot: usize) {
+    if !c.queued {
+        c.queued = true;
+        ready.push(slot);
+    }
+}
+
 fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
     tracing::info!(
-        client_id = %c.client_id,
-        peer = %c.peer,
+        client_id = %c.about.client_id,
+        peer = %c.about.peer,
         version = version_name(c.version),
         why,
         reason = format_args!("{:#04x}", reason.as_u8()),
@@ -622,7 +653,7 @@ fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
     );
 }
 
-fn version_name(version: codec::Version) -> &'static str {
+pub(super) fn version_name(version: codec::Version) -> &'static str {
     match version {
         codec::Version::V31 => "3.1",
         codec::Version::V311 => "3.1.1",

@@ -30,7 +30,7 @@ pub struct Shard {
     pub fx: Effects,
     committed: u64,
     /// by slot: its next generation, and whose it is
-    slots: Vec<(u32, Option<usize>)>,
+    pub slots: Vec<(u32, Option<usize>)>,
     ticks: (Time, u32),
     idle_ticks: u32,
     stale: Option<LinkKey>,
