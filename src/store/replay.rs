@@ -313,7 +313,7 @@ impl<D: Disk> Replay<D> {
             let offset = (start + records.len() - left) as u32;
             index.apply(&stored, Place { segment: number, offset }, left - r.left());
             match stored {
-                Stored::End { next: n } => next = Some(n),
+                Stored::End { next: n } if Some(n) == number.checked_add(1) => next = Some(n),
                 Stored::Closed => self.closed = true,
                 Stored::Accepted { first, last } => self.accepted.push((first, last)),
                 Stored::AcceptedSegment { segment } => self.accepted_segments.push(segment),
