@@ -107,6 +107,12 @@ impl<'a> TopicFilter<'a> {
         Ok(Self(s))
     }
 
+    /// Takes back a text that was checked before (a filter tree's).
+    pub(crate) fn from_validated(s: &'a str) -> Self {
+        debug_assert!(Self::new(s).is_ok());
+        Self(s)
+    }
+
     /// The text.
     pub fn as_str(self) -> &'a str {
         self.0

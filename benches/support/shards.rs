@@ -10,7 +10,8 @@
 use std::num::NonZeroU16;
 
 use stonechat::broker::{
-    Broker, Effects, Input, Limits, LinkKey, Opening, PeerMessage, RetainedTree, ShardId, Time,
+    Broker, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, PeerMessage,
+    RetainedTree, ShardId, Time,
 };
 use stonechat::codec::*;
 use stonechat::topic::{SubscriptionFilter, TopicName};
@@ -33,7 +34,7 @@ pub(crate) struct Client {
 /// Some shards.
 pub(crate) struct Shards {
     shards: Vec<Shard>,
-    retained: RetainedTree,
+    common: Commons<RetainedTree, InterestTree>,
     now: Time,
     /// bytes that clients were sent
     pub(crate) sent_bytes: u64,
@@ -100,7 +101,10 @@ impl Shards {
         };
         Self {
             shards: (0..shards).map(shard).collect(),
-            retained: RetainedTree::new(1_000, 1_000_000),
+            common: Commons {
+                retained: RetainedTree::new(1_000, 1_000_000),
+                interests: InterestTree::new(7),
+            },
             now: Time(1_000),
             sent_bytes: 0,
             peer_publishes: 0,
@@ -145,7 +149,7 @@ impl Shards {
 
     fn input(&mut self, shard: usize, input: Input<'_>) {
         let s = &mut self.shards[shard];
-        s.broker.handle(self.now, input, &mut self.retained, &mut s.fx);
+        s.broker.handle(self.now, input, &mut self.common, &mut s.fx);
     }
 
     /// One packet, and nothing after it: what it leads to waits for [`Shards::settle`].
@@ -212,7 +216,7 @@ impl Shards {
             let wants_room = outbox.wants_room;
             s.fx.sends.recycle(link);
             if wants_room {
-                s.broker.handle(self.now, Input::Wrote(link, 0), &mut self.retained, &mut s.fx);
+                s.broker.handle(self.now, Input::Wrote(link, 0), &mut self.common, &mut s.fx);
             }
         }
         let wrote = !dirty.is_empty();

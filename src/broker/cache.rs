@@ -185,6 +185,15 @@ impl<V> MatchCache<V> {
         }
     }
 
+    /// Visits everything that `get` would give, with its topic, in no useful order. For tests.
+    pub fn for_each_fresh(&self, mut visit: impl FnMut(&str, &V)) {
+        for entry in &self.entries {
+            if self.generations.sum(&entry.stamp) == entry.stamp.sum {
+                visit(&entry.topic, &entry.value);
+            }
+        }
+    }
+
     /// Forgets what changes have made stale.
     pub fn drop_stale(&mut self) {
         for at in (0..self.entries.len()).rev() {

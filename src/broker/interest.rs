@@ -1,17 +1,26 @@
 //! What the shards tell each other of their subscriptions.
 //!
-//! Every change has a version of its shard's own sequence; the other shards acknowledge versions
-//! in order, so that one number per shard says what is in force there. Invariant: a SUBACK waits
-//! for the version that made the interest what this subscription needs, whoever started it.
+//! A change of interest is written into the process's index first. But another shard may go on for
+//! a while with matches that it has cached; so the others are then told, under a version of this
+//! shard's own sequence. Who is told forgets what the filter made stale, and acknowledges. From
+//! there on it cannot match without asking the index, which knows the change: it is in force
+//! there. Versions are acknowledged in order, so that one number per shard says what is.
+//!
+//! Invariants: the index is written before anybody is told; a SUBACK waits for the version that
+//! made the interest what this subscription needs, whoever started it. When an interest ends,
+//! nobody waits: a shard that still has the old match sends a message that finds nobody, and its
+//! receipt says so.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::input::{Effects, Interest, PeerMessage, ShardId};
-use super::subscriptions::GroupId;
+use super::index::{InterestIndex, InterestTree, Interested};
+use super::input::{Effects, Interest, PeerMessage, ShardId, ShardSet};
+use super::subscriptions::{GroupId, Matched};
 use super::tree::NodeId;
-use super::{Broker, Time};
-use crate::topic::{SubscriptionFilter, TopicFilter};
+use super::{Broker, Common, Time};
+use crate::topic::{SubscriptionFilter, TopicFilter, TopicName};
 
 /// What has been told and what is in force.
 #[derive(Debug, Default)]
@@ -73,9 +82,28 @@ impl Broker {
         self.interests.version
     }
 
+    /// Everybody whom `topic` concerns: what is cached, or this shard's own tree and, for the other
+    /// shards, the index.
+    pub(super) fn matched(
+        &mut self,
+        topic: TopicName<'_>,
+        common: &mut impl Common,
+    ) -> Rc<Matched> {
+        let (own, shards) = (self.shard, self.shards);
+        self.subscriptions.matched(topic, || match shards {
+            0..2 => Interested::default(),
+            _ => common.interests().interested(topic).without(own),
+        })
+    }
+
     /// Tells the others if the interest at `node` has changed. Returns the version that a
     /// subscription there has to wait for.
-    pub(super) fn tell_interest(&mut self, node: NodeId, fx: &mut Effects) -> u64 {
+    pub(super) fn tell_interest(
+        &mut self,
+        node: NodeId,
+        index: &mut impl InterestIndex,
+        fx: &mut Effects,
+    ) -> u64 {
         if self.shards < 2 {
             return 0;
         }
@@ -83,13 +111,14 @@ impl Broker {
         if self.subscriptions.told(node) == interest {
             return self.interests.under_way.get(&node).copied().unwrap_or(0);
         }
+        let filter: Arc<str> = self.subscriptions.filter_text(node).into();
+        index.set(self.shard, TopicFilter::from_validated(&filter), interest);
         let version = self.next_version();
         self.subscriptions.set_told(node, interest);
         self.interests.told(node, interest);
-        let filter: Arc<str> = self.subscriptions.filter_text(node).into();
         for shard in self.others() {
             let filter = Arc::clone(&filter);
-            fx.peers.push((shard, PeerMessage::Interest { version, filter, interest }));
+            fx.peers.push((shard, PeerMessage::Interest { version, filter }));
         }
         version
     }
@@ -122,18 +151,15 @@ impl Broker {
         version
     }
 
-    /// Another shard's interest has changed.
+    /// Another shard's interest has changed: the index says to what.
     pub(super) fn on_peer_interest(
         &mut self,
         from: ShardId,
         version: u64,
         filter: &str,
-        interest: Interest,
         fx: &mut Effects,
     ) {
-        if let Ok(filter) = TopicFilter::new(filter) {
-            self.subscriptions.set_peer(from, filter, interest);
-        }
+        self.subscriptions.peer_changed(TopicFilter::from_validated(filter));
         ack_interest(from, version, fx);
     }
 
@@ -170,6 +196,17 @@ impl Broker {
         *acked = version.max(*acked);
         self.interests.forget(self.interest_in_force());
         self.open_gate(now, fx);
+    }
+
+    /// Asserts what must hold between any two inputs of all shards: the index says of this shard
+    /// what it wants, and nothing is cached here that misses another shard, but for those in
+    /// `untold`: their messages of a change are still on the way here. For tests and simulators.
+    ///
+    /// # Panics
+    /// With the broken invariant, in words.
+    pub fn check_interests(&self, index: &InterestTree, untold: ShardSet) {
+        self.subscriptions.check_index(self.shard, index);
+        self.subscriptions.check_cached(self.shard, untold, index);
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! What lives here: the [`Broker`], which is told [`Input`]s and answers with [`Effects`]. May
 //! use: `codec`, `topic`. It never awaits, locks, reads a clock, draws randomness, touches a file
-//! or a socket: time, seeds and the retained store are arguments, so that a simulator can run
-//! years of its life in seconds.
+//! or a socket: time, seeds and what the shards have in common are arguments, so that a simulator
+//! can run years of its life in seconds.
 //!
 //! Invariants: see [`Broker::check_invariants`]; each file names its own.
 
 mod cache;
+mod common;
 mod connect;
 mod deliver;
 mod ids;
+mod index;
 mod inflight;
 mod input;
 mod interest;
@@ -32,6 +34,8 @@ mod timers;
 mod tree;
 mod will;
 
+pub use common::{Common, Commons};
+pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
     Effects, Input, Interest, LinkKey, Opening, PeerMessage, Record, Request, SHARDS_MAX, Seq,
     SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
@@ -172,30 +176,30 @@ impl Broker {
         &mut self,
         now: Time,
         input: Input<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         match input {
-            Input::Packet(link, packet) => self.on_packet(now, link, &packet, retained, fx),
+            Input::Packet(link, packet) => self.on_packet(now, link, &packet, common, fx),
             Input::Malformed(link, error) => {
-                self.fail(now, link, on_a_link(error), retained, fx);
+                self.fail(now, link, on_a_link(error), common, fx);
             }
-            Input::Opened(link, opening) => self.on_opened(now, link, &opening, retained, fx),
-            Input::Closed(link) => self.end_link(now, link, WillIs::Due, retained, fx),
+            Input::Opened(link, opening) => self.on_opened(now, link, &opening, common, fx),
+            Input::Closed(link) => self.end_link(now, link, WillIs::Due, common, fx),
             Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
-            Input::Peer(from, message) => self.on_peer(now, from, message, fx),
+            Input::Peer(from, message) => self.on_peer(now, from, message, common, fx),
             Input::Committed(seq) => self.on_committed(now, seq, fx),
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
-            Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
+            Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
             Input::Reload(limits) => self.on_reload(*limits, fx),
-            Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
-            Input::Tick => self.on_tick(now, retained, fx),
-            Input::Shrink => self.on_shrink(),
-            Input::Shutdown => self.on_shutdown(now, retained, fx),
+            Input::Publish(message) => self.publish_own(now, &message, None, common, fx),
+            Input::Tick => self.on_tick(now, common, fx),
+            Input::Shrink => self.on_shrink(common.interests()),
+            Input::Shutdown => self.on_shutdown(now, common, fx),
         }
         if !self.work.is_empty() {
-            self.do_work(now, 1, retained, fx);
+            self.do_work(now, 1, common, fx);
         }
     }
 
@@ -219,7 +223,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         packet: &Packet<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get_mut(link) else {
@@ -230,7 +234,7 @@ impl Broker {
         let (session, ready) = (l.session, l.ready);
         self.counters.packets_received += 1;
         let done = match packet {
-            Packet::Publish(p) => self.on_publish(now, link, p, retained, fx),
+            Packet::Publish(p) => self.on_publish(now, link, p, common, fx),
             Packet::PubAck(ack) => self.on_puback(now, session, ack, fx),
             Packet::PubRec(ack) => self.on_pubrec(now, link, session, ack, fx),
             Packet::PubRel(ack) => {
@@ -239,11 +243,11 @@ impl Broker {
             }
             Packet::PubComp(ack) => self.on_pubcomp(now, session, ack, fx),
             Packet::Subscribe(s) => {
-                self.on_subscribe(now, link, s, fx);
+                self.on_subscribe(now, link, s, common.interests(), fx);
                 Ok(())
             }
             Packet::Unsubscribe(u) => {
-                self.on_unsubscribe(now, link, u, fx);
+                self.on_unsubscribe(now, link, u, common.interests(), fx);
                 Ok(())
             }
             Packet::PingReq if ready => {
@@ -254,7 +258,7 @@ impl Broker {
                 self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
                 Ok(()) // nothing leaves before CONNACK [MQTT-3.2.0-1]
             }
-            Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),
+            Packet::Disconnect(d) => self.on_disconnect(now, link, d, common, fx),
             Packet::Auth(_) => Err(refusal(
                 ReasonCode::ProtocolError,
                 "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
@@ -265,7 +269,7 @@ impl Broker {
             }
         };
         if let Err(why) = done {
-            self.fail(now, link, why, retained, fx);
+            self.fail(now, link, why, common, fx);
         }
     }
 
@@ -275,11 +279,11 @@ impl Broker {
         now: Time,
         link: LinkKey,
         why: Refusal,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         self.tell_and_close(link, why, fx);
-        self.end_link(now, link, WillIs::Due, retained, fx);
+        self.end_link(now, link, WillIs::Due, common, fx);
     }
 
     /// Appends a packet to the link's outbox; one that is too large for the client even without
@@ -337,15 +341,22 @@ impl Broker {
         self.go_on(now, session, fx);
     }
 
-    fn on_peer(&mut self, now: Time, from: ShardId, message: PeerMessage, fx: &mut Effects) {
+    fn on_peer(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        message: PeerMessage,
+        common: &mut impl Common,
+        fx: &mut Effects,
+    ) {
         match message {
             PeerMessage::Publish { message, receipt } => {
-                self.on_peer_publish(now, from, &message, receipt, fx);
+                self.on_peer_publish(now, from, &message, receipt, common, fx);
             }
             PeerMessage::Receipt { wait } => self.on_receipt(now, wait, fx),
             PeerMessage::Credit { bytes } => self.on_credit(from, bytes, fx),
-            PeerMessage::Interest { version, filter, interest } => {
-                self.on_peer_interest(from, version, &filter, interest, fx);
+            PeerMessage::Interest { version, filter } => {
+                self.on_peer_interest(from, version, &filter, fx);
             }
             PeerMessage::Group { version, group, online, offline } => {
                 self.on_peer_group(from, version, &group, (online, offline), fx);
@@ -364,7 +375,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         granted: bool,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         match self.links.get_mut(link) {
@@ -373,32 +384,32 @@ impl Broker {
                 fx.sends.hold_reads(link, l.reads_held());
                 if !granted {
                     let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
-                    self.fail(now, link, why, retained, fx);
+                    self.fail(now, link, why, common, fx);
                 }
             }
             _ => self.counters.stale_inputs += 1,
         }
     }
 
-    fn on_tick(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+    fn on_tick(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
-                Timer::KeepAlive(link) => self.on_keep_alive(now, link, retained, fx),
-                Timer::Session(session) => self.on_session_timer(now, session, retained, fx),
+                Timer::KeepAlive(link) => self.on_keep_alive(now, link, common, fx),
+                Timer::Session(session) => self.on_session_timer(now, session, common, fx),
                 Timer::Sweep => {
-                    self.sweep(now, retained, fx);
+                    self.sweep(now, common, fx);
                     self.timers.arm(now.plus_ms(SWEEP_MS), Timer::Sweep);
                 }
             }
         }
-        self.do_work(now, WORK_PER_TICK, retained, fx);
+        self.do_work(now, WORK_PER_TICK, common, fx);
     }
 
     fn on_keep_alive(
         &mut self,
         now: Time,
         link: LinkKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get_mut(link) else { return };
@@ -414,14 +425,14 @@ impl Broker {
             ReasonCode::KeepAliveTimeout,
             "nothing was heard for one and a half times the Keep Alive [MQTT-3.1.2-22]",
         );
-        self.fail(now, link, why, retained, fx);
+        self.fail(now, link, why, common, fx);
     }
 
     fn on_session_timer(
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
@@ -431,20 +442,20 @@ impl Broker {
         }
         if s.ends_at() <= now {
             self.counters.sessions_expired += 1;
-            self.end_session(now, session, retained, fx);
+            self.end_session(now, session, common, fx);
             return;
         }
         if s.will_at <= now {
-            self.publish_will(now, session, retained, fx);
+            self.publish_will(now, session, common, fx);
         }
         self.arm_session(session);
     }
 
     /// Drops expired messages that nobody meets: retained ones, and those of queues, a portion at
     /// a time.
-    fn sweep(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+    fn sweep(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         if self.shard == ShardId(0) {
-            retained.expire(now, SWEEP_MAX);
+            common.retained().expire(now, SWEEP_MAX);
         }
         // Links and sessions that came and went leave their timers behind.
         if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
@@ -493,19 +504,13 @@ impl Broker {
         }
     }
 
-    fn do_work(
-        &mut self,
-        now: Time,
-        turns: usize,
-        retained: &mut impl RetainedStore,
-        fx: &mut Effects,
-    ) {
+    fn do_work(&mut self, now: Time, turns: usize, common: &mut impl Common, fx: &mut Effects) {
         for _ in 0..turns.min(self.work.len()) {
             let Some(session) = self.work.pop_front() else { return };
             if let Some(s) = self.sessions.get_mut(session) {
                 s.in_work = false;
                 self.pump(now, session, fx);
-                if self.replay(now, session, retained, fx) {
+                if self.replay(now, session, common, fx) {
                     self.more_work(session);
                 }
             }
@@ -527,11 +532,11 @@ impl Broker {
 
     /// Links end, and with them the sessions that are no longer than they: their Wills go to those
     /// who keep messages.
-    fn on_shutdown(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+    fn on_shutdown(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         let links: Vec<LinkKey> = self.links.iter().map(|l| l.key).collect();
         for link in links {
             let why = refusal(ReasonCode::ServerShuttingDown, "the broker shuts down");
-            self.fail(now, link, why, retained, fx);
+            self.fail(now, link, why, common, fx);
         }
     }
 
@@ -575,6 +580,7 @@ impl Broker {
         }
         assert!(self.gate.committed <= self.seq, "nothing is committed before it is written");
         self.subscriptions.check_invariants();
+        self.subscriptions.check_told(self.shards < 2);
     }
 }
 

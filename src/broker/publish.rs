@@ -13,7 +13,7 @@ use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 use super::pending::{HeldPacket, Until, Wait};
 use super::retained::RetainedStore;
 use super::subscriptions::NoLocal;
-use super::{Broker, Refusal, Time, refusal};
+use super::{Broker, Common, Refusal, Time, refusal};
 use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
 use crate::topic::TopicName;
 
@@ -178,7 +178,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         p: &Publish<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         self.counters.publish_received += 1;
@@ -224,10 +224,10 @@ impl Broker {
             payload: p.payload,
         };
         let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
-        let kept = self.store_retained(now, &mut publication, is_v5, retained, fx);
+        let kept = self.store_retained(now, &mut publication, is_v5, common, fx);
         let (reason, until) = match kept {
             Ok(seq) => {
-                let (reason, routed) = self.route(now, &mut publication, fx);
+                let (reason, routed) = self.route(now, &mut publication, common, fx);
                 (reason, Until { seq: seq.max(routed), wait: publication.wait, interest: 0 })
             }
             Err(reason) => (reason, Until::default()),
@@ -393,7 +393,7 @@ impl Broker {
         now: Time,
         publication: &mut Publication<'_>,
         can_refuse: bool,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> Result<Seq, ReasonCode> {
         if !publication.retain() || !self.limits.retain_available {
@@ -401,9 +401,9 @@ impl Broker {
         }
         let message = publication.message(&mut self.scratch);
         let version = if message.payload().is_empty() {
-            retained.clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+            common.retained().clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
         } else {
-            match retained.set(&message, now) {
+            match common.retained().set(&message, now) {
                 Ok(version) => version,
                 Err(_) => {
                     self.counters.refused_retained += 1;
@@ -426,11 +426,12 @@ impl Broker {
         &mut self,
         now: Time,
         publication: &mut Publication<'_>,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> (ReasonCode, Seq) {
-        let matched = self.subscriptions.matched(publication.topic());
+        let matched = self.matched(publication.topic(), common);
         let mut seq = Seq(0);
-        let mut anybody = !matched.groups.is_empty() || !matched.peers.is_empty();
+        let mut anybody = !matched.groups.is_empty() || !matched.peers.present.is_empty();
         for r in &matched.receivers {
             let own;
             let r = match r.no_local {
@@ -451,8 +452,8 @@ impl Broker {
         for &group in &matched.groups {
             seq = seq.max(self.route_shared(now, group, publication, fx));
         }
-        for shard in matched.peers.iter() {
-            let durable = matched.durable_peers.contains(shard);
+        for shard in matched.peers.present.iter() {
+            let durable = matched.peers.durable.contains(shard);
             self.publish_to_peer(shard, durable, publication, fx);
         }
         let reason = if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
@@ -559,6 +560,7 @@ impl Broker {
         from: ShardId,
         message: &Message,
         receipt: Option<WaitKey>,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         self.give_credit(from, message.cost_bytes(), fx);
@@ -567,7 +569,7 @@ impl Broker {
             return;
         }
         let mut publication = Publication::of(message);
-        let matched = self.subscriptions.matched(message.topic());
+        let matched = self.matched(message.topic(), common);
         let mut seq = Seq(0);
         for r in &matched.receivers {
             let retain = r.retain_as_published && message.retain();
@@ -620,14 +622,14 @@ impl Broker {
         now: Time,
         message: &Message,
         publisher: Option<SessionKey>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let mut publication = Publication::of(message);
         publication.publisher = publisher;
         // A retained message that finds no room is still forwarded: nobody could be told.
-        let _ = self.store_retained(now, &mut publication, false, retained, fx);
-        self.route(now, &mut publication, fx);
+        let _ = self.store_retained(now, &mut publication, false, common, fx);
+        self.route(now, &mut publication, common, fx);
     }
 }
 

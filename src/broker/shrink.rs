@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::Broker;
+use super::{Broker, InterestIndex};
 
 /// Tables of at most so many places are not worth a copy.
 const KEPT_MAX: usize = 16;
@@ -43,7 +43,7 @@ pub(crate) fn shrink_slab<T>(slab: &mut Slab<T>) {
 
 impl Broker {
     /// Makes everything smaller that grows with the number of clients.
-    pub(super) fn on_shrink(&mut self) {
+    pub(super) fn on_shrink(&mut self, index: &mut impl InterestIndex) {
         self.links.shrink();
         self.sessions.shrink();
         self.gate.waits.shrink();
@@ -54,6 +54,9 @@ impl Broker {
                 .shrink_to(len * 2, |key| super::hash_of_session(sessions, hasher, *key));
         }
         self.subscriptions.shrink();
+        if self.shards > 1 {
+            index.shrink(); // every shard asks, who finds it done has little to do
+        }
         self.drop_stale_timers();
         self.timers.shrink();
         shrink_queue(&mut self.receipts_due);
@@ -71,7 +74,8 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::broker::{
-        Arena, Effects, Input, Limits, LinkKey, Opening, RetainedTree, ShardId, Time,
+        Arena, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, RetainedTree,
+        ShardId, Time,
     };
     use crate::codec::{Framed, Packet, Sender, Version, decode, frame};
 
@@ -108,9 +112,12 @@ mod tests {
         assert!(new.iter().zip(1000..).all(|(key, n)| arena.get(*key) == Some(&n)));
     }
 
-    fn broker() -> (Broker, RetainedTree, Effects) {
+    type Both = Commons<RetainedTree, InterestTree>;
+
+    fn broker() -> (Broker, Both, Effects) {
         let broker = Broker::new(ShardId(0), 1, 7, Limits::default());
-        (broker, RetainedTree::new(0, 0), Effects::default())
+        let (retained, interests) = (RetainedTree::new(0, 0), InterestTree::new(7));
+        (broker, Commons { retained, interests }, Effects::default())
     }
 
     /// CONNECT of MQTT 3.1.1 with Clean Session and the longest Keep Alive.
@@ -122,7 +129,7 @@ mod tests {
         bytes
     }
 
-    fn open(link: LinkKey, client_id: &str, all: &mut (Broker, RetainedTree, Effects)) {
+    fn open(link: LinkKey, client_id: &str, all: &mut (Broker, Both, Effects)) {
         let bytes = connect(client_id);
         let Ok(Framed::Whole(whole)) = frame(&bytes, 1000) else { panic!() };
         let Ok(Packet::Connect(connect)) = decode(whole, Sender::Client, Version::V5) else {

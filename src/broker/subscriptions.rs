@@ -1,5 +1,4 @@
-//! The subscriptions of a shard's sessions, what other shards are interested in, and which of them
-//! a topic concerns.
+//! The subscriptions of a shard's sessions, and which of them a topic concerns.
 //!
 //! May use: `topic`, `tree`, `cache`. Invariants: a Subscription stands in exactly one list of its
 //! node (or its group) and one of its session, at the positions that it remembers, so that taking
@@ -13,6 +12,7 @@ use triomphe::Arc;
 
 use super::cache::MatchCache;
 use super::ids::IdList;
+use super::index::{InterestIndex, InterestTree, Interested};
 use super::input::{Interest, SessionKey, ShardId, ShardSet};
 use super::session::Extra;
 use super::shared::Group;
@@ -45,8 +45,8 @@ pub(super) struct Subscription {
     durable: bool,
 }
 
-/// What stands at a filter. Most filters have one subscription of one session, or the interest of
-/// one other shard, and nothing else: all else is a [`Rest`], beside the tree.
+/// What stands at a filter. Most filters have one subscription of one session and nothing else: all
+/// else is a [`Rest`], beside the tree.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum NodeSubs {
     #[default]
@@ -55,10 +55,6 @@ pub(super) enum NodeSubs {
         sub: SubId,
         durable: bool,
         told: Interest,
-    },
-    Peer {
-        shard: ShardId,
-        interest: Interest,
     },
     /// its place in `Subscriptions::rests`
     Rest(u32),
@@ -69,9 +65,6 @@ pub(super) enum NodeSubs {
 struct Rest {
     subs: IdList,
     groups: IdList,
-    /// the shards that have subscriptions, and durable ones
-    present: ShardSet,
-    durable_there: ShardSet,
     /// how many of `subs` are QoS 1 or 2 of persistent sessions
     durable: u32,
     /// what the other shards were told of `subs`
@@ -95,7 +88,6 @@ impl NodeSubs {
                 rest.durable = u32::from(durable);
                 rest.told = told;
             }
-            Self::Peer { shard, interest } => rest.set_peer(shard, interest),
         }
         rest
     }
@@ -107,35 +99,10 @@ impl Rest {
         if !self.groups.is_empty() {
             return None;
         }
-        let mut peers = self.present.iter();
-        match (&*self.subs, peers.next(), peers.next()) {
-            ([], None, _) if self.told == Interest::None => Some(NodeSubs::Empty),
-            (&[sub], None, _) => {
-                Some(NodeSubs::One { sub, durable: self.durable > 0, told: self.told })
-            }
-            ([], Some(shard), None) if self.told == Interest::None => {
-                Some(NodeSubs::Peer { shard, interest: self.interest_of(shard) })
-            }
+        match *self.subs {
+            [] if self.told == Interest::None => Some(NodeSubs::Empty),
+            [sub] => Some(NodeSubs::One { sub, durable: self.durable > 0, told: self.told }),
             _ => None,
-        }
-    }
-
-    fn interest_of(&self, shard: ShardId) -> Interest {
-        match (self.present.contains(shard), self.durable_there.contains(shard)) {
-            (false, _) => Interest::None,
-            (true, false) => Interest::Present,
-            (true, true) => Interest::Durable,
-        }
-    }
-
-    fn set_peer(&mut self, shard: ShardId, interest: Interest) {
-        self.present.remove(shard);
-        self.durable_there.remove(shard);
-        if interest >= Interest::Present {
-            self.present.insert(shard);
-        }
-        if interest == Interest::Durable {
-            self.durable_there.insert(shard);
         }
     }
 }
@@ -166,8 +133,8 @@ pub(super) struct Receiver {
 pub(super) struct Matched {
     pub(super) receivers: Vec<Receiver>,
     pub(super) groups: Vec<GroupId>,
-    pub(super) peers: ShardSet,
-    pub(super) durable_peers: ShardSet,
+    /// the other shards
+    pub(super) peers: Interested,
 }
 
 /// What [`Subscriptions::subscribe`] did.
@@ -212,14 +179,14 @@ impl Subscriptions {
         match value {
             NodeSubs::One { sub, .. } => std::slice::from_ref(sub),
             NodeSubs::Rest(at) => &self.rests[*at as usize].subs,
-            NodeSubs::Empty | NodeSubs::Peer { .. } => &[],
+            NodeSubs::Empty => &[],
         }
     }
 
     /// The interest of this shard's sessions, shared subscriptions left out.
     pub(super) fn interest(&self, node: NodeId) -> Interest {
         let (any, durable) = match *self.tree.value(node) {
-            NodeSubs::Empty | NodeSubs::Peer { .. } => (false, false),
+            NodeSubs::Empty => (false, false),
             NodeSubs::One { durable, .. } => (true, durable),
             NodeSubs::Rest(at) => {
                 let rest = &self.rests[at as usize];
@@ -236,7 +203,7 @@ impl Subscriptions {
     /// What the other shards were told of it.
     pub(super) fn told(&self, node: NodeId) -> Interest {
         match *self.tree.value(node) {
-            NodeSubs::Empty | NodeSubs::Peer { .. } => Interest::None,
+            NodeSubs::Empty => Interest::None,
             NodeSubs::One { told, .. } => told,
             NodeSubs::Rest(at) => self.rests[at as usize].told,
         }
@@ -439,15 +406,9 @@ impl Subscriptions {
         self.tree.prune(node);
     }
 
-    /// Notes another shard's interest.
-    pub(super) fn set_peer(&mut self, shard: ShardId, filter: TopicFilter<'_>, interest: Interest) {
+    /// Another shard's interest in `filter` has changed: what is known of its topics is stale.
+    pub(super) fn peer_changed(&mut self, filter: TopicFilter<'_>) {
         self.cache.changed(filter);
-        if interest == Interest::None && self.tree.find(filter).is_none() {
-            return;
-        }
-        let node = self.tree.insert(filter);
-        self.change(node, |rest| rest.set_peer(shard, interest));
-        self.tree.prune(node);
     }
 
     /// Gives memory back that is not used.
@@ -459,12 +420,16 @@ impl Subscriptions {
         shrink_list(&mut self.hits);
     }
 
-    /// Everybody whom `topic` concerns.
-    pub(super) fn matched(&mut self, topic: TopicName<'_>) -> Rc<Matched> {
+    /// Everybody whom `topic` concerns. `peers` is asked if that is not known already.
+    pub(super) fn matched(
+        &mut self,
+        topic: TopicName<'_>,
+        peers: impl FnOnce() -> Interested,
+    ) -> Rc<Matched> {
         if let Some(matched) = self.cache.get(topic.as_str()) {
             return Rc::clone(matched);
         }
-        let matched = Rc::new(self.match_all(topic));
+        let matched = Rc::new(self.match_all(topic, peers()));
         let bytes = size_of::<Matched>()
             + matched.receivers.len() * size_of::<Receiver>()
             + matched.groups.len() * size_of::<GroupId>();
@@ -472,27 +437,15 @@ impl Subscriptions {
         matched
     }
 
-    fn match_all(&mut self, topic: TopicName<'_>) -> Matched {
-        let mut matched = Matched::default();
+    fn match_all(&mut self, topic: TopicName<'_>, peers: Interested) -> Matched {
+        let mut matched = Matched { peers, ..Matched::default() };
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.tree.matches(topic, &mut |_, value| {
             let subs = self.subs_at(value).iter();
             hits.extend(subs.map(|&sub| (self.subs[sub as usize].session, sub)));
-            match *value {
-                NodeSubs::Empty | NodeSubs::One { .. } => {}
-                NodeSubs::Peer { shard, interest } => {
-                    matched.peers.insert(shard);
-                    if interest == Interest::Durable {
-                        matched.durable_peers.insert(shard);
-                    }
-                }
-                NodeSubs::Rest(at) => {
-                    let rest = &self.rests[at as usize];
-                    matched.groups.extend_from_slice(&rest.groups);
-                    matched.peers = matched.peers.union(rest.present);
-                    matched.durable_peers = matched.durable_peers.union(rest.durable_there);
-                }
+            if let NodeSubs::Rest(at) = *value {
+                matched.groups.extend_from_slice(&self.rests[at as usize].groups);
             }
         });
         hits.sort_unstable();
@@ -557,6 +510,47 @@ impl Subscriptions {
         self.merge(own.into_iter())
     }
 
+    /// Panics unless the others were told what this shard's sessions want: nothing, if there are no
+    /// others.
+    pub(super) fn check_told(&self, alone: bool) {
+        self.tree.for_each(|node, _| {
+            let interest = if alone { Interest::None } else { self.interest(node) };
+            assert_eq!(self.told(node), interest, "what is told of {}", self.filter_text(node));
+        });
+    }
+
+    /// Panics unless the index says of this shard what the others were told.
+    pub(super) fn check_index(&self, own: ShardId, index: &InterestTree) {
+        let mut told = 0;
+        self.tree.for_each(|node, _| {
+            let text = self.filter_text(node);
+            let filter = TopicFilter::from_validated(&text);
+            told += usize::from(self.told(node) != Interest::None);
+            assert_eq!(index.interest_of(own, filter), self.told(node), "the index of {text}");
+        });
+        assert_eq!(index.filters_of(own), told, "filters that nobody here wants");
+    }
+
+    /// Panics if the cache may still give a match that misses another shard: all but those in
+    /// `untold`, whose changes have not arrived here.
+    pub(super) fn check_cached(&self, own: ShardId, untold: ShardSet, index: &InterestTree) {
+        self.cache.for_each_fresh(|topic, matched| {
+            let Ok(name) = TopicName::new(topic) else { return };
+            let (due, known) = (index.interested(name).without(own), matched.peers);
+            for shard in due.present.iter().filter(|&s| !untold.contains(s)) {
+                assert!(known.present.contains(shard), "{topic} is known without {shard:?}");
+                let durable = due.durable.contains(shard);
+                assert!(
+                    !durable || known.durable.contains(shard),
+                    "{topic} is known with {shard:?}, but not that receipts are to be asked for"
+                );
+            }
+            if untold == ShardSet::default() {
+                assert_eq!(known, due, "{topic} is known with shards that it does not concern");
+            }
+        });
+    }
+
     pub(super) fn check_invariants(&self) {
         self.tree.check_invariants();
         for (at, s) in &self.subs {
@@ -578,7 +572,7 @@ impl Subscriptions {
                     rest.durable
                 }
                 NodeSubs::One { durable, .. } => u32::from(durable),
-                NodeSubs::Empty | NodeSubs::Peer { .. } => 0,
+                NodeSubs::Empty => 0,
             };
             assert_eq!(durable, counted, "durable subscriptions of a filter");
         });
@@ -587,7 +581,7 @@ impl Subscriptions {
 }
 
 /// Room for one more. It grows by an eighth: a table of a million that doubles is half empty.
-fn make_room<T>(slab: &mut Slab<T>) {
+pub(super) fn make_room<T>(slab: &mut Slab<T>) {
     if slab.len() == slab.capacity() {
         slab.reserve_exact(slab.len() / 8 + 8);
     }

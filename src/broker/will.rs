@@ -3,8 +3,7 @@
 
 use super::input::{Effects, Record, SessionKey};
 use super::message::Message;
-use super::{Broker, Time};
-use crate::broker::retained::RetainedStore;
+use super::{Broker, Common, Time};
 
 /// A Will as it is kept: its expiry starts when it is published.
 #[derive(Clone, Debug)]
@@ -41,7 +40,7 @@ impl Broker {
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(will) = self.take_will(session, fx) else { return };
@@ -50,6 +49,6 @@ impl Broker {
             None => will.message,
             Some(s) => will.message.expiring_at(now.plus_s(u64::from(s)), &mut self.scratch),
         };
-        self.publish_own(now, &message, Some(session), retained, fx);
+        self.publish_own(now, &message, Some(session), common, fx);
     }
 }

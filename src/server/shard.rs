@@ -19,13 +19,14 @@ use slab::Slab;
 
 use super::connection::{Connection, ReadEnd, Stage};
 use super::guests::Doors;
+use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
 use super::memory::take_cached_blocks;
 use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
 use super::retained::SharedRetained;
 use crate::broker::{
-    Broker, Closing, Effects, Input, LinkKey, PeerMessage, ShardId, Time, shrink_list,
+    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, ShardId, Time, shrink_list,
     shrink_queue, shrink_slab,
 };
 use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
@@ -52,7 +53,7 @@ const LIST_KEPT_MAX: usize = 65_536;
 pub(crate) struct ShardParts<S> {
     pub(crate) broker: Broker,
     pub(crate) store: S,
-    pub(crate) retained: SharedRetained,
+    pub(crate) common: Commons<SharedRetained, SharedInterests>,
     pub(crate) poller: Poller,
     pub(crate) mail: Receiver,
     /// the listeners that are this shard's
@@ -131,7 +132,7 @@ impl<S: Store> Shard<S> {
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
-        self.parts.broker.handle(self.now, input, &mut self.parts.retained, &mut self.fx);
+        self.parts.broker.handle(self.now, input, &mut self.parts.common, &mut self.fx);
     }
 
     fn is_over(&self) -> bool {

@@ -370,6 +370,7 @@ impl Sim {
         for shard in &self.world.shards {
             shard.broker.check_invariants();
         }
+        self.world.check_interests();
         for c in &self.clients {
             assert!(c.is_idle(), "{} waits for ever for an acknowledgement", c.name);
         }

@@ -2,7 +2,7 @@
 //! Alives that are missed in time and not before, broken rules that end the link; and the inputs
 //! that come to a whole shard, `Reload`, `Shrink` and `Shutdown`.
 
-use stonechat::broker::{Closing, Input, PeerMessage, Time};
+use stonechat::broker::{Closing, Input, PeerMessage, ShardId, ShardSet, Time};
 use stonechat::codec::{QoS, ReasonCode};
 
 use super::rng::Rng;
@@ -98,6 +98,23 @@ impl World {
         self.feed(shard, Input::Shrink, &Cause::default(), shadow);
         self.shards[shard].fx.sends.shrink(slots.map_or(0, |last| last + 1));
         self.shards[shard].broker.check_invariants();
+    }
+
+    /// The shards' brokers and their index agree, but for what is still on the way: a shard that
+    /// was told of a change has nothing cached that misses it.
+    pub fn check_interests(&self) {
+        let n = self.shards.len();
+        self.common.interests.check_invariants();
+        for (to, shard) in self.shards.iter().enumerate() {
+            let mut untold = ShardSet::default();
+            for from in 0..n {
+                let pipe = &self.pipes[from * n + to];
+                if pipe.iter().any(|m| matches!(m, PeerMessage::Interest { .. })) {
+                    untold.insert(ShardId(from as u8));
+                }
+            }
+            shard.broker.check_interests(&self.common.interests, untold);
+        }
     }
 
     /// The end of the process: every link is told, Wills go to those who keep messages.

@@ -9,8 +9,8 @@ use std::io::IoSlice;
 use std::ops::Not;
 
 use stonechat::broker::{
-    Broker, Closing, Effects, Input, Limits, LinkKey, Opening, Outbox, PeerMessage, RetainedTree,
-    Seq, ShardId, Time,
+    Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
+    PeerMessage, RetainedTree, Seq, ShardId, Time,
 };
 use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
@@ -72,7 +72,7 @@ pub struct Conn {
 pub struct World {
     pub now: Time,
     pub shards: Vec<Shard>,
-    retained: RetainedTree,
+    pub common: Commons<RetainedTree, InterestTree>,
     pub pipes: Vec<VecDeque<PeerMessage>>,
     /// by pipe: bytes of messages that were sent and for which no credit has arrived
     pub under_way: Vec<usize>,
@@ -131,7 +131,10 @@ impl World {
         Self {
             now: Time(0),
             shards: (0..shards).map(shard).collect(),
-            retained: RetainedTree::new(10_000, 10 << 20),
+            common: Commons {
+                retained: RetainedTree::new(10_000, 10 << 20),
+                interests: InterestTree::new(7),
+            },
             pipes: (0..shards * shards).map(|_| VecDeque::new()).collect(),
             under_way: vec![0; shards * shards],
             held_pipe: None,
@@ -201,7 +204,7 @@ impl World {
             let client = cause.conn.map(|id| self.conns[id].client);
             println!("{} ev {} shard {shard} {client:?} {input:?}", self.now.0, shadow.ev);
         }
-        sh.broker.handle(self.now, input, &mut self.retained, &mut sh.fx);
+        sh.broker.handle(self.now, input, &mut self.common, &mut sh.fx);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every) {
             sh.broker.check_invariants();
@@ -231,6 +234,9 @@ impl World {
             self.pipes[pipe].push_back(message);
         }
         assert!(self.shards[shard].fx.requests.is_empty(), "nothing asks yet");
+        if self.inputs.is_multiple_of(self.check_every) {
+            self.check_interests();
+        }
         self.look_at_outboxes(shard, shadow);
         self.check_cause(cause, full);
         self.note(&[shard as u8, cause.answer, (after & 0xFF) as u8]);
