@@ -58,6 +58,11 @@ fn broker_inputs() {
 }
 
 #[test]
+fn log_recovery() {
+    replay("log_recovery");
+}
+
+#[test]
 fn corpora_are_small_and_every_one_is_a_target() {
     let mut bytes = 0;
     for kind in ["corpus", "regressions"] {

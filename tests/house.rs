@@ -54,6 +54,10 @@ const NOT_IN_PURE: &[(&str, &str)] = &[
     ("clap", "the command line is layer 4's"),
 ];
 
+/// The one file below layer 3 that reaches the system, and what of it: the log is generic over the
+/// trait that stands there, and so everything else in `store` runs on a simulated disk as well.
+const DISK: (&str, &[&str]) = ("src/store/disk.rs", &["std::fs", "std::process::id", "rustix"]);
+
 /// What a line of the change log begins with.
 const TAGS: &[&str] = &["[feat]", "[fix]", "[perf]", "[change]", "[security]", "[docs]"];
 
@@ -321,6 +325,9 @@ fn what_decides_reaches_for_nothing() {
     let mut found = Vec::new();
     for source in sources(&["src"]).iter().filter(|s| PURE.contains(&s.module())) {
         for (at, path) in paths(&source.product) {
+            if source.path == DISK.0 && DISK.1.iter().any(|allowed| is_below(&path, allowed)) {
+                continue;
+            }
             for (forbidden, instead) in NOT_IN_PURE.iter().filter(|(f, _)| is_below(&path, f)) {
                 found.push(format!("{}: {path}: no {forbidden}: {instead}", source.place(at)));
             }

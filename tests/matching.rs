@@ -65,6 +65,7 @@ enum Step {
     /// the one at this place among those there are
     Unsubscribe(prop::sample::Index),
     Publish(String),
+    Shrink,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -72,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => filter().prop_map(Step::Subscribe),
         2 => any::<prop::sample::Index>().prop_map(Step::Unsubscribe),
         4 => topic().prop_map(Step::Publish),
+        1 => Just(Step::Shrink),
     ]
 }
 
@@ -102,6 +104,11 @@ impl World {
             Step::Unsubscribe(_) if self.model.is_empty() => {}
             Step::Unsubscribe(index) => self.unsubscribe(index.index(self.model.len())),
             Step::Publish(topic) => self.publish(topic),
+            Step::Shrink => {
+                self.tree.shrink();
+                self.cache.drop_stale();
+                self.check();
+            }
         }
     }
 
@@ -287,4 +294,39 @@ proptest! {
         tree.expire(now, 1000);
         prop_assert_eq!(tree.usage().count, model.len());
     }
+}
+
+/// More ways to follow than are kept on the machine's stack.
+#[test]
+fn a_wildcard_at_every_level_of_a_deep_topic() {
+    let mut world = World::new(7, 1_000_000);
+    for depth in 0..40 {
+        let path = "a/".repeat(depth);
+        for end in ["+", "+/#", "+/a", "a/+/b"] {
+            world.apply(&Step::Subscribe(format!("{path}{end}")));
+        }
+    }
+    for levels in 1..42 {
+        world.publish(&vec!["a"; levels].join("/"));
+        world.publish(&format!("{}b", "a/".repeat(levels)));
+    }
+    world.check();
+}
+
+/// A tree that was large is small again, and goes on as before.
+#[test]
+fn a_tree_that_was_large_shrinks() {
+    let mut world = World::new(7, 1_000_000);
+    for n in 0..2_000 {
+        world.apply(&Step::Subscribe(format!("{n}/a level that is long/{n}")));
+    }
+    while world.model.len() > 3 {
+        world.unsubscribe(world.model.len() / 2);
+    }
+    world.apply(&Step::Shrink);
+    for n in 0..100 {
+        world.apply(&Step::Subscribe(format!("{n}/+/{n}")));
+        world.publish(&format!("{n}/a level that is long/{n}"));
+    }
+    world.check();
 }

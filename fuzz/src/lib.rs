@@ -7,6 +7,10 @@ pub mod broker_inputs;
 pub mod decode;
 mod history;
 mod laws;
+#[allow(dead_code)]
+#[path = "../../tests/log/disk.rs"]
+mod log_disk;
+pub mod log_recovery;
 mod observer;
 mod packets;
 pub mod round_trip;
@@ -19,9 +23,10 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 4] = [
+pub const TARGETS: [(&str, Target); 5] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
     ("broker_inputs", broker_inputs::run),
+    ("log_recovery", log_recovery::run),
 ];

@@ -28,11 +28,18 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let round_trip = (0..60).map(|i| random.bytes(40 + 8 * i)).collect();
     let topic_match = (0..40).map(|i| random.bytes(50 + 20 * i)).collect();
     let broker_inputs = (0..80).map(|i| history(&mut random, i)).collect();
+    let log_recovery = (0..90).map(|i| {
+        let mut seed = random.bytes(30 + 4 * i);
+        seed[0] = i as u8;
+        seed
+    });
+    let log_recovery = log_recovery.collect();
     vec![
         ("decode", streams(&mut random)),
         ("round_trip", round_trip),
         ("topic_match", topic_match),
         ("broker_inputs", broker_inputs),
+        ("log_recovery", log_recovery),
     ]
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 
 use stonechat::broker::{
-    Broker, Closing, Effects, Input, Limits, LinkKey, Opening, Outbox, PeerMessage, RetainedTree,
-    Seq, ShardId, Time,
+    Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
+    PeerMessage, RetainedTree, Seq, ShardId, ShardSet, Time,
 };
 use stonechat::codec::{Connect, Framed, Packet, Publish, Sender, Version, decode, frame};
 use stonechat::topic::{SubscriptionFilter, TopicName};
@@ -49,7 +49,7 @@ pub struct World {
     pub shards: Vec<Shard>,
     pub conns: BTreeMap<usize, Conn>,
     conns_so_far: usize,
-    retained: RetainedTree,
+    common: Commons<RetainedTree, InterestTree>,
     /// by sender and receiver
     pub pipes: Vec<VecDeque<PeerMessage>>,
     packet_bytes_max: usize,
@@ -97,7 +97,10 @@ impl World {
             shards: (0..shards).map(shard).collect(),
             conns: BTreeMap::new(),
             conns_so_far: 0,
-            retained: RetainedTree::new(retained_max.0, retained_max.1),
+            common: Commons {
+                retained: RetainedTree::new(retained_max.0, retained_max.1),
+                interests: InterestTree::new(7),
+            },
             pipes: (0..shards * shards).map(|_| VecDeque::new()).collect(),
             packet_bytes_max: limits.packet_bytes_max,
             output_bytes_max: limits.output_bytes_max,
@@ -116,7 +119,7 @@ impl World {
             eprintln!("{shard} {input:?}");
         }
         let before = sh.broker.last_seq().0;
-        sh.broker.handle(self.now, input, &mut self.retained, &mut sh.fx);
+        sh.broker.handle(self.now, input, &mut self.common, &mut sh.fx);
         sh.broker.check_invariants();
         let records = sh.fx.records.drain(..).count() as u64;
         assert_eq!(before + records, sh.broker.last_seq().0, "each record has a number");
@@ -126,7 +129,24 @@ impl World {
             assert_ne!(usize::from(to.0), shard, "a shard sends nothing to itself");
             self.pipes[shard * n + usize::from(to.0)].push_back(message);
         }
+        self.check_interests();
         self.look_at_outboxes(shard);
+    }
+
+    /// The shards' brokers and their index agree, but for what is still on the way.
+    fn check_interests(&self) {
+        let n = self.shards.len();
+        self.common.interests.check_invariants();
+        for (to, shard) in self.shards.iter().enumerate() {
+            let mut untold = ShardSet::default();
+            for from in 0..n {
+                let pipe = &self.pipes[from * n + to];
+                if pipe.iter().any(|m| matches!(m, PeerMessage::Interest { .. })) {
+                    untold.insert(ShardId(from as u8));
+                }
+            }
+            shard.broker.check_interests(&self.common.interests, untold);
+        }
     }
 
     fn look_at_outboxes(&mut self, shard: usize) {

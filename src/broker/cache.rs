@@ -185,6 +185,24 @@ impl<V> MatchCache<V> {
         }
     }
 
+    /// Visits everything that `get` would give, with its topic, in no useful order. For tests.
+    pub fn for_each_fresh(&self, mut visit: impl FnMut(&str, &V)) {
+        for entry in &self.entries {
+            if self.generations.sum(&entry.stamp) == entry.stamp.sum {
+                visit(&entry.topic, &entry.value);
+            }
+        }
+    }
+
+    /// Forgets what changes have made stale.
+    pub fn drop_stale(&mut self) {
+        for at in (0..self.entries.len()).rev() {
+            if !self.generations.is_fresh(&mut self.entries[at].stamp) {
+                self.remove(at);
+            }
+        }
+    }
+
     /// What the entries hold. The table of counters (32 KiB) comes on top.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -397,6 +415,20 @@ mod tests {
         }
         cache.check_invariants();
         assert!(cache.entries.capacity() < 40, "{}", cache.entries.capacity());
+    }
+
+    #[test]
+    fn stale_entries_are_forgotten_when_told_so() {
+        let mut cache = MatchCache::new(3, 1_000_000);
+        for i in 0..1000 {
+            cache.insert(&format!("a/{i}"), i, 100);
+        }
+        cache.insert("b", 7, 0);
+        cache.changed(filter("a/+"));
+        cache.drop_stale();
+        cache.check_invariants();
+        assert_eq!(cache.entries.len(), 1);
+        assert_eq!(cache.get("b"), Some(&7));
     }
 
     #[test]

@@ -14,13 +14,12 @@ use super::message::{Message, MessageParts};
 use super::pending::{HeldPacket, Until};
 use super::publish::{is_dollar_sys, is_well_formed};
 use super::record::{Record, WillRecord};
-use super::retained::RetainedStore;
 use super::seal::{EndingKey, SealRef};
 use super::sends::Closing;
 use super::session::{Extra, Session};
 use super::timers::Timer;
 use super::void::Span;
-use super::{Broker, Refusal, Time, refusal};
+use super::{Broker, Common, Refusal, Time, refusal};
 use crate::codec::{
     ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
     encode_within, encoded_len,
@@ -42,7 +41,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         opening: &Opening<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         fx.sends.open(link);
@@ -51,13 +50,13 @@ impl Broker {
             self.refuse(link, c, why, fx);
             return;
         }
-        self.take_over(now, opening.client_id, retained, fx);
-        self.catch_up(now, opening.client_id, retained, fx);
+        self.take_over(now, opening.client_id, common, fx);
+        self.catch_up(now, opening.client_id, common, fx);
         let mut existing = self.find_session(opening.client_id);
         if c.clean_start
             && let Some(session) = existing.take()
         {
-            self.end_session(now, session, retained, fx); // [MQTT-3.1.2-4]
+            self.end_session(now, session, common, fx); // [MQTT-3.1.2-4]
         }
         if let Err(why) = self.check_room(existing, c) {
             self.refuse(link, c, why, fx);
@@ -139,31 +138,25 @@ impl Broker {
         &mut self,
         now: Time,
         client_id: &str,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let session = self.find_session(client_id).and_then(|s| self.sessions.get(s));
         let Some(old) = session.and_then(|s| s.link) else { return };
         let why = refusal(ReasonCode::SessionTakenOver, "another connection took the session over");
         self.tell_and_close(old, why, fx);
-        self.end_link(now, old, WillIs::Due, retained, fx);
+        self.end_link(now, old, WillIs::Due, common, fx);
     }
 
     /// What is due by now happens before the client comes back, even if its timer is late.
-    fn catch_up(
-        &mut self,
-        now: Time,
-        client_id: &str,
-        retained: &mut impl RetainedStore,
-        fx: &mut Effects,
-    ) {
+    fn catch_up(&mut self, now: Time, client_id: &str, common: &mut impl Common, fx: &mut Effects) {
         let Some(session) = self.find_session(client_id) else { return };
         let Some(s) = self.sessions.get(session) else { return };
         if s.ends_at() <= now {
             self.counters.sessions_expired += 1;
-            self.end_session(now, session, retained, fx);
+            self.end_session(now, session, common, fx);
         } else if s.will_at <= now {
-            self.publish_will(now, session, retained, fx);
+            self.publish_will(now, session, common, fx);
         }
     }
 
@@ -307,7 +300,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         d: &Disconnect<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         let Some(l) = self.links.get(link) else { return Ok(()) };
@@ -330,7 +323,7 @@ impl Broker {
         };
         let why = "the client sent DISCONNECT";
         fx.sends.close(link, Closing { reason: d.reason, why });
-        self.end_link(now, link, will, retained, fx);
+        self.end_link(now, link, will, common, fx);
         Ok(())
     }
 
@@ -356,7 +349,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         will: WillIs,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.remove(link) else { return };
@@ -375,7 +368,7 @@ impl Broker {
             self.record(fx, Record::Disconnected { session: number, expiry_s });
         }
         if !persistent {
-            self.end_session(now, session, retained, fx);
+            self.end_session(now, session, common, fx);
             return;
         }
         let Some(s) = self.sessions.get_mut(session) else { return };
@@ -383,7 +376,7 @@ impl Broker {
         s.will_at = delay_s.map_or(Time::NEVER, |delay| now.plus_s(u64::from(delay)));
         self.count_member(session, Some(false), fx);
         if delay_s == Some(0) {
-            self.publish_will(now, session, retained, fx);
+            self.publish_will(now, session, common, fx);
         }
         self.arm_session(session);
     }
@@ -419,12 +412,12 @@ impl Broker {
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         self.count_member(session, None, fx);
-        self.drop_subscriptions(session, fx);
-        self.publish_will(now, session, retained, fx);
+        self.drop_subscriptions(session, common.interests(), fx);
+        self.publish_will(now, session, common, fx);
         let Some(mut s) = self.sessions.remove(session) else { return };
         self.unname_session(&s.client_id, session);
         self.counters.sessions -= 1;

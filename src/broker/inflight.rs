@@ -276,6 +276,7 @@ impl Inbound {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Seq;
     use super::*;
 
     fn entry(stage: Stage) -> InFlight {
@@ -345,5 +346,18 @@ mod tests {
         assert_eq!(out.next_unsent(2).map(|(id, _)| id.get()), Some(4));
         assert!(!out.has_unsent());
         out.check_invariants();
+    }
+
+    #[test]
+    fn an_inbound_identifier_stands_once_in_order() {
+        let mut inbound = Inbound::default();
+        let at = |seq| Span { first: Seq(seq), last: Seq(seq) };
+        let entry = |n, seq| InboundId { id: id(n), counted: true, records: at(seq), wait: None };
+        for (n, seq) in [(5, 1), (3, 2), (9, 3), (5, 4)] {
+            inbound.insert(entry(n, seq));
+        }
+        let all: Vec<_> = inbound.iter().map(|e| (e.id.get(), e.records)).collect();
+        assert_eq!(all, [(3, at(2)), (5, at(4)), (9, at(3))]);
+        assert!(inbound.remove(id(5)).is_some() && inbound.remove(id(5)).is_none());
     }
 }

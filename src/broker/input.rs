@@ -111,6 +111,9 @@ pub enum Input<'a> {
     Publish(Message),
     /// Time has passed: at or after `Broker::next_deadline`.
     Tick,
+    /// Things are quiet after many connections have ended: tables that are much emptier than they
+    /// once had to be give memory back.
+    Shrink,
     /// The process ends: clients are told (0x8B), links closed.
     Shutdown,
 }
@@ -128,7 +131,7 @@ pub struct Effects {
     pub requests: Vec<Request>,
 }
 
-/// What another shard is interested in, for one Topic Filter.
+/// What a shard is interested in, for one Topic Filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Interest {
     /// nothing
@@ -143,14 +146,13 @@ pub enum Interest {
 /// A message between shards.
 #[derive(Clone, Debug)]
 pub enum PeerMessage {
-    /// The sender's interest in `filter` is now this. Versions of one sender rise.
+    /// The sender's interest in `filter` has changed, in the index already. Versions of one sender
+    /// rise.
     Interest {
         /// the change's number
         version: u64,
         /// the Topic Filter
         filter: Arc<str>,
-        /// the new state
-        interest: Interest,
     },
     /// The sender's members of a Shared Subscription are now these.
     Group {

@@ -1,16 +1,26 @@
 //! What the shards tell each other of their subscriptions.
 //!
-//! Every change has a version of its shard's own sequence; the other shards acknowledge versions
-//! in order, so that one number per shard says what is in force there. Invariant: a SUBACK waits
-//! for the version that made the interest what this subscription needs, whoever started it.
+//! A change of interest is written into the process's index first. But another shard may go on for
+//! a while with matches that it has cached; so the others are then told, under a version of this
+//! shard's own sequence. Who is told forgets what the filter made stale, and acknowledges. From
+//! there on it cannot match without asking the index, which knows the change: it is in force
+//! there. Versions are acknowledged in order, so that one number per shard says what is.
+//!
+//! Invariants: the index is written before anybody is told; a SUBACK waits for the version that
+//! made the interest what this subscription needs, whoever started it. When an interest ends,
+//! nobody waits: a shard that still has the old match sends a message that finds nobody, and its
+//! receipt says so.
 
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use super::input::{Effects, Interest, PeerMessage, ShardId};
-use super::subscriptions::{GroupId, Told};
+use super::index::{InterestIndex, InterestTree, Interested};
+use super::input::{Effects, Interest, PeerMessage, ShardId, ShardSet};
+use super::subscriptions::{GroupId, Matched};
 use super::tree::NodeId;
-use super::{Broker, Time};
-use crate::topic::{SubscriptionFilter, TopicFilter};
+use super::{Broker, Common, Time};
+use crate::topic::{SubscriptionFilter, TopicFilter, TopicName};
 
 /// What has been told and what is in force.
 #[derive(Debug, Default)]
@@ -19,11 +29,40 @@ pub(super) struct Interests {
     version: u64,
     /// by shard: the newest version in force there
     acked: Vec<u64>,
+    /// the newest version of each filter whose interest is not in force everywhere yet
+    under_way: BTreeMap<NodeId, u64>,
+    /// the same and those that were overtaken, in the order of their versions
+    order: VecDeque<(u64, NodeId)>,
 }
 
 impl Interests {
     pub(super) fn new(shards: usize) -> Self {
-        Self { version: 0, acked: vec![0; shards] }
+        Self { acked: vec![0; shards], ..Self::default() }
+    }
+
+    /// The others were told of the interest at `node`. Nobody waits for the end of an interest.
+    fn told(&mut self, node: NodeId, interest: Interest) {
+        if interest == Interest::None {
+            self.under_way.remove(&node);
+        } else {
+            self.under_way.insert(node, self.version);
+            self.order.push_back((self.version, node));
+        }
+    }
+
+    /// Forgets the versions up to `in_force`: who subscribes there has nothing to wait for.
+    fn forget(&mut self, in_force: u64) {
+        while let Some(&(version, node)) = self.order.front()
+            && version <= in_force
+        {
+            self.order.pop_front();
+            if self.under_way.get(&node) == Some(&version) {
+                self.under_way.remove(&node);
+            }
+        }
+        if self.order.is_empty() {
+            self.order = VecDeque::new(); // a herd of subscribers leaves nothing behind
+        }
     }
 }
 
@@ -43,24 +82,43 @@ impl Broker {
         self.interests.version
     }
 
+    /// Everybody whom `topic` concerns: what is cached, or this shard's own tree and, for the other
+    /// shards, the index.
+    pub(super) fn matched(
+        &mut self,
+        topic: TopicName<'_>,
+        common: &mut impl Common,
+    ) -> Rc<Matched> {
+        let (own, shards) = (self.shard, self.shards);
+        self.subscriptions.matched(topic, || match shards {
+            0..2 => Interested::default(),
+            _ => common.interests().interested(topic).without(own),
+        })
+    }
+
     /// Tells the others if the interest at `node` has changed. Returns the version that a
     /// subscription there has to wait for.
-    pub(super) fn tell_interest(&mut self, node: NodeId, fx: &mut Effects) -> u64 {
+    pub(super) fn tell_interest(
+        &mut self,
+        node: NodeId,
+        index: &mut impl InterestIndex,
+        fx: &mut Effects,
+    ) -> u64 {
         if self.shards < 2 {
             return 0;
         }
-        let value = self.subscriptions.tree.value(node);
-        let (told, interest) = (value.told(), value.interest());
-        if told.interest == interest {
-            return told.version;
+        let interest = self.subscriptions.interest(node);
+        if self.subscriptions.told(node) == interest {
+            return self.interests.under_way.get(&node).copied().unwrap_or(0);
         }
-        let version = self.next_version();
-        let told = if interest == Interest::None { 0 } else { version };
-        self.subscriptions.tree.value_mut(node).set_told(Told { interest, version: told });
         let filter: Arc<str> = self.subscriptions.filter_text(node).into();
+        index.set(self.shard, TopicFilter::from_validated(&filter), interest);
+        let version = self.next_version();
+        self.subscriptions.set_told(node, interest);
+        self.interests.told(node, interest);
         for shard in self.others() {
             let filter = Arc::clone(&filter);
-            fx.peers.push((shard, PeerMessage::Interest { version, filter, interest }));
+            fx.peers.push((shard, PeerMessage::Interest { version, filter }));
         }
         version
     }
@@ -93,18 +151,15 @@ impl Broker {
         version
     }
 
-    /// Another shard's interest has changed.
+    /// Another shard's interest has changed: the index says to what.
     pub(super) fn on_peer_interest(
         &mut self,
         from: ShardId,
         version: u64,
         filter: &str,
-        interest: Interest,
         fx: &mut Effects,
     ) {
-        if let Ok(filter) = TopicFilter::new(filter) {
-            self.subscriptions.set_peer(from, filter, interest);
-        }
+        self.subscriptions.peer_changed(TopicFilter::from_validated(filter));
         ack_interest(from, version, fx);
     }
 
@@ -139,7 +194,19 @@ impl Broker {
     ) {
         let acked = &mut self.interests.acked[usize::from(from.0)];
         *acked = version.max(*acked);
+        self.interests.forget(self.interest_in_force());
         self.open_gate(now, fx);
+    }
+
+    /// Asserts what must hold between any two inputs of all shards: the index says of this shard
+    /// what it wants, and nothing is cached here that misses another shard, but for those in
+    /// `untold`: their messages of a change are still on the way here. For tests and simulators.
+    ///
+    /// # Panics
+    /// With the broken invariant, in words.
+    pub fn check_interests(&self, index: &InterestTree, untold: ShardSet) {
+        self.subscriptions.check_index(self.shard, index);
+        self.subscriptions.check_cached(self.shard, untold, index);
     }
 }
 

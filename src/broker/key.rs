@@ -4,10 +4,11 @@
 //! reused. Invariant: a key that outlived what it named finds nothing.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use slab::Slab;
+
+use super::shrink::shrink_slab;
 
 /// Names a `T` in an arena; two values never have the same key.
 pub struct Key<T> {
@@ -53,11 +54,6 @@ impl<T> Ord for Key<T> {
 impl<T> PartialOrd for Key<T> {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
-    }
-}
-impl<T> Hash for Key<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.index, self.generation).hash(state);
     }
 }
 impl<T> fmt::Debug for Key<T> {
@@ -130,6 +126,18 @@ impl<T> Arena<T> {
         self.slots.iter().map(|(i, (generation, value))| (Key::new(i as u32, *generation), value))
     }
 
+    /// Gives the slots behind the last one in use back, if most are empty. The next occupants get
+    /// generations that none had before.
+    pub(super) fn shrink(&mut self) {
+        shrink_slab(&mut self.slots);
+    }
+
+    /// How many there is room for.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
+
     /// The occupied slot at or after `index`, and the value there: for sweeps that go round in
     /// portions.
     pub fn next_from(&self, index: usize) -> Option<(Key<T>, &T)> {
@@ -156,5 +164,6 @@ mod tests {
         assert_eq!(arena.get(b), Some(&"b"));
         assert_eq!(arena.next_from(0).map(|(k, _)| k), Some(b));
         assert_eq!(arena.next_from(1).map(|(k, _)| k), None);
+        assert_eq!(format!("{a:?} {b:?}"), "0.0 0.1");
     }
 }

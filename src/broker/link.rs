@@ -10,6 +10,7 @@ use super::input::{LinkKey, SessionKey, WaitKey};
 use super::limits::Limits;
 use super::pending::Held;
 use super::session::Replay;
+use super::shrink::shrink_list;
 use super::time::Time;
 use crate::codec::{Connect, Version};
 
@@ -190,6 +191,18 @@ impl Links {
     pub(super) fn remove(&mut self, key: LinkKey) -> Option<Link> {
         self.get(key)?;
         self.0.get_mut(key.index())?.take()
+    }
+
+    /// Gives the slots behind the last link back, if there are many.
+    pub(super) fn shrink(&mut self) {
+        let used = self.0.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        self.0.truncate(used);
+        shrink_list(&mut self.0);
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.0.capacity()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Link> {

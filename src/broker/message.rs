@@ -2,7 +2,9 @@
 //! retained tree, other shards and the log share.
 //!
 //! May use: `codec`, `topic`. Invariant: the bytes never change; topic and properties were
-//! validated when the message was built.
+//! validated when the message was built. Only the number that the log gives it comes later.
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use triomphe::ThinArc;
 
@@ -18,6 +20,8 @@ pub const INLINE_PAYLOAD_BYTES_MAX: usize = 2048;
 struct Meta {
     expires: Time,
     publisher: u64,
+    /// What the log calls it, 0 before it was written there.
+    number: AtomicU64,
     properties_len: u32,
     topic_len: u16,
     qos: QoS,
@@ -59,6 +63,7 @@ impl Message {
         let meta = Meta {
             expires: parts.expires,
             publisher: parts.publisher,
+            number: AtomicU64::new(0),
             properties_len,
             topic_len: parts.topic.as_str().len() as u16,
             qos: parts.qos,
@@ -110,6 +115,17 @@ impl Message {
             payload: self.payload(),
         };
         Self::new(&parts, scratch)
+    }
+
+    /// What the log calls it; 0 if it was never written there. The log may have forgotten it since.
+    pub fn number(&self) -> u64 {
+        self.0.header.header.number.load(Ordering::Relaxed)
+    }
+
+    /// Notes what the log calls it, for everybody who shares it. One thread writes the log, and the
+    /// number says nothing about other memory: no order is needed.
+    pub fn set_number(&self, number: u64) {
+        self.0.header.header.number.store(number, Ordering::Relaxed);
     }
 
     /// Its topic as text, valid as a Topic Name.

@@ -2,15 +2,17 @@
 //!
 //! What lives here: the [`Broker`], which is told [`Input`]s and answers with [`Effects`]. May
 //! use: `codec`, `topic`. It never awaits, locks, reads a clock, draws randomness, touches a file
-//! or a socket: time, seeds and the retained store are arguments, so that a simulator can run
-//! years of its life in seconds.
+//! or a socket: time, seeds and what the shards have in common are arguments, so that a simulator
+//! can run years of its life in seconds.
 //!
 //! Invariants: see [`Broker::check_invariants`]; each file names its own.
 
 mod cache;
+mod common;
 mod connect;
 mod deliver;
 mod ids;
+mod index;
 mod inflight;
 mod input;
 mod interest;
@@ -26,6 +28,7 @@ mod seal;
 mod sends;
 mod session;
 mod shared;
+mod shrink;
 mod subscribe;
 mod subscriptions;
 mod time;
@@ -34,6 +37,8 @@ mod tree;
 mod void;
 mod will;
 
+pub use common::{Common, Commons};
+pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
     Effects, Input, Interest, LinkKey, Opening, PeerMessage, ReceiptFor, ReceiptWhen, Request,
     SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
@@ -44,6 +49,7 @@ pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 pub use record::{DropReason, Record, SessionNumber, WillRecord};
 pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
 pub use sends::{Closing, Outbox, Sends};
+pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
 pub use time::Time;
 
 /// The matching structures, for tests and benchmarks that look at them alone.
@@ -76,6 +82,8 @@ const SWEEP_MS: u64 = 5_000;
 const SWEEP_MAX: usize = 10_000;
 /// How many bits of a session's number say which shard gave it out.
 const SHARD_BITS: u32 = SHARDS_MAX.trailing_zeros();
+/// So many timers more than sessions do no harm.
+const TIMERS_SPARE: usize = 1_024;
 /// How many sessions have their turn at one Tick.
 const WORK_PER_TICK: usize = 16;
 
@@ -97,6 +105,11 @@ fn on_a_link(error: DecodeError) -> Refusal {
 
 const SECOND_CONNECT: Refusal =
     DecodeError { reason: ReasonCode::ProtocolError, what: "a second CONNECT [MQTT-3.1.0-2]" };
+
+/// What a session's name is found by.
+fn hash_of_session(sessions: &Arena<Session>, hasher: &FixedState, key: SessionKey) -> u64 {
+    sessions.get(key).map_or(0, |s| hasher.hash_one(&*s.client_id))
+}
 
 /// One shard's broker.
 pub struct Broker {
@@ -176,30 +189,31 @@ impl Broker {
         &mut self,
         now: Time,
         input: Input<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         match input {
-            Input::Packet(link, packet) => self.on_packet(now, link, &packet, retained, fx),
+            Input::Packet(link, packet) => self.on_packet(now, link, &packet, common, fx),
             Input::Malformed(link, error) => {
-                self.fail(now, link, on_a_link(error), retained, fx);
+                self.fail(now, link, on_a_link(error), common, fx);
             }
-            Input::Opened(link, opening) => self.on_opened(now, link, &opening, retained, fx),
-            Input::Closed(link) => self.end_link(now, link, WillIs::Due, retained, fx),
+            Input::Opened(link, opening) => self.on_opened(now, link, &opening, common, fx),
+            Input::Closed(link) => self.end_link(now, link, WillIs::Due, common, fx),
             Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
-            Input::Peer(from, message) => self.on_peer(now, from, message, fx),
+            Input::Peer(from, message) => self.on_peer(now, from, message, common, fx),
             Input::Committed(seq) => self.on_committed(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
-            Input::Answer(link, granted) => self.on_answer(now, link, granted, retained, fx),
+            Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
             Input::Reload(limits) => self.on_reload(*limits, fx),
-            Input::Publish(message) => self.publish_own(now, &message, None, retained, fx),
-            Input::Tick => self.on_tick(now, retained, fx),
-            Input::Shutdown => self.on_shutdown(now, retained, fx),
+            Input::Publish(message) => self.publish_own(now, &message, None, common, fx),
+            Input::Tick => self.on_tick(now, common, fx),
+            Input::Shrink => self.on_shrink(common.interests()),
+            Input::Shutdown => self.on_shutdown(now, common, fx),
         }
         if !self.work.is_empty() {
-            self.do_work(now, 1, retained, fx);
+            self.do_work(now, 1, common, fx);
         }
     }
 
@@ -223,7 +237,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         packet: &Packet<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get_mut(link) else {
@@ -234,7 +248,7 @@ impl Broker {
         let (session, ready) = (l.session, l.ready);
         self.counters.packets_received += 1;
         let done = match packet {
-            Packet::Publish(p) => self.on_publish(now, link, p, retained, fx),
+            Packet::Publish(p) => self.on_publish(now, link, p, common, fx),
             Packet::PubAck(ack) => self.on_puback(now, session, ack, fx),
             Packet::PubRec(ack) => self.on_pubrec(now, link, session, ack, fx),
             Packet::PubRel(ack) => {
@@ -243,11 +257,11 @@ impl Broker {
             }
             Packet::PubComp(ack) => self.on_pubcomp(now, session, ack, fx),
             Packet::Subscribe(s) => {
-                self.on_subscribe(now, link, s, fx);
+                self.on_subscribe(now, link, s, common.interests(), fx);
                 Ok(())
             }
             Packet::Unsubscribe(u) => {
-                self.on_unsubscribe(now, link, u, fx);
+                self.on_unsubscribe(now, link, u, common.interests(), fx);
                 Ok(())
             }
             Packet::PingReq if ready => {
@@ -258,7 +272,7 @@ impl Broker {
                 self.send_when(now, link, HeldPacket::PingResp, Until::default(), fx);
                 Ok(()) // nothing leaves before CONNACK [MQTT-3.2.0-1]
             }
-            Packet::Disconnect(d) => self.on_disconnect(now, link, d, retained, fx),
+            Packet::Disconnect(d) => self.on_disconnect(now, link, d, common, fx),
             Packet::Auth(_) => Err(refusal(
                 ReasonCode::ProtocolError,
                 "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
@@ -269,7 +283,7 @@ impl Broker {
             }
         };
         if let Err(why) = done {
-            self.fail(now, link, why, retained, fx);
+            self.fail(now, link, why, common, fx);
         }
     }
 
@@ -279,11 +293,11 @@ impl Broker {
         now: Time,
         link: LinkKey,
         why: Refusal,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         self.tell_and_close(link, why, fx);
-        self.end_link(now, link, WillIs::Due, retained, fx);
+        self.end_link(now, link, WillIs::Due, common, fx);
     }
 
     /// Appends a packet to the link's outbox; one that is too large for the client even without
@@ -332,9 +346,8 @@ impl Broker {
     fn name_session(&mut self, client_id: &str, session: SessionKey) {
         let hash = self.hash(client_id);
         let (sessions, hasher) = (&self.sessions, &self.hasher);
-        self.by_client_id.insert_unique(hash, session, |key| {
-            sessions.get(*key).map_or(0, |s| hasher.hash_one(&*s.client_id))
-        });
+        self.by_client_id
+            .insert_unique(hash, session, |key| hash_of_session(sessions, hasher, *key));
     }
 
     fn unname_session(&mut self, client_id: &str, session: SessionKey) {
@@ -359,16 +372,23 @@ impl Broker {
         self.go_on(now, session, fx);
     }
 
-    fn on_peer(&mut self, now: Time, from: ShardId, message: PeerMessage, fx: &mut Effects) {
+    fn on_peer(
+        &mut self,
+        now: Time,
+        from: ShardId,
+        message: PeerMessage,
+        common: &mut impl Common,
+        fx: &mut Effects,
+    ) {
         match message {
             PeerMessage::Publish { message, receipt } => {
-                self.on_peer_publish(now, from, &message, receipt, fx);
+                self.on_peer_publish(now, from, &message, receipt, common, fx);
             }
             PeerMessage::Receipt { wait, seal } => self.on_receipt(now, from, wait, seal, fx),
             PeerMessage::Sealed { seal } => self.on_sealed(now, seal, fx),
             PeerMessage::Credit { bytes } => self.on_credit(from, bytes, fx),
-            PeerMessage::Interest { version, filter, interest } => {
-                self.on_peer_interest(from, version, &filter, interest, fx);
+            PeerMessage::Interest { version, filter } => {
+                self.on_peer_interest(from, version, &filter, fx);
             }
             PeerMessage::Group { version, group, online, offline } => {
                 self.on_peer_group(from, version, &group, (online, offline), fx);
@@ -387,7 +407,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         granted: bool,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         match self.links.get_mut(link) {
@@ -396,32 +416,32 @@ impl Broker {
                 fx.sends.hold_reads(link, l.reads_held());
                 if !granted {
                     let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
-                    self.fail(now, link, why, retained, fx);
+                    self.fail(now, link, why, common, fx);
                 }
             }
             _ => self.counters.stale_inputs += 1,
         }
     }
 
-    fn on_tick(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+    fn on_tick(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
-                Timer::KeepAlive(link) => self.on_keep_alive(now, link, retained, fx),
-                Timer::Session(session) => self.on_session_timer(now, session, retained, fx),
+                Timer::KeepAlive(link) => self.on_keep_alive(now, link, common, fx),
+                Timer::Session(session) => self.on_session_timer(now, session, common, fx),
                 Timer::Sweep => {
-                    self.sweep(now, retained, fx);
+                    self.sweep(now, common, fx);
                     self.timers.arm(now.plus_ms(SWEEP_MS), Timer::Sweep);
                 }
             }
         }
-        self.do_work(now, WORK_PER_TICK, retained, fx);
+        self.do_work(now, WORK_PER_TICK, common, fx);
     }
 
     fn on_keep_alive(
         &mut self,
         now: Time,
         link: LinkKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get_mut(link) else { return };
@@ -437,14 +457,14 @@ impl Broker {
             ReasonCode::KeepAliveTimeout,
             "nothing was heard for one and a half times the Keep Alive [MQTT-3.1.2-22]",
         );
-        self.fail(now, link, why, retained, fx);
+        self.fail(now, link, why, common, fx);
     }
 
     fn on_session_timer(
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
@@ -454,20 +474,24 @@ impl Broker {
         }
         if s.ends_at() <= now {
             self.counters.sessions_expired += 1;
-            self.end_session(now, session, retained, fx);
+            self.end_session(now, session, common, fx);
             return;
         }
         if s.will_at <= now {
-            self.publish_will(now, session, retained, fx);
+            self.publish_will(now, session, common, fx);
         }
         self.arm_session(session);
     }
 
     /// Drops expired messages that nobody meets: retained ones, and those of queues, a portion at
     /// a time.
-    fn sweep(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+    fn sweep(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         if self.shard == ShardId(0) {
-            retained.expire(now, SWEEP_MAX);
+            common.retained().expire(now, SWEEP_MAX);
+        }
+        // Links and sessions that came and went leave their timers behind.
+        if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
+            self.drop_stale_timers();
         }
         for _ in 0..SWEEP_MAX.min(self.sessions.len()) {
             let next = self.sessions.next_from(self.sweep_from);
@@ -477,6 +501,17 @@ impl Broker {
                 self.expire_queue(now, key, fx);
             }
         }
+    }
+
+    /// Takes out the timers of links and sessions that are gone, and those that were armed before
+    /// an earlier one. A storm of connections with a long Keep Alive must not pile them up.
+    fn drop_stale_timers(&mut self) {
+        let (links, sessions) = (&self.links, &self.sessions);
+        self.timers.retain(|at, timer| match timer {
+            Timer::KeepAlive(link) => links.get(*link).is_some(),
+            Timer::Session(session) => sessions.get(*session).is_some_and(|s| s.timer == at),
+            Timer::Sweep => true,
+        });
     }
 
     fn expire_queue(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
@@ -501,19 +536,13 @@ impl Broker {
         }
     }
 
-    fn do_work(
-        &mut self,
-        now: Time,
-        turns: usize,
-        retained: &mut impl RetainedStore,
-        fx: &mut Effects,
-    ) {
+    fn do_work(&mut self, now: Time, turns: usize, common: &mut impl Common, fx: &mut Effects) {
         for _ in 0..turns.min(self.work.len()) {
             let Some(session) = self.work.pop_front() else { return };
             if let Some(s) = self.sessions.get_mut(session) {
                 s.in_work = false;
                 self.pump(now, session, fx);
-                if self.replay(now, session, retained, fx) {
+                if self.replay(now, session, common, fx) {
                     self.more_work(session);
                 }
             }
@@ -535,11 +564,11 @@ impl Broker {
 
     /// Links end, and with them the sessions that are no longer than they: their Wills go to those
     /// who keep messages.
-    fn on_shutdown(&mut self, now: Time, retained: &mut impl RetainedStore, fx: &mut Effects) {
+    fn on_shutdown(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         let links: Vec<LinkKey> = self.links.iter().map(|l| l.key).collect();
         for link in links {
             let why = refusal(ReasonCode::ServerShuttingDown, "the broker shuts down");
-            self.fail(now, link, why, retained, fx);
+            self.fail(now, link, why, common, fx);
         }
     }
 
@@ -586,6 +615,7 @@ impl Broker {
         }
         assert!(self.gate.settled.committed() <= self.seq, "nothing is committed unwritten");
         self.subscriptions.check_invariants();
+        self.subscriptions.check_told(self.shards < 2);
     }
 }
 
@@ -600,8 +630,8 @@ mod tests {
             ("Session", size_of::<Session>(), 280),
             ("Link", size_of::<link::Link>(), 120),
             ("Outbox", size_of::<Outbox>(), 88),
-            ("Subscription", size_of::<subscriptions::Subscription>(), 44),
-            ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 32),
+            ("Subscription", size_of::<subscriptions::Subscription>(), 40),
+            ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 8),
             ("InFlight", size_of::<inflight::InFlight>(), 32),
             ("Queued", size_of::<session::Queued>(), 32),
             ("Message", size_of::<Message>(), 8),

@@ -19,7 +19,7 @@ use super::session::Session;
 use super::shared::Group;
 use super::subscriptions::{GroupId, Matched, NoLocal};
 use super::void::Span;
-use super::{Broker, Refusal, Time, refusal};
+use super::{Broker, Common, Refusal, Time, refusal};
 use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
 use crate::topic::TopicName;
 
@@ -200,7 +200,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         p: &Publish<'_>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         self.counters.publish_received += 1;
@@ -247,12 +247,11 @@ impl Broker {
         };
         let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
         let before = self.seq;
-        let (reason, until) = match self.store_retained(now, &mut publication, is_v5, retained, fx)
-        {
+        let (reason, until) = match self.store_retained(now, &mut publication, is_v5, common, fx) {
             Ok(()) => {
                 let persistent = self.sessions.get(session).is_some_and(Session::is_persistent);
                 publication.exactly_once = p.qos == QoS::ExactlyOnce && persistent;
-                let reason = self.route(now, &mut publication, fx);
+                let reason = self.route(now, &mut publication, common, fx);
                 let records = self.since(before);
                 if let (Some(id), true) = (p.packet_id, publication.is_unsealed()) {
                     self.seal_with_identifier(&mut publication, session, id);
@@ -429,7 +428,7 @@ impl Broker {
         now: Time,
         publication: &mut Publication<'_>,
         can_refuse: bool,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> Result<(), ReasonCode> {
         if !publication.retain() || !self.limits.retain_available {
@@ -437,9 +436,9 @@ impl Broker {
         }
         let message = publication.message(&mut self.scratch);
         let version = if message.payload().is_empty() {
-            retained.clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
+            common.retained().clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
         } else {
-            match retained.set(&message, now) {
+            match common.retained().set(&message, now) {
                 Ok(version) => version,
                 Err(_) => {
                     self.counters.refused_retained += 1;
@@ -463,10 +462,11 @@ impl Broker {
         &mut self,
         now: Time,
         publication: &mut Publication<'_>,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> ReasonCode {
-        let matched = self.subscriptions.matched(publication.topic());
-        let mut anybody = !matched.groups.is_empty() || !matched.peers.is_empty();
+        let matched = self.matched(publication.topic(), common);
+        let mut anybody = !matched.groups.is_empty() || !matched.peers.present.is_empty();
         if publication.exactly_once && self.reaches_durable_peers(&matched) {
             publication.when = Some(ReceiptWhen::Unsealed);
         }
@@ -490,8 +490,8 @@ impl Broker {
         for &group in &matched.groups {
             self.route_shared(now, group, publication, fx);
         }
-        for shard in matched.peers.iter() {
-            let durable = matched.durable_peers.contains(shard);
+        for shard in matched.peers.present.iter() {
+            let durable = matched.peers.durable.contains(shard);
             self.publish_to_peer(shard, durable, publication, fx);
         }
         if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers }
@@ -502,7 +502,7 @@ impl Broker {
         let shared = |&group: &GroupId| {
             self.subscriptions.groups.get(group as usize).is_some_and(Group::has_remotes)
         };
-        !matched.durable_peers.is_empty() || matched.groups.iter().any(shared)
+        !matched.peers.durable.is_empty() || matched.groups.iter().any(shared)
     }
 
     fn publish_to_peer(
@@ -591,6 +591,7 @@ impl Broker {
         from: ShardId,
         message: &Message,
         receipt: Option<ReceiptFor>,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         self.give_credit(from, message.cost_bytes(), fx);
@@ -600,7 +601,7 @@ impl Broker {
         }
         let mut publication = Publication::of(message);
         publication.when = receipt.map(|receipt| receipt.when);
-        let matched = self.subscriptions.matched(message.topic());
+        let matched = self.matched(message.topic(), common);
         let before = self.seq;
         for r in &matched.receivers {
             let retain = r.retain_as_published && message.retain();
@@ -669,7 +670,7 @@ impl Broker {
         now: Time,
         message: &Message,
         publisher: Option<SessionKey>,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let mut publication = Publication::of(message);
@@ -679,8 +680,8 @@ impl Broker {
             publication.exactly_once = message.qos() == QoS::ExactlyOnce;
         }
         // A retained message that finds no room is still forwarded: nobody could be told.
-        let _ = self.store_retained(now, &mut publication, false, retained, fx);
-        self.route(now, &mut publication, fx);
+        let _ = self.store_retained(now, &mut publication, false, common, fx);
+        self.route(now, &mut publication, common, fx);
         if let Some(session) = publisher {
             self.will_goes(now, &mut publication, session, fx);
         }

@@ -58,7 +58,10 @@ pub(super) type EndingKey = Key<Ending>;
 pub(super) struct Ending {
     session: SessionKey,
     number: SessionNumber,
-    /// what is still to happen before
+    /// an identifier that its client does not use
+    unused: PacketId,
+    /// what is still to happen before; waiting for others goes from the sessions that ended later
+    /// to those that ended before, so nobody waits in a circle
     pending: u32,
     /// publications that are sealed by its end, and where they are kept
     seals: Vec<(Message, Vec<(ShardId, SealKey)>)>,
@@ -317,7 +320,8 @@ impl Broker {
         if !s.is_recorded() {
             return None;
         }
-        let ending = Ending { session: key, number: s.number, pending: 1, seals: Vec::new() };
+        let (number, unused) = (s.number, s.inbound.unused());
+        let ending = Ending { session: key, number, unused, pending: 1, seals: Vec::new() };
         let ending = self.seals.endings.insert(ending);
         for wait in pending {
             let then = self.gate.waits.get_mut(wait).and_then(|wait| wait.then.as_deref_mut());
@@ -372,9 +376,7 @@ impl Broker {
             }
             What::Will { replaced } => {
                 self.seals.wills.retain(|(_, wait)| *wait != key);
-                if ending.is_none() {
-                    self.record_will_end(&then, replaced, fx);
-                }
+                self.record_will_end(&then, replaced, fx);
             }
             What::Reroute => {}
         }
@@ -387,7 +389,7 @@ impl Broker {
         }
         let Then { message, kept, seals, .. } = *then;
         match ending.and_then(|ending| self.seals.endings.get_mut(ending)) {
-            Some(e) if !matches!(what, What::Publish { .. }) => {
+            Some(e) if matches!(what, What::Reroute) => {
                 if seals {
                     e.seals.push((message, kept));
                 }
@@ -423,10 +425,11 @@ impl Broker {
     }
 
     fn record_will_end(&mut self, then: &Then, replaced: bool, fx: &mut Effects) {
-        let Some(s) = self.sessions.get(then.session) else { return };
         let session = then.number;
         if then.seals {
-            let packet_id = s.inbound.unused();
+            let ending = then.ending.and_then(|ending| self.seals.endings.get(ending));
+            let unused = || self.sessions.get(then.session).map(|s| s.inbound.unused());
+            let packet_id = ending.map(|e| e.unused).or_else(unused).unwrap_or(PacketId::MAX);
             let seals = Some(then.message.clone());
             self.record(fx, Record::Inbound { session, packet_id, seals });
             self.record(fx, Record::InboundEnd { session, packet_id });
@@ -444,6 +447,12 @@ impl Broker {
                 fx.peers.push((shard, PeerMessage::Sealed { seal }));
             }
         }
+    }
+
+    /// How many seals, and ends of sessions, still wait for something. For tests and simulators:
+    /// when nothing is under way any more, it is none.
+    pub fn seals_under_way(&self) -> usize {
+        self.seals.seals.len() + self.seals.endings.len() + self.seals.wills.len()
     }
 
     /// How many entries name a seal, for `check_invariants`.

@@ -11,6 +11,7 @@ use std::io::IoSlice;
 
 use super::input::LinkKey;
 use super::message::Message;
+use super::shrink::shrink_list;
 use crate::codec::ReasonCode;
 
 /// Buffers larger than this are given back to the allocator instead of being kept for reuse.
@@ -18,8 +19,9 @@ const POOLED_BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// A reader that is never quite done must not make its buffer grow for ever: once this much of it
 /// is sent, and half of it, the rest moves to the front.
 const COMPACT_BYTES_MIN: usize = 64 * 1024;
-/// How many empty buffers are kept for reuse.
-const POOLED_BUFFERS_MAX: usize = 256;
+/// What the empty buffers that are kept for reuse may hold. Not their number: a message to
+/// thousands fills thousands of small ones in one pass.
+const POOLED_BYTES_MAX: usize = 8 << 20;
 
 /// Why the broker ends a Network Connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,6 +170,8 @@ pub struct Sends {
     dirty: Vec<LinkKey>,
     resumed: Vec<LinkKey>,
     pool: Vec<Vec<u8>>,
+    /// what they hold
+    pool_bytes: usize,
 }
 
 impl Sends {
@@ -207,6 +211,7 @@ impl Sends {
                 && outbox.later.is_none()
                 && let Some(buffer) = self.pool.pop()
             {
+                self.pool_bytes -= buffer.capacity();
                 outbox.bytes = buffer;
             }
         }
@@ -288,11 +293,23 @@ impl Sends {
             outbox.later = None;
             if buffer.capacity() > 0
                 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX
-                && self.pool.len() < POOLED_BUFFERS_MAX
+                && self.pool_bytes + buffer.capacity() <= POOLED_BYTES_MAX
             {
+                self.pool_bytes += buffer.capacity();
                 self.pool.push(buffer);
             }
         }
+    }
+
+    /// Gives memory back when things are quiet: what was kept for reuse, and the outboxes from
+    /// slot `slots` on, where no link is.
+    pub fn shrink(&mut self, slots: usize) {
+        self.boxes.truncate(slots);
+        shrink_list(&mut self.boxes);
+        self.pool.clear();
+        shrink_list(&mut self.pool);
+        shrink_list(&mut self.dirty);
+        shrink_list(&mut self.resumed);
     }
 
     /// Forgets the link's outbox.
@@ -367,5 +384,45 @@ mod tests {
         let mut dirty = Vec::new();
         sends.take_dirty(&mut dirty);
         assert_eq!(dirty, [link]);
+    }
+
+    #[test]
+    fn a_reader_that_is_never_quite_done_has_a_bounded_buffer() {
+        let link = LinkKey::new(0, 1);
+        let mut sends = Sends::default();
+        sends.open(link);
+        let (mut next, mut read) = (0_u32, Vec::new());
+        for _ in 0..1000 {
+            sends.append(link, |out| {
+                (0..1000).for_each(|n| out.extend((next + n).to_be_bytes()));
+            });
+            next += 1000;
+            let outbox = sends.outbox_mut(link).unwrap();
+            let n = outbox.backlog() - 100;
+            let mut slices = [IoSlice::new(&[]); 2];
+            assert_eq!(outbox.slices(&mut slices), 1);
+            read.extend_from_slice(&slices[0][..n]);
+            assert!(!outbox.advance(n));
+            assert!(outbox.bytes.len() <= 2 * COMPACT_BYTES_MIN, "{}", outbox.bytes.len());
+        }
+        read.extend(sends.outbox(link).unwrap().to_vec());
+        assert!(read.chunks(4).eq((0..next).map(u32::to_be_bytes)), "in order, none missing");
+    }
+
+    #[test]
+    fn shrinking_keeps_what_is_in_use() {
+        let (link, gone) = (LinkKey::new(1, 1), LinkKey::new(999, 2));
+        let mut sends = Sends::default();
+        for link in [link, gone] {
+            sends.open(link);
+            sends.append(link, |out| out.push(7));
+        }
+        sends.forget(gone);
+        sends.shrink(2);
+        assert!(sends.boxes.capacity() < 10, "{}", sends.boxes.capacity());
+        assert_eq!(sends.outbox(link).map(Outbox::to_vec), Some(vec![7]));
+        sends.close(gone, Closing { reason: ReasonCode::Success, why: "" });
+        sends.recycle(gone);
+        assert!(sends.outbox(gone).is_none() && sends.append(gone, |_| ()).is_none());
     }
 }

@@ -5,13 +5,14 @@
 
 use triomphe::Arc;
 
+use super::index::InterestIndex;
 use super::input::{Effects, LinkKey, SessionKey};
 use super::pending::{HeldPacket, HeldSubAck, Until};
 use super::record::Record;
 use super::retained::{RetainedCursor, RetainedStore};
 use super::session::{Extra, Replay};
 use super::subscriptions::Subscribed;
-use super::{Broker, Time};
+use super::{Broker, Common, Time};
 use crate::codec::{
     QoS, ReasonCode, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe, Version,
 };
@@ -42,6 +43,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         packet: &Subscribe<'_>,
+        index: &mut impl InterestIndex,
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get(link) else { return };
@@ -60,7 +62,7 @@ impl Broker {
                 options.retain_as_published = true;
             }
             let id = packet.subscription_id.unwrap_or(0);
-            let granted = self.subscribe_one(session, filter, options, id, fx);
+            let granted = self.subscribe_one(session, filter, options, id, index, fx);
             if !granted.reason.is_error() {
                 // The same filter twice in one packet: the later options hold.
                 let asked = new_replay(filter, options, id);
@@ -89,6 +91,7 @@ impl Broker {
         filter: &SubscriptionFilter<'_>,
         options: SubscriptionOptions,
         id: u32,
+        index: &mut impl InterestIndex,
         fx: &mut Effects,
     ) -> Granted {
         if filter.filter.level_count() > self.limits.filter_levels_max {
@@ -122,7 +125,7 @@ impl Broker {
         }
         self.counters.subscriptions = self.subscriptions.len() as u64;
         until.interest = match done.group {
-            None => self.tell_interest(done.node, fx),
+            None => self.tell_interest(done.node, index, fx),
             Some(group) => self.recount_group(group, fx),
         };
         let reason = match options.qos {
@@ -181,13 +184,13 @@ impl Broker {
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) -> bool {
         let mut batch = std::mem::take(&mut self.batch);
         let mut goes_on = true;
         for _ in 0..REPLAY_BATCHES_PER_TURN {
-            goes_on = self.replay_batch(now, session, retained, &mut batch, fx);
+            goes_on = self.replay_batch(now, session, common, &mut batch, fx);
             if !goes_on {
                 break;
             }
@@ -200,7 +203,7 @@ impl Broker {
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         batch: &mut Vec<super::Message>,
         fx: &mut Effects,
     ) -> bool {
@@ -230,7 +233,7 @@ impl Broker {
         let Ok(filter) = TopicFilter::new(&text) else { return false };
         let (qos, no_local, extra) = (replay.qos, replay.no_local, replay.extra.clone());
         batch.clear();
-        let more = retained.read(filter, &mut replay.cursor, count, now, batch);
+        let more = common.retained().read(filter, &mut replay.cursor, count, now, batch);
         if !more {
             s.replays.pop_front();
         }
@@ -250,6 +253,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         packet: &Unsubscribe<'_>,
+        index: &mut impl InterestIndex,
         fx: &mut Effects,
     ) {
         let Some(session) = self.links.get(link).map(|l| l.session) else { return };
@@ -262,7 +266,7 @@ impl Broker {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
                 continue;
             };
-            self.drop_subscription(session, sub, fx);
+            self.drop_subscription(session, sub, index, fx);
             reasons.push(ReasonCode::Success);
             if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
                 let (session, filter) = (s.number, filter.text.into());
@@ -274,23 +278,34 @@ impl Broker {
         self.send_when(now, link, packet, until, fx);
     }
 
-    fn drop_subscription(&mut self, session: SessionKey, sub: u32, fx: &mut Effects) {
+    fn drop_subscription(
+        &mut self,
+        session: SessionKey,
+        sub: u32,
+        index: &mut impl InterestIndex,
+        fx: &mut Effects,
+    ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         let Some(gone) = self.subscriptions.remove(sub, &mut s.subscriptions) else { return };
         s.shared -= u32::from(gone.group.is_some());
         self.counters.subscription_bytes -= u64::from(gone.text_len);
         self.counters.subscriptions = self.subscriptions.len() as u64;
         match gone.group {
-            None => self.tell_interest(gone.node, fx),
+            None => self.tell_interest(gone.node, index, fx),
             Some(group) => self.recount_group(group, fx),
         };
         self.subscriptions.prune(gone.node, gone.group);
     }
 
     /// Drops all subscriptions of a session that ends.
-    pub(super) fn drop_subscriptions(&mut self, session: SessionKey, fx: &mut Effects) {
+    pub(super) fn drop_subscriptions(
+        &mut self,
+        session: SessionKey,
+        index: &mut impl InterestIndex,
+        fx: &mut Effects,
+    ) {
         while let Some(&sub) = self.sessions.get(session).and_then(|s| s.subscriptions.last()) {
-            self.drop_subscription(session, sub, fx);
+            self.drop_subscription(session, sub, index, fx);
         }
     }
 }

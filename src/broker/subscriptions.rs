@@ -1,9 +1,9 @@
-//! The subscriptions of a shard's sessions, what other shards are interested in, and which of them
-//! a topic concerns.
+//! The subscriptions of a shard's sessions, and which of them a topic concerns.
 //!
 //! May use: `topic`, `tree`, `cache`. Invariants: a Subscription stands in exactly one list of its
 //! node (or its group) and one of its session, at the positions that it remembers, so that taking
-//! it out never searches; every change of a filter invalidates what the cache knows of it.
+//! it out never searches; every change of a filter invalidates what the cache knows of it; what
+//! fits into a node stands in the node (there may be millions).
 
 use std::rc::Rc;
 
@@ -12,9 +12,11 @@ use triomphe::Arc;
 
 use super::cache::MatchCache;
 use super::ids::IdList;
-use super::input::{Interest, SessionKey, ShardSet};
+use super::index::{InterestIndex, InterestTree, Interested};
+use super::input::{Interest, SessionKey, ShardId, ShardSet};
 use super::session::Extra;
 use super::shared::Group;
+use super::shrink::{shrink_list, shrink_slab};
 use super::tree::{FilterTree, NodeId, NodeValue};
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{SubscriptionFilter, TopicFilter, TopicName};
@@ -38,73 +40,69 @@ pub(super) struct Subscription {
     pub(super) id: u32,
     pub(super) options: SubscriptionOptions,
     /// length of its filter as the client wrote it, in bytes
-    pub(super) text_len: u32,
+    pub(super) text_len: u16,
     /// counted in the node's `durable`
     durable: bool,
 }
 
-/// What this shard told the others of a filter.
+/// What stands at a filter. Most filters have one subscription of one session and nothing else: all
+/// else is a [`Rest`], beside the tree.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    pub(super) interest: Interest,
-    pub(super) version: u64,
+pub(super) enum NodeSubs {
+    #[default]
+    Empty,
+    One {
+        sub: SubId,
+        durable: bool,
+        told: Interest,
+    },
+    /// its place in `Subscriptions::rests`
+    Rest(u32),
 }
 
-/// What stands at a filter. Most filters have one subscription of one session and nothing else:
-/// the rest is boxed.
-#[derive(Debug, Default)]
-pub(super) struct NodeSubs {
-    subs: IdList,
-    rest: Option<Box<Rest>>,
-    /// how many of `subs` are QoS 1 or 2 of persistent sessions
-    durable: u32,
-}
-
+/// Everything that may stand at a filter.
 #[derive(Debug, Default)]
 struct Rest {
+    subs: IdList,
     groups: IdList,
-    /// the shards that have subscriptions, and durable ones
-    present: ShardSet,
-    durable: ShardSet,
-    told: Told,
+    /// how many of `subs` are QoS 1 or 2 of persistent sessions
+    durable: u32,
+    /// what the other shards were told of `subs`
+    told: Interest,
 }
 
 impl NodeValue for NodeSubs {
     fn is_empty(&self) -> bool {
-        self.subs.is_empty() && self.rest.is_none()
+        matches!(self, Self::Empty)
     }
 }
 
 impl NodeSubs {
-    /// The interest of this shard's sessions, shared subscriptions left out.
-    pub(super) fn interest(&self) -> Interest {
-        match (self.subs.is_empty(), self.durable) {
-            (true, _) => Interest::None,
-            (false, 0) => Interest::Present,
-            (false, _) => Interest::Durable,
+    /// The same as a [`Rest`]; empty for one that has its own already.
+    fn unpacked(self) -> Rest {
+        let mut rest = Rest::default();
+        match self {
+            Self::Empty | Self::Rest(_) => {}
+            Self::One { sub, durable, told } => {
+                rest.subs.push(sub);
+                rest.durable = u32::from(durable);
+                rest.told = told;
+            }
         }
+        rest
     }
+}
 
-    /// What the other shards were told of it.
-    pub(super) fn told(&self) -> Told {
-        self.rest.as_ref().map(|r| r.told).unwrap_or_default()
-    }
-
-    /// Notes what the other shards were told.
-    pub(super) fn set_told(&mut self, told: Told) {
-        self.change_rest(|rest| rest.told = told);
-    }
-
-    fn groups(&self) -> &[GroupId] {
-        self.rest.as_ref().map_or(&[], |r| &r.groups)
-    }
-
-    fn change_rest(&mut self, change: impl FnOnce(&mut Rest)) {
-        let rest = self.rest.get_or_insert_default();
-        change(rest);
-        let told = rest.told.interest != Interest::None;
-        if rest.groups.is_empty() && rest.present.is_empty() && !told {
-            self.rest = None;
+impl Rest {
+    /// The same in few bytes, if it is one of the common cases.
+    fn packed(&self) -> Option<NodeSubs> {
+        if !self.groups.is_empty() {
+            return None;
+        }
+        match *self.subs {
+            [] if self.told == Interest::None => Some(NodeSubs::Empty),
+            [sub] => Some(NodeSubs::One { sub, durable: self.durable > 0, told: self.told }),
+            _ => None,
         }
     }
 }
@@ -135,8 +133,8 @@ pub(super) struct Receiver {
 pub(super) struct Matched {
     pub(super) receivers: Vec<Receiver>,
     pub(super) groups: Vec<GroupId>,
-    pub(super) peers: ShardSet,
-    pub(super) durable_peers: ShardSet,
+    /// the other shards
+    pub(super) peers: Interested,
 }
 
 /// What [`Subscriptions::subscribe`] did.
@@ -152,6 +150,7 @@ pub(super) struct Subscriptions {
     pub(super) tree: FilterTree<NodeSubs>,
     pub(super) subs: Slab<Subscription>,
     pub(super) groups: Slab<Group>,
+    rests: Slab<Rest>,
     cache: MatchCache<Rc<Matched>>,
     text: String,
     hits: Vec<(SessionKey, SubId)>,
@@ -163,6 +162,7 @@ impl Subscriptions {
             tree: FilterTree::new(seed),
             subs: Slab::new(),
             groups: Slab::new(),
+            rests: Slab::new(),
             cache: MatchCache::new(seed ^ 0x5bd1_e995, cache_bytes_max),
             text: String::new(),
             hits: Vec::new(),
@@ -172,6 +172,70 @@ impl Subscriptions {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.subs.len()
+    }
+
+    /// The subscriptions with this very filter, shared ones left out.
+    fn subs_at<'a>(&'a self, value: &'a NodeSubs) -> &'a [SubId] {
+        match value {
+            NodeSubs::One { sub, .. } => std::slice::from_ref(sub),
+            NodeSubs::Rest(at) => &self.rests[*at as usize].subs,
+            NodeSubs::Empty => &[],
+        }
+    }
+
+    /// The interest of this shard's sessions, shared subscriptions left out.
+    pub(super) fn interest(&self, node: NodeId) -> Interest {
+        let (any, durable) = match *self.tree.value(node) {
+            NodeSubs::Empty => (false, false),
+            NodeSubs::One { durable, .. } => (true, durable),
+            NodeSubs::Rest(at) => {
+                let rest = &self.rests[at as usize];
+                (!rest.subs.is_empty(), rest.durable > 0)
+            }
+        };
+        match (any, durable) {
+            (false, _) => Interest::None,
+            (true, false) => Interest::Present,
+            (true, true) => Interest::Durable,
+        }
+    }
+
+    /// What the other shards were told of it.
+    pub(super) fn told(&self, node: NodeId) -> Interest {
+        match *self.tree.value(node) {
+            NodeSubs::Empty => Interest::None,
+            NodeSubs::One { told, .. } => told,
+            NodeSubs::Rest(at) => self.rests[at as usize].told,
+        }
+    }
+
+    /// Notes what the other shards were told.
+    pub(super) fn set_told(&mut self, node: NodeId, told: Interest) {
+        self.change(node, |rest| rest.told = told);
+    }
+
+    /// Changes what stands at a node, and keeps it as small as it can be.
+    fn change<R>(&mut self, node: NodeId, change: impl FnOnce(&mut Rest) -> R) -> R {
+        let value = self.tree.value_mut(node);
+        if let NodeSubs::Rest(at) = *value {
+            let rest = &mut self.rests[at as usize];
+            let done = change(rest);
+            if let Some(packed) = rest.packed() {
+                *value = packed;
+                self.rests.remove(at as usize);
+            }
+            return done;
+        }
+        let mut rest = value.unpacked();
+        let done = change(&mut rest);
+        *value = match rest.packed() {
+            Some(packed) => packed,
+            None => {
+                make_room(&mut self.rests);
+                NodeSubs::Rest(self.rests.insert(rest) as u32)
+            }
+        };
+        done
     }
 
     /// The subscription of a session (whose list `own` is) with this very filter.
@@ -187,7 +251,7 @@ impl Subscriptions {
             Some(_) => Some(self.find_group(node, filter.text)?),
         };
         let there = match group {
-            None => &self.tree.value(node).subs,
+            None => self.subs_at(self.tree.value(node)),
             Some(g) => &self.groups.get(g as usize)?.members,
         };
         let same = |sub: &SubId| {
@@ -201,8 +265,9 @@ impl Subscriptions {
     }
 
     fn find_group(&self, node: NodeId, key: &str) -> Option<GroupId> {
-        let groups = self.tree.value(node).groups();
-        groups
+        let NodeSubs::Rest(at) = *self.tree.value(node) else { return None };
+        self.rests[at as usize]
+            .groups
             .iter()
             .copied()
             .find(|&g| self.groups.get(g as usize).is_some_and(|g| *g.key == *key))
@@ -221,7 +286,7 @@ impl Subscriptions {
             return group;
         }
         let group = self.groups.insert(Group::new(filter.text, node)) as GroupId;
-        self.tree.value_mut(node).change_rest(|rest| rest.groups.push(group));
+        self.change(node, |rest| rest.groups.push(group));
         self.cache.changed(filter.filter);
         group
     }
@@ -244,37 +309,41 @@ impl Subscriptions {
             s.id = id;
             let (node, group, was) = (s.node, s.group, s.durable);
             s.durable = durable;
-            let value = self.tree.value_mut(node);
-            value.durable = value.durable - u32::from(was) + u32::from(durable);
+            if was != durable {
+                self.change(node, |rest| {
+                    rest.durable = rest.durable - u32::from(was) + u32::from(durable);
+                });
+            }
             return Subscribed { node, group, existed: true };
         }
         let node = self.tree.insert(filter.filter);
         let group = filter.share.map(|_| self.group_or_new(filter));
-        let session_slot = own.len() as u32;
-        let entry = self.subs.vacant_entry();
-        let sub = entry.key() as SubId;
-        let list = match group {
-            None => {
-                let value = self.tree.value_mut(node);
-                value.durable += u32::from(durable);
-                &mut value.subs
+        make_room(&mut self.subs);
+        let sub = self.subs.vacant_key() as SubId;
+        let slot = match group {
+            None => self.change(node, |rest| {
+                rest.durable += u32::from(durable);
+                rest.subs.push(sub);
+                rest.subs.len() - 1
+            }),
+            Some(g) => {
+                let members = &mut self.groups[g as usize].members;
+                members.push(sub);
+                members.len() - 1
             }
-            Some(g) => &mut self.groups[g as usize].members,
         };
-        let slot = list.len() as u32;
-        list.push(sub);
-        own.push(sub);
-        entry.insert(Subscription {
+        self.subs.insert(Subscription {
             session,
             node,
             group,
-            slot,
-            session_slot,
+            slot: slot as u32,
+            session_slot: own.len() as u32,
             id,
             options,
-            text_len: filter.text.len() as u32,
+            text_len: filter.text.len() as u16,
             durable,
         });
+        own.push(sub);
         Subscribed { node, group, existed: false }
     }
 
@@ -282,16 +351,20 @@ impl Subscriptions {
     /// [`Subscriptions::prune`].
     pub(super) fn remove(&mut self, sub: SubId, own: &mut IdList) -> Option<Subscription> {
         let s = self.subs.try_remove(sub as usize)?;
-        let list = match s.group {
-            None => {
-                let value = self.tree.value_mut(s.node);
-                value.durable -= u32::from(s.durable);
-                &mut value.subs
+        let slot = s.slot as usize;
+        let moved = match s.group {
+            None => self.change(s.node, |rest| {
+                rest.durable -= u32::from(s.durable);
+                rest.subs.swap_remove(slot);
+                rest.subs.get(slot).copied()
+            }),
+            Some(g) => {
+                let members = &mut self.groups[g as usize].members;
+                members.swap_remove(slot);
+                members.get(slot).copied()
             }
-            Some(g) => &mut self.groups[g as usize].members,
         };
-        list.swap_remove(s.slot as usize);
-        if let Some(&moved) = list.get(s.slot as usize) {
+        if let Some(moved) = moved {
             self.subs[moved as usize].slot = s.slot;
         }
         own.swap_remove(s.session_slot as usize);
@@ -324,7 +397,7 @@ impl Subscriptions {
         {
             self.node_changed(node);
             self.groups.remove(g as usize);
-            self.tree.value_mut(node).change_rest(|rest| {
+            self.change(node, |rest| {
                 if let Some(at) = rest.groups.iter().position(|&other| other == g) {
                     rest.groups.swap_remove(at);
                 }
@@ -333,40 +406,30 @@ impl Subscriptions {
         self.tree.prune(node);
     }
 
-    /// Notes another shard's interest.
-    pub(super) fn set_peer(
-        &mut self,
-        shard: super::ShardId,
-        filter: TopicFilter<'_>,
-        interest: Interest,
-    ) {
+    /// Another shard's interest in `filter` has changed: what is known of its topics is stale.
+    pub(super) fn peer_changed(&mut self, filter: TopicFilter<'_>) {
         self.cache.changed(filter);
-        if interest == Interest::None && self.tree.find(filter).is_none() {
-            return;
-        }
-        let node = self.tree.insert(filter);
-        let value = self.tree.value_mut(node);
-        value.change_rest(|rest| {
-            rest.present.remove(shard);
-            rest.durable.remove(shard);
-            if interest >= Interest::Present {
-                rest.present.insert(shard);
-            }
-            if interest == Interest::Durable {
-                rest.durable.insert(shard);
-            }
-        });
-        if value.is_empty() {
-            self.tree.prune(node);
-        }
     }
 
-    /// Everybody whom `topic` concerns.
-    pub(super) fn matched(&mut self, topic: TopicName<'_>) -> Rc<Matched> {
+    /// Gives memory back that is not used.
+    pub(super) fn shrink(&mut self) {
+        self.tree.shrink();
+        self.cache.drop_stale();
+        shrink_slab(&mut self.subs);
+        shrink_slab(&mut self.groups);
+        shrink_list(&mut self.hits);
+    }
+
+    /// Everybody whom `topic` concerns. `peers` is asked if that is not known already.
+    pub(super) fn matched(
+        &mut self,
+        topic: TopicName<'_>,
+        peers: impl FnOnce() -> Interested,
+    ) -> Rc<Matched> {
         if let Some(matched) = self.cache.get(topic.as_str()) {
             return Rc::clone(matched);
         }
-        let matched = Rc::new(self.match_all(topic));
+        let matched = Rc::new(self.match_all(topic, peers()));
         let bytes = size_of::<Matched>()
             + matched.receivers.len() * size_of::<Receiver>()
             + matched.groups.len() * size_of::<GroupId>();
@@ -374,16 +437,15 @@ impl Subscriptions {
         matched
     }
 
-    fn match_all(&mut self, topic: TopicName<'_>) -> Matched {
-        let mut matched = Matched::default();
+    fn match_all(&mut self, topic: TopicName<'_>, peers: Interested) -> Matched {
+        let mut matched = Matched { peers, ..Matched::default() };
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
         self.tree.matches(topic, &mut |_, value| {
-            hits.extend(value.subs.iter().map(|&sub| (self.subs[sub as usize].session, sub)));
-            if let Some(rest) = &value.rest {
-                matched.groups.extend_from_slice(&rest.groups);
-                matched.peers = matched.peers.union(rest.present);
-                matched.durable_peers = matched.durable_peers.union(rest.durable);
+            let subs = self.subs_at(value).iter();
+            hits.extend(subs.map(|&sub| (self.subs[sub as usize].session, sub)));
+            if let NodeSubs::Rest(at) = *value {
+                matched.groups.extend_from_slice(&self.rests[at as usize].groups);
             }
         });
         hits.sort_unstable();
@@ -440,7 +502,7 @@ impl Subscriptions {
     ) -> Option<Receiver> {
         let mut own = Vec::new();
         self.tree.matches(topic, &mut |_, value| {
-            own.extend(value.subs.iter().copied().filter(|&sub| {
+            own.extend(self.subs_at(value).iter().copied().filter(|&sub| {
                 let s = &self.subs[sub as usize];
                 s.session == session && !s.options.no_local
             }));
@@ -448,18 +510,79 @@ impl Subscriptions {
         self.merge(own.into_iter())
     }
 
+    /// Panics unless the others were told what this shard's sessions want: nothing, if there are no
+    /// others.
+    pub(super) fn check_told(&self, alone: bool) {
+        self.tree.for_each(|node, _| {
+            let interest = if alone { Interest::None } else { self.interest(node) };
+            assert_eq!(self.told(node), interest, "what is told of {}", self.filter_text(node));
+        });
+    }
+
+    /// Panics unless the index says of this shard what the others were told.
+    pub(super) fn check_index(&self, own: ShardId, index: &InterestTree) {
+        let mut told = 0;
+        self.tree.for_each(|node, _| {
+            let text = self.filter_text(node);
+            let filter = TopicFilter::from_validated(&text);
+            told += usize::from(self.told(node) != Interest::None);
+            assert_eq!(index.interest_of(own, filter), self.told(node), "the index of {text}");
+        });
+        assert_eq!(index.filters_of(own), told, "filters that nobody here wants");
+    }
+
+    /// Panics if the cache may still give a match that misses another shard: all but those in
+    /// `untold`, whose changes have not arrived here.
+    pub(super) fn check_cached(&self, own: ShardId, untold: ShardSet, index: &InterestTree) {
+        self.cache.for_each_fresh(|topic, matched| {
+            let Ok(name) = TopicName::new(topic) else { return };
+            let (due, known) = (index.interested(name).without(own), matched.peers);
+            for shard in due.present.iter().filter(|&s| !untold.contains(s)) {
+                assert!(known.present.contains(shard), "{topic} is known without {shard:?}");
+                let durable = due.durable.contains(shard);
+                assert!(
+                    !durable || known.durable.contains(shard),
+                    "{topic} is known with {shard:?}, but not that receipts are to be asked for"
+                );
+            }
+            if untold == ShardSet::default() {
+                assert_eq!(known, due, "{topic} is known with shards that it does not concern");
+            }
+        });
+    }
+
     pub(super) fn check_invariants(&self) {
         self.tree.check_invariants();
         for (at, s) in &self.subs {
             let list = match s.group {
-                None => &self.tree.value(s.node).subs,
+                None => self.subs_at(self.tree.value(s.node)),
                 Some(g) => &self.groups[g as usize].members,
             };
             assert_eq!(list.get(s.slot as usize), Some(&(at as SubId)), "position at the node");
         }
+        let mut rests = 0;
         self.tree.for_each(|_, value| {
-            let durable = value.subs.iter().filter(|&&s| self.subs[s as usize].durable).count();
-            assert_eq!(durable, value.durable as usize, "durable subscriptions of a filter");
+            let subs = self.subs_at(value).iter();
+            let durable = subs.filter(|&&s| self.subs[s as usize].durable).count() as u32;
+            let counted = match *value {
+                NodeSubs::Rest(at) => {
+                    rests += 1;
+                    let rest = &self.rests[at as usize];
+                    assert!(rest.packed().is_none(), "it fits into its node");
+                    rest.durable
+                }
+                NodeSubs::One { durable, .. } => u32::from(durable),
+                NodeSubs::Empty => 0,
+            };
+            assert_eq!(durable, counted, "durable subscriptions of a filter");
         });
+        assert_eq!(rests, self.rests.len(), "what is beside the tree is some node's");
+    }
+}
+
+/// Room for one more. It grows by an eighth: a table of a million that doubles is half empty.
+pub(super) fn make_room<T>(slab: &mut Slab<T>) {
+    if slab.len() == slab.capacity() {
+        slab.reserve_exact(slab.len() / 8 + 8);
     }
 }

@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::input::{LinkKey, SessionKey};
+use super::shrink::is_sparse;
 use super::time::Time;
 
 /// What a deadline is for.
@@ -43,5 +44,22 @@ impl Timers {
             return None;
         }
         self.0.pop().map(|Reverse((_, timer))| timer)
+    }
+
+    /// How many there are, stale ones among them.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Keeps those that `keep` says yes to.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(Time, &Timer) -> bool) {
+        self.0.retain(|Reverse((at, timer))| keep(*at, timer));
+    }
+
+    /// Gives memory back, if most of it is empty.
+    pub(super) fn shrink(&mut self) {
+        if is_sparse(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(self.0.len() * 2);
+        }
     }
 }

@@ -16,6 +16,7 @@ use std::mem;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
+use super::shrink::is_sparse;
 use crate::topic::{TopicFilter, TopicName};
 
 const ROOT: u32 = 0;
@@ -31,7 +32,7 @@ pub trait NodeValue: Default {
 }
 
 /// Names a node of one [`FilterTree`], from its `insert` until its `prune`; numbers are reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
 /// The text of one level. Most levels fit in the node, which saves an allocation of 32 bytes and
@@ -59,14 +60,6 @@ impl Level {
         match self {
             Self::Short { len, bytes } => &bytes[..usize::from(*len)],
             Self::Long(text) => text,
-        }
-    }
-
-    /// What it holds outside the node.
-    fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Short { .. } => 0,
-            Self::Long(text) => size_of::<Box<[u8]>>() + text.len(),
         }
     }
 }
@@ -101,8 +94,6 @@ pub struct FilterTree<T> {
     /// the nodes with literal levels, by (parent, level)
     edges: HashTable<u32>,
     hasher: FixedState,
-    /// what the long levels hold
-    level_bytes: usize,
 }
 
 impl<T: NodeValue> FilterTree<T> {
@@ -115,7 +106,6 @@ impl<T: NodeValue> FilterTree<T> {
             live: 1,
             edges: HashTable::new(),
             hasher: FixedState::with_seed(seed),
-            level_bytes: 0,
         }
     }
 
@@ -246,12 +236,23 @@ impl<T: NodeValue> FilterTree<T> {
         self.live - 1
     }
 
-    /// What the tree holds, without what the values hold elsewhere. The arena does not shrink
-    /// (its numbers are given away), but freed nodes are reused.
-    pub fn memory_bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node<T>>()
-            + self.edges.allocation_size()
-            + self.level_bytes
+    /// Gives the places behind the last node back, if most are empty. Nodes stay where they are:
+    /// their numbers are given away.
+    pub fn shrink(&mut self) {
+        if !is_sparse(self.live, self.nodes.capacity()) {
+            return;
+        }
+        let used = self.nodes.iter().rposition(|node| node.edges != VACANT).map_or(0, |at| at + 1);
+        self.nodes.truncate(used);
+        self.nodes.shrink_to_fit();
+        // The list went through the places that are gone. Low numbers first: they are to be used.
+        self.free = NONE;
+        for at in (0..self.nodes.len()).rev() {
+            if self.nodes[at].edges == VACANT {
+                self.nodes[at].parent = self.free;
+                self.free = at as u32;
+            }
+        }
     }
 
     fn node(&self, id: u32) -> &Node<T> {
@@ -306,8 +307,11 @@ impl<T: NodeValue> FilterTree<T> {
 
     fn allocate(&mut self, node: Node<T>) -> u32 {
         self.live += 1;
-        self.level_bytes += node.level.heap_bytes();
         if self.free == NONE {
+            if self.nodes.len() == self.nodes.capacity() {
+                // By an eighth: an arena of a million nodes that doubles is half empty.
+                self.nodes.reserve_exact(self.nodes.len() / 8 + 8);
+            }
             self.nodes.push(node);
             return (self.nodes.len() - 1) as u32;
         }
@@ -344,25 +348,23 @@ impl<T: NodeValue> FilterTree<T> {
     fn release(&mut self, id: u32) {
         let free = mem::replace(&mut self.free, id);
         let node = self.node_mut(id);
-        let level = mem::replace(&mut node.level, Level::EMPTY);
+        node.level = Level::EMPTY;
         node.value = T::default(); // an empty value may still hold capacity
         node.parent = free;
         node.edges = VACANT;
         self.live -= 1;
-        self.level_bytes -= level.heap_bytes();
     }
 
     /// Panics when the tree is not what it should be between operations.
     pub fn check_invariants(&self) {
         let mut edges = vec![0; self.nodes.len()];
-        let (mut live, mut level_bytes, mut literal) = (0, 0, 0);
+        let (mut live, mut literal) = (0, 0);
         for (id, node) in self.nodes.iter().enumerate() {
             if node.edges == VACANT {
                 assert!(node.value.is_empty(), "free node {id} has a value");
                 continue;
             }
             live += 1;
-            level_bytes += node.level.heap_bytes();
             if id as u32 == ROOT {
                 assert!(node.value.is_empty(), "the root has a value");
                 continue;
@@ -377,7 +379,6 @@ impl<T: NodeValue> FilterTree<T> {
             }
         }
         assert_eq!(live, self.live, "live nodes are miscounted");
-        assert_eq!(level_bytes, self.level_bytes, "bytes of long levels are miscounted");
         assert_eq!(literal, self.edges.len(), "the edge table has edges to nowhere");
         for (id, node) in self.nodes.iter().enumerate() {
             assert!(

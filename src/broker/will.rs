@@ -3,8 +3,7 @@
 
 use super::input::{Effects, SessionKey};
 use super::record::{Record, WillRecord};
-use super::{Broker, Time};
-use crate::broker::retained::RetainedStore;
+use super::{Broker, Common, Time};
 
 impl Broker {
     /// Takes the Will out of the session without publishing it \[MQTT-3.1.2-10\].
@@ -35,7 +34,7 @@ impl Broker {
         &mut self,
         now: Time,
         session: SessionKey,
-        retained: &mut impl RetainedStore,
+        common: &mut impl Common,
         fx: &mut Effects,
     ) {
         let Some(will) = self.take_will_unrecorded(session) else { return };
@@ -44,6 +43,6 @@ impl Broker {
             None => will.message,
             Some(s) => will.message.expiring_at(now.plus_s(u64::from(s)), &mut self.scratch),
         };
-        self.publish_own(now, &message, Some(session), retained, fx);
+        self.publish_own(now, &message, Some(session), common, fx);
     }
 }

@@ -233,7 +233,7 @@ fn put(packet: &Packet<'_>, version: Version, out: &mut impl Sink) {
     match packet {
         Packet::Connect(c) => connect::put_connect(c, version, out),
         Packet::ConnAck(c) => connect::put_connack(c, version, out),
-        Packet::Publish(p) => publish::put(p, version, out),
+        Packet::Publish(p) => out.publish(p, version),
         Packet::PubAck(a) => ack::put(PUBACK, a, version, out),
         Packet::PubRec(a) => ack::put(PUBREC, a, version, out),
         Packet::PubRel(a) => ack::put(PUBREL, a, version, out),

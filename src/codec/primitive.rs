@@ -7,7 +7,8 @@
 //! `Reader` would refuse.
 
 use super::DecodeError;
-use super::packet::PacketId;
+use super::packet::{PacketId, Publish, Version};
+use super::publish;
 use super::reason::ReasonCode;
 use crate::topic::{SubscriptionFilter, TopicError, TopicName};
 
@@ -220,25 +221,19 @@ fn bad_topic_name(text: &str) -> DecodeError {
 /// How many bytes `value` takes as a Variable Byte Integer.
 #[inline]
 pub(super) fn varint_len(value: usize) -> usize {
-    match value {
-        0..0x80 => 1,
-        0x80..0x4000 => 2,
-        0x4000..0x20_0000 => 3,
-        _ => 4,
-    }
+    1 + usize::from(value >= 0x80) + usize::from(value >= 0x4000) + usize::from(value >= 0x20_0000)
 }
 
-/// `value` as a Variable Byte Integer and its length.
+/// `value` as a Variable Byte Integer and its length; the bytes behind it are 0.
 #[inline]
 pub(super) fn varint_bytes(value: usize) -> ([u8; 4], usize) {
     debug_assert!(value <= VARINT_MAX, "no packet is that long");
     let n = varint_len(value);
-    let mut bytes = [0; 4];
-    for (i, b) in bytes.iter_mut().take(n).enumerate() {
-        let more = if i + 1 < n { 0x80 } else { 0 };
-        *b = (value >> (7 * i)) as u8 & 0x7F | more;
-    }
-    (bytes, n)
+    // Seven bits to each byte, and the mark that it goes on on all but the last.
+    let v = value as u32;
+    let spread = v & 0x7F | (v & 0x3F80) << 1 | (v & 0x1F_C000) << 2 | (v & 0xFE0_0000) << 3;
+    let marks = 0x0080_8080_u32 & ((1_u32 << (8 * (n - 1))) - 1);
+    ((spread | marks).to_le_bytes(), n)
 }
 
 /// Where packets are written to: a buffer, or a counter that tells how long they would be.
@@ -247,6 +242,9 @@ pub(super) trait Sink {
 
     /// What `write` writes, with its length in front as a Variable Byte Integer.
     fn prefixed(&mut self, write: impl FnOnce(&mut Self));
+
+    /// A whole PUBLISH: what is written most has a way of its own.
+    fn publish(&mut self, packet: &Publish<'_>, version: Version);
 
     #[inline]
     fn u8(&mut self, value: u8) {
@@ -304,6 +302,11 @@ impl Sink for Vec<u8> {
             self.splice(at..=at, bytes[..n].iter().copied());
         }
     }
+
+    #[inline]
+    fn publish(&mut self, packet: &Publish<'_>, version: Version) {
+        publish::encode(packet, version, self);
+    }
 }
 
 /// Counts what is written.
@@ -320,5 +323,9 @@ impl Sink for Count {
         let before = self.0;
         write(self);
         self.0 += varint_len(self.0 - before);
+    }
+
+    fn publish(&mut self, packet: &Publish<'_>, version: Version) {
+        self.0 += publish::encoded_len(packet, version);
     }
 }

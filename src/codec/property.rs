@@ -230,6 +230,22 @@ impl<'a> Properties<'a> {
         Self { raw }
     }
 
+    /// Checks `raw`, the forwarded properties of a stored message that may be damaged.
+    ///
+    /// # Errors
+    /// If it is no block of properties, or holds others than those that are forwarded.
+    pub fn check_forwarded(raw: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(raw);
+        while !reader.is_empty() {
+            let id = reader.u8()?;
+            if !IdSet::FORWARDED.has(id) {
+                return Err(protocol_error("a property that is not forwarded (section 3.3.2.3)"));
+            }
+            Property::read(id, &mut reader)?;
+        }
+        Ok(Self { raw })
+    }
+
     /// The properties in their order.
     pub fn iter(self) -> impl Iterator<Item = Property<'a>> {
         let mut reader = Reader::new(self.raw);

@@ -7,7 +7,7 @@
 use std::num::NonZeroU16;
 
 use super::packet::{PacketId, Publish, QoS, Sender, Version};
-use super::primitive::{Reader, Sink, malformed, protocol_error, varint_bytes, varint_len};
+use super::primitive::{Reader, malformed, protocol_error, varint_bytes, varint_len};
 use super::property::{self, IdSet, Properties, Property, id};
 use super::{DecodeError, Frame, PUBLISH};
 use crate::topic::TopicName;
@@ -103,32 +103,37 @@ fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
     PUBLISH << 4 | u8::from(dup) << 3 | (qos as u8) << 1 | u8::from(retain)
 }
 
-/// Writes a whole PUBLISH. Topic Alias and Message Expiry Interval are written from the fields
+/// Appends a whole PUBLISH. Topic Alias and Message Expiry Interval are written from the fields
 /// only if the property block lacks them.
-pub(super) fn put(p: &Publish<'_>, version: Version, out: &mut impl Sink) {
-    out.u8(first_byte(p.dup, p.qos, p.retain));
-    out.prefixed(|out| {
-        out.string(p.topic.map_or("", TopicName::as_str));
-        if let Some(packet_id) = p.packet_id {
-            out.u16(packet_id.get());
-        }
-        if version.is_v5() {
-            out.prefixed(|out| {
-                out.put(p.properties.as_bytes());
-                if let Some(alias) = p.topic_alias
-                    && !p.properties.contains(id::TOPIC_ALIAS)
-                {
-                    Property::TopicAlias(alias.get()).put(out);
-                }
-                if let Some(seconds) = p.message_expiry_s
-                    && !p.properties.contains(id::MESSAGE_EXPIRY_INTERVAL)
-                {
-                    Property::MessageExpiryInterval(seconds).put(out);
-                }
-            });
-        }
-        out.put(p.payload);
-    });
+#[inline]
+pub(super) fn encode(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
+    let head = head_of(p);
+    let (remaining, properties) = head.lengths(version);
+    out.reserve(5 + remaining);
+    head.append(version, remaining, properties, out);
+    out.extend_from_slice(p.payload);
+}
+
+/// The length in bytes that [`encode`] appends.
+pub(super) fn encoded_len(p: &Publish<'_>, version: Version) -> usize {
+    head_of(p).packet_len(version)
+}
+
+#[inline]
+fn head_of<'a>(p: &Publish<'a>) -> PublishHead<'a> {
+    let lacks = |id| p.properties.as_bytes().is_empty() || !p.properties.contains(id);
+    PublishHead {
+        dup: p.dup,
+        qos: p.qos,
+        retain: p.retain,
+        topic: p.topic,
+        packet_id: p.packet_id,
+        topic_alias: p.topic_alias.filter(|_| lacks(id::TOPIC_ALIAS)).map(NonZeroU16::get),
+        message_expiry_s: p.message_expiry_s.filter(|_| lacks(id::MESSAGE_EXPIRY_INTERVAL)),
+        subscription_ids: &[],
+        forwarded: p.properties.as_bytes(),
+        payload_len: p.payload.len(),
+    }
 }
 
 impl PublishHead<'_> {
@@ -143,26 +148,36 @@ impl PublishHead<'_> {
     #[inline]
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         let (remaining, properties) = self.lengths(version);
-        let topic = self.topic.map_or("", TopicName::as_str).as_bytes();
         out.reserve(5 + remaining - self.payload_len);
+        self.append(version, remaining, properties, out);
+    }
 
-        // At most 5 bytes of fixed header, 2 of topic length: one copy.
-        let mut head = Small::<7>::default();
-        head.put(&[first_byte(self.dup, self.qos, self.retain)]);
-        head.varint(remaining);
-        head.put(&(topic.len() as u16).to_be_bytes());
-        out.extend_from_slice(head.as_bytes());
+    #[inline]
+    fn append(&self, version: Version, remaining: usize, properties: usize, out: &mut Vec<u8>) {
+        let topic = self.topic.map_or("", TopicName::as_str).as_bytes();
+        // At most 5 bytes of fixed header, 2 of topic length. All eight are appended, and what is
+        // too much taken back: a copy of a fixed length is a single store.
+        let (remaining, n) = varint_bytes(remaining);
+        let front = u64::from(u32::from_le_bytes(remaining)) << 8
+            | u64::from((topic.len() as u16).swap_bytes()) << (8 + 8 * n)
+            | u64::from(first_byte(self.dup, self.qos, self.retain));
+        let start = out.len();
+        out.extend_from_slice(&front.to_le_bytes());
+        out.truncate(start + 3 + n);
         out.extend_from_slice(topic);
-
-        // At most 2 of packet identifier, 4 of property length, 3 of alias, 5 of expiry.
-        let mut middle = Small::<14>::default();
         if let Some(packet_id) = self.packet_id {
-            middle.put(&packet_id.get().to_be_bytes());
+            out.extend_from_slice(&packet_id.get().to_be_bytes());
         }
-        if !version.is_v5() {
-            out.extend_from_slice(middle.as_bytes());
-            return;
+        match (version.is_v5(), properties) {
+            (false, _) => {}
+            (true, 0) => out.push(0),
+            (true, _) => self.append_properties(properties, out),
         }
+    }
+
+    fn append_properties(&self, properties: usize, out: &mut Vec<u8>) {
+        // At most 4 of property length, 3 of alias, 5 of expiry.
+        let mut middle = Small::<12>::default();
         middle.varint(properties);
         if let Some(alias) = self.topic_alias {
             middle.put(&[id::TOPIC_ALIAS]);

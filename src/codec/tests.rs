@@ -542,7 +542,7 @@ fn fields_that_the_block_lacks_are_written() {
     };
     let mut out = Vec::new();
     encode(&Packet::Publish(publish), V5, &mut out);
-    assert_eq!(out, packet("30 0000 08 02 00000005 23 0003 'x'"));
+    assert_eq!(out, packet("30 0000 08 23 0003 02 00000005 'x'"));
 }
 
 #[test]
@@ -579,4 +579,56 @@ fn reason_codes() {
         assert_eq!(code.connack_return_code(), byte);
     }
     assert_eq!(ReasonCode::ServerMoved.to_string(), "Server moved");
+}
+
+/// Each property that there is, those among them that packets of ours carry as bytes only.
+#[test]
+fn every_property_is_read_as_it_was_written() {
+    let data = &b"\0\xff"[..];
+    let all = [
+        Property::PayloadFormatIndicator(true),
+        Property::MessageExpiryInterval(70_000),
+        Property::ContentType("é"),
+        Property::ResponseTopic("a/b"),
+        Property::CorrelationData(data),
+        Property::SubscriptionIdentifier(268_435_455),
+        Property::SessionExpiryInterval(u32::MAX),
+        Property::AssignedClientIdentifier("id"),
+        Property::ServerKeepAlive(300),
+        Property::AuthenticationMethod("m"),
+        Property::AuthenticationData(data),
+        Property::RequestProblemInformation(false),
+        Property::WillDelayInterval(1),
+        Property::RequestResponseInformation(true),
+        Property::ResponseInformation("r"),
+        Property::ServerReference("s"),
+        Property::ReasonString("why"),
+        Property::ReceiveMaximum(1),
+        Property::TopicAliasMaximum(0),
+        Property::TopicAlias(65_535),
+        Property::MaximumQoS(1),
+        Property::RetainAvailable(false),
+        Property::UserProperty("k", "v"),
+        Property::MaximumPacketSize(5),
+        Property::WildcardSubscriptionAvailable(false),
+        Property::SubscriptionIdentifierAvailable(true),
+        Property::SharedSubscriptionAvailable(false),
+    ];
+    let mut block = Vec::new();
+    all.iter().for_each(|p| p.put(&mut block));
+    let read: Vec<_> = Properties::from_validated(&block).iter().collect();
+    assert_eq!(read, all);
+}
+
+/// What does not fit the length in front of it is cut off, never in the middle of a character.
+#[test]
+fn a_string_that_is_too_long_ends_with_a_whole_character() {
+    let text = "a".repeat(65_534) + "é";
+    let packet =
+        Packet::Disconnect(Disconnect { reason_string: Some(&text), ..Disconnect::default() });
+    let mut bytes = Vec::new();
+    encode(&packet, V5, &mut bytes);
+    let Ok(Framed::Whole(whole)) = frame(&bytes, usize::MAX) else { panic!() };
+    let Ok(Packet::Disconnect(read)) = decode(whole, Server, V5) else { panic!() };
+    assert_eq!(read.reason_string, Some(&text[..65_534]));
 }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::Waker;
 use tokio::sync::oneshot;
 
+use super::memory::Blocks;
 use super::poller::Poller;
 use super::totals::Place;
 use crate::broker::{Counters, Message, PeerMessage, ShardId};
@@ -27,6 +28,9 @@ pub(crate) enum ToShard {
     Publish(Vec<Message>),
     /// Asks for the counters.
     Report(oneshot::Sender<Report>),
+    /// Memory that is not used is to be given back; answers with blocks that
+    /// another thread is to drop.
+    Shrink(oneshot::Sender<Blocks>),
     /// The process ends.
     Shutdown,
 }

@@ -7,8 +7,10 @@
 
 mod connection;
 mod guests;
+mod interests;
 pub mod log;
 mod mailbox;
+mod memory;
 mod poller;
 mod porch;
 mod retained;
@@ -32,9 +34,10 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::broker::{Broker, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId};
+use crate::broker::{Broker, Commons, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId};
 use crate::config::{self, Loaded, Settings};
 use crate::store::Memory;
+use interests::SharedInterests;
 use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
 use poller::Poller;
@@ -99,7 +102,7 @@ fn random_u64() -> io::Result<u64> {
 /// Everything that is made once and shared.
 struct House {
     shards: Vec<Sender>,
-    retained: SharedRetained,
+    common: Commons<SharedRetained, SharedInterests>,
     totals: Arc<Totals>,
     started: Instant,
 }
@@ -115,10 +118,13 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     }
     let house = House {
         shards: boxes.iter().map(|(sender, ..)| sender.clone()).collect(),
-        retained: SharedRetained::new(
-            settings.limits.retained_messages_max,
-            settings.limits.retained_bytes_max,
-        ),
+        common: Commons {
+            retained: SharedRetained::new(
+                settings.limits.retained_messages_max,
+                settings.limits.retained_bytes_max,
+            ),
+            interests: SharedInterests::new(random_u64()?),
+        },
         totals: Arc::default(),
         started: Instant::now(),
     };
@@ -143,6 +149,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped()));
+        tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
         received.serve(&house.shards).await;
         let wait = Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
         join(threads, Instant::now() + wait).await;
@@ -294,7 +301,7 @@ fn shard_parts(
 ) -> impl FnOnce() -> ShardParts<Memory> + Send + use<> {
     let shards = house.shards.len();
     let limits = limits(settings, shards);
-    let (retained, peers, started) = (house.retained.clone(), house.shards.clone(), house.started);
+    let (common, peers, started) = (house.common.clone(), house.shards.clone(), house.started);
     let (shutdown_ms, l) = (settings.server.shutdown_ms, settings.limits.clone());
     let half_received_bytes_max = settings.server.half_received_bytes_max;
     let Inlets { poller, mail, doors } = inlets;
@@ -302,7 +309,7 @@ fn shard_parts(
         packet_bytes_max: limits.packet_bytes_max,
         broker: Broker::new(shard, shards as u8, seed, limits),
         store: Memory,
-        retained,
+        common,
         poller,
         mail,
         doors,
@@ -384,7 +391,7 @@ fn publish_sys(
     log: log::Dropped,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (shards, totals) = (house.shards.clone(), Arc::clone(&house.totals));
-    let (retained, started) = (house.retained.clone(), house.started);
+    let (retained, started) = (house.common.retained.clone(), house.started);
     async move {
         if interval_s == 0 {
             return;

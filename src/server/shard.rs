@@ -19,11 +19,16 @@ use slab::Slab;
 
 use super::connection::{Connection, ReadEnd, Stage};
 use super::guests::Doors;
+use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
+use super::memory::take_cached_blocks;
 use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
 use super::retained::SharedRetained;
-use crate::broker::{Broker, Closing, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time};
+use crate::broker::{
+    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
+    shrink_list, shrink_queue, shrink_slab,
+};
 use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
 use crate::store::Store;
 
@@ -48,7 +53,7 @@ const LIST_KEPT_MAX: usize = 65_536;
 pub(crate) struct ShardParts<S> {
     pub(crate) broker: Broker,
     pub(crate) store: S,
-    pub(crate) retained: SharedRetained,
+    pub(crate) common: Commons<SharedRetained, SharedInterests>,
     pub(crate) poller: Poller,
     pub(crate) mail: Receiver,
     /// the listeners that are this shard's
@@ -129,7 +134,7 @@ impl<S: Store> Shard<S> {
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
-        self.parts.broker.handle(self.now, input, &mut self.parts.retained, &mut self.fx);
+        self.parts.broker.handle(self.now, input, &mut self.parts.common, &mut self.fx);
     }
 
     fn is_over(&self) -> bool {
@@ -232,12 +237,35 @@ impl<S: Store> Shard<S> {
                     bytes_sent: self.bytes_sent,
                 });
             }
+            ToShard::Shrink(done) => {
+                self.shrink();
+                let _ = done.send(take_cached_blocks());
+            }
             ToShard::Shutdown => {
                 self.stop_at = Some(self.now.plus_ms(self.parts.shutdown_ms));
                 self.close_doors();
                 self.handle(Input::Shutdown);
             }
         }
+    }
+
+    /// Gives back what a crowd has left: see `server/memory.rs`.
+    fn shrink(&mut self) {
+        self.handle(Input::Shrink);
+        shrink_slab(&mut self.connections);
+        let slots = self.connections.iter().next_back().map_or(0, |(last, _)| last + 1);
+        self.fx.sends.shrink(slots);
+        shrink_list(&mut self.fx.records);
+        shrink_list(&mut self.fx.peers);
+        shrink_list(&mut self.ready);
+        shrink_list(&mut self.dirty);
+        shrink_list(&mut self.resumed);
+        shrink_queue(&mut self.mail);
+        let connections = &self.connections;
+        self.deadlines.retain(|Reverse((_, link))| {
+            connections.get(link.index()).is_some_and(|c| c.link == *link)
+        });
+        self.deadlines.shrink_to(2 * self.deadlines.len());
     }
 
     fn is_current(&self, link: LinkKey) -> bool {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
     connections: AtomicUsize,
+    ended_connections: AtomicU64,
     half_received_bytes: AtomicUsize,
     /// Connections closed right after accept, at a limit.
     pub(crate) refused_connections: AtomicU64,
@@ -22,6 +23,11 @@ impl Totals {
     /// Open connections, those that have not sent CONNECT yet among them.
     pub(crate) fn connections(&self) -> usize {
         self.connections.load(Relaxed)
+    }
+
+    /// Connections that have come and gone.
+    pub(crate) fn ended_connections(&self) -> u64 {
+        self.ended_connections.load(Relaxed)
     }
 
     /// Bytes of packets that are not whole yet.
@@ -67,6 +73,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.totals.connections.fetch_sub(1, Relaxed);
+        self.totals.ended_connections.fetch_add(1, Relaxed);
         if let Some(listener) = &self.listener {
             listener.fetch_sub(1, Relaxed);
         }
@@ -126,6 +133,7 @@ mod tests {
         assert_eq!((totals.connections(), own.load(Relaxed)), (1, 1));
         drop(a);
         assert_eq!((totals.connections(), own.load(Relaxed)), (0, 0));
+        assert_eq!(totals.ended_connections(), 2, "the one that its listener refused, too");
         assert!(Place::take(&totals, 0, &own, 0).is_none());
         assert_eq!(totals.refused_connections.load(Relaxed), 2);
     }

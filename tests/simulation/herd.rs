@@ -50,6 +50,7 @@ impl Sim {
         if rng.one_in(500) {
             let shard = rng.below(self.world.shards.len());
             self.world.reload(shard, &mut self.shadow, rng);
+            self.world.shrink(shard, &mut self.shadow);
         }
         let Some(herd) = &mut extras.herd else {
             if rng.one_in(300) && self.world.shards.len() > 1 && extras.herds < HERDS.len() {

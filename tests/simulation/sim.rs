@@ -369,7 +369,9 @@ impl Sim {
         }
         for shard in &self.world.shards {
             shard.broker.check_invariants();
+            assert_eq!(shard.broker.seals_under_way(), 0, "a seal that never comes");
         }
+        self.world.check_interests();
         for c in &self.clients {
             assert!(c.is_idle(), "{} waits for ever for an acknowledgement", c.name);
         }

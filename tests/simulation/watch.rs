@@ -1,8 +1,8 @@
 //! What the world insists on besides messages: bounds on what is under way between shards, Keep
 //! Alives that are missed in time and not before, broken rules that end the link; and the inputs
-//! that come to a whole shard, `Reload` and `Shutdown`.
+//! that come to a whole shard, `Reload`, `Shrink` and `Shutdown`.
 
-use stonechat::broker::{Closing, Input, PeerMessage, Time};
+use stonechat::broker::{Closing, Input, PeerMessage, ShardId, ShardSet, Time};
 use stonechat::codec::{QoS, ReasonCode};
 
 use super::rng::Rng;
@@ -90,6 +90,31 @@ impl World {
         limits.topic_alias_outgoing_max = rng.pick(&[0, 2, 16]);
         limits.queue_qos0 = rng.percent(50);
         self.feed(shard, Input::Reload(Box::new(limits)), &Cause::default(), shadow);
+    }
+
+    /// Memory that is not used is given back: nobody notices.
+    pub fn shrink(&mut self, shard: usize, shadow: &mut Shadow) {
+        let slots = self.shards[shard].slots.iter().rposition(|(_, of)| of.is_some());
+        self.feed(shard, Input::Shrink, &Cause::default(), shadow);
+        self.shards[shard].fx.sends.shrink(slots.map_or(0, |last| last + 1));
+        self.shards[shard].broker.check_invariants();
+    }
+
+    /// The shards' brokers and their index agree, but for what is still on the way: a shard that
+    /// was told of a change has nothing cached that misses it.
+    pub fn check_interests(&self) {
+        let n = self.shards.len();
+        self.common.interests.check_invariants();
+        for (to, shard) in self.shards.iter().enumerate() {
+            let mut untold = ShardSet::default();
+            for from in 0..n {
+                let pipe = &self.pipes[from * n + to];
+                if pipe.iter().any(|m| matches!(m, PeerMessage::Interest { .. })) {
+                    untold.insert(ShardId(from as u8));
+                }
+            }
+            shard.broker.check_interests(&self.common.interests, untold);
+        }
     }
 
     /// The end of the process: every link is told, Wills go to those who keep messages.

@@ -10,8 +10,8 @@ use std::io::IoSlice;
 use std::ops::Not;
 
 use stonechat::broker::{
-    Broker, Closing, Effects, Input, Limits, LinkKey, Opening, Outbox, PeerMessage, RetainedTree,
-    Seq, ShardId, Time,
+    Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
+    PeerMessage, RetainedTree, Seq, ShardId, Time,
 };
 use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
@@ -35,7 +35,7 @@ pub struct Shard {
     /// void, and the broker was not told yet
     void: Vec<Seq>,
     /// by slot: its next generation, and whose it is
-    slots: Vec<(u32, Option<usize>)>,
+    pub slots: Vec<(u32, Option<usize>)>,
     ticks: (Time, u32),
     idle_ticks: u32,
     stale: Option<LinkKey>,
@@ -78,7 +78,7 @@ pub struct World {
     pub now: Time,
     pub shards: Vec<Shard>,
     pub log: Staging,
-    retained: RetainedTree,
+    pub common: Commons<RetainedTree, InterestTree>,
     pub pipes: Vec<VecDeque<PeerMessage>>,
     /// by pipe: bytes of messages that were sent and for which no credit has arrived
     pub under_way: Vec<usize>,
@@ -139,7 +139,10 @@ impl World {
             now: Time(0),
             shards: (0..shards).map(shard).collect(),
             log: Staging::default(),
-            retained: RetainedTree::new(10_000, 10 << 20),
+            common: Commons {
+                retained: RetainedTree::new(10_000, 10 << 20),
+                interests: InterestTree::new(7),
+            },
             pipes: (0..shards * shards).map(|_| VecDeque::new()).collect(),
             under_way: vec![0; shards * shards],
             held_pipe: None,
@@ -209,7 +212,7 @@ impl World {
             let client = cause.conn.map(|id| self.conns[id].client);
             println!("{} ev {} shard {shard} {client:?} {input:?}", self.now.0, shadow.ev);
         }
-        sh.broker.handle(self.now, input, &mut self.retained, &mut sh.fx);
+        sh.broker.handle(self.now, input, &mut self.common, &mut sh.fx);
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every) {
             sh.broker.check_invariants();
@@ -243,6 +246,9 @@ impl World {
             self.pipes[pipe].push_back(message);
         }
         assert!(self.shards[shard].fx.requests.is_empty(), "nothing asks yet");
+        if self.inputs.is_multiple_of(self.check_every) {
+            self.check_interests();
+        }
         self.look_at_outboxes(shard, shadow);
         self.check_cause(cause, full);
         self.note(&[shard as u8, cause.answer, (after & 0xFF) as u8]);

@@ -73,6 +73,14 @@ pub(crate) const ROWS: &[Row] = &[
          a< publish t 2",
     ),
     row(
+        "each receiver's own Packet Identifier, where the Remaining Length has four bytes",
+        "a joins v5; a> subscribe 1 t 1 u 1; a< suback 1 01 01; b joins v4; b> subscribe 1 t 1
+         b< suback 1 01; c joins v5; c> subscribe 1 t 1; c< suback 1 01; p joins v5
+         p> publish u 1 q1#1; p< puback 1; a< publish u 1 q1#1; p> publish t x*2100000 q1#2
+         p< puback 2; a< publish t x*2100000 q1#2; b< publish t x*2100000 q1#1
+         c< publish t x*2100000 q1#1",
+    ),
+    row(
         "a stalled client's redelivery waits too",
         "limits output_bytes_max=100; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
          p joins v5; p> publish t x*60 q1#1 + publish t y*60 q1#2 + publish t z*60 q1#3

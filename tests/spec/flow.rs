@@ -52,6 +52,12 @@ pub(crate) const ROWS: &[Row] = &[
          p< disconnect 93; p! closed",
     ),
     row(
+        "[MQTT-3.3.4-7] and is one too many where there is no room for it",
+        "limits receive_maximum=1; p joins v5 expiry=9; p> publish t 1 q2#1; p< pubrec 1 10
+         p cut; p resumes v5 expiry=9; p> publish t 2 q2#2; p< pubrec 2 10
+         p> publish t 1 q2#1 dup; p< disconnect 93; p! closed 93",
+    ),
+    row(
         "[MQTT-3.3.4-7] PUBREL of an earlier connection's message gives nothing back",
         "limits receive_maximum=1; p joins v5 expiry=9; p> publish t 1 q2#1; p< pubrec 1 10
          p cut; p resumes v5 expiry=9; p> publish t 2 q2#2; p< pubrec 2 10; p> pubrel 1

@@ -228,8 +228,33 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "[MQTT-3.3.1-9] retained messages are read after the interest is in force: one set meanwhile is not missed",
+        "shards 3; a at 0; p at 1; a joins v5; p joins v5; p> publish t w; hold peers
+         a> subscribe 1 t 0; p> publish t x retain; deliver; deliver; a< suback 1 00
+         a< publish t x retain; release",
+    ),
+    row(
+        "[MQTT-3.8.4-2] a publisher that has matched nothing there before finds the interest at once, before SUBACK",
         "shards 3; a at 0; p at 1; a joins v5; p joins v5; hold peers; a> subscribe 1 t 0
-         p> publish t x retain; deliver; deliver; a< suback 1 00; a< publish t x retain; release",
+         p> publish t x; deliver; a< publish t x; deliver; a< suback 1 00; release",
+    ),
+    row(
+        "once SUBACK is there, a publisher that knew of nobody knows better",
+        "shards 3; a at 0; p at 1; a joins v5; p joins v5; p> publish t w; p> publish t w
+         a> subscribe 1 t 0; a< suback 1 00; p> publish t x; a< publish t x
+         a> subscribe 2 t/+ 0; a< suback 2 00; p> publish t/y y; a< publish t/y y",
+    ),
+    row(
+        "and one that knew of nobody who keeps messages asks for the receipt",
+        "shards 3; a at 0; b at 0; p at 1; a joins v5; a> subscribe 1 t 0; a< suback 1 00; p joins v5
+         p> publish t w; a< publish t w; b joins v5 expiry=9; b> subscribe 1 t 1; b< suback 1 01
+         b cut; hold commits; p> publish t x q1#1; a< publish t x; commit b; p< puback 1",
+    ),
+    row(
+        "an interest that ends is not waited for: who still knows of it sends a message that finds nobody, and is answered",
+        "shards 3; b at 0; p at 1; b joins v5 expiry=9; b> subscribe 1 t 1; b< suback 1 01; p joins v5
+         p> publish t x q1#1; b< publish t x q1#1; p< puback 1; b> puback 1; hold peers
+         b> unsubscribe 2 t; b< unsuback 2 00; p> publish t y q1#2; deliver; deliver; p< puback 2
+         release; p> publish t z q1#3; p< puback 3 10",
     ),
     row(
         "SUBACK waits for both, record and interest",

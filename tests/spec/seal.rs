@@ -88,4 +88,11 @@ pub(crate) const ROWS: &[Row] = &[
          p< pubrec 1; deliver; b< suback 1 02; deliver; deliver; log b p; deliver
          b< publish t x q2#1; release",
     ),
+    row(
+        "a session that is to end with its own Will among its messages does end",
+        "shards 3; a at 0; b at 1; b joins v5 expiry=9; b> subscribe 1 t 2; b< suback 1 02
+         a joins v5 expiry=2 will=t:w wqos=2 wdelay=1; a> subscribe 1 $share/g/t 2; a< suback 1 02
+         hold peers; a cut; wait 1s; wait 1s; log a b; deliver; deliver; log b; deliver
+         b< publish t w q2#1",
+    ),
 ];

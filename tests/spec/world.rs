@@ -48,7 +48,7 @@ pub(crate) struct World {
     now: Time,
     shards: Vec<Shard>,
     log: Staging,
-    retained: RetainedTree,
+    common: Commons<RetainedTree, InterestTree>,
     pub(crate) clients: BTreeMap<String, Client>,
     homes: BTreeMap<String, usize>,
     peers: BTreeMap<(usize, usize), VecDeque<PeerMessage>>,
@@ -76,7 +76,10 @@ impl World {
             now: Time(1_000_000),
             shards: (0..shards).map(shard).collect(),
             log: Staging::default(),
-            retained: RetainedTree::new(retained.0, retained.1),
+            common: Commons {
+                retained: RetainedTree::new(retained.0, retained.1),
+                interests: InterestTree::new(7),
+            },
             clients: BTreeMap::new(),
             homes: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -176,8 +179,11 @@ impl World {
 
     /// Messages between shards arrive: those that are under way now.
     pub(crate) fn deliver_peers(&mut self) -> Done {
-        for ((from, to), messages) in std::mem::take(&mut self.peers) {
-            for message in messages {
+        let now: Vec<_> = self.peers.iter().map(|(way, mail)| (*way, mail.len())).collect();
+        for ((from, to), count) in now {
+            for _ in 0..count {
+                let mail = self.peers.get_mut(&(from, to));
+                let Some(message) = mail.and_then(VecDeque::pop_front) else { break };
                 self.input(to, Input::Peer(ShardId(from as u8), message))?;
             }
         }
@@ -224,12 +230,32 @@ impl World {
 
     fn input(&mut self, shard: usize, input: Input<'_>) -> Done {
         let s = &mut self.shards[shard];
-        s.broker.handle(self.now, input, &mut self.retained, &mut s.fx);
+        s.broker.handle(self.now, input, &mut self.common, &mut s.fx);
         s.broker.check_invariants();
         self.log.push(shard, &mut s.fx.records, s.broker.last_seq(), &mut s.void);
-        match s.fx.requests.first() {
+        self.check_interests();
+        match self.shards[shard].fx.requests.first() {
             Some(request) => Err(format!("nobody answers {request:?}")),
             None => Ok(()),
+        }
+    }
+
+    /// The brokers and their index agree, but for what is still on the way: a shard that was told
+    /// of a change has nothing cached that misses it.
+    fn check_interests(&self) {
+        let is_change = |m: &PeerMessage| matches!(m, PeerMessage::Interest { .. });
+        self.common.interests.check_invariants();
+        for (to, shard) in self.shards.iter().enumerate() {
+            let mut untold = ShardSet::default();
+            for (from, other) in self.shards.iter().enumerate() {
+                let waits = |(there, m): &(ShardId, _)| usize::from(there.0) == to && is_change(m);
+                let under_way =
+                    self.peers.get(&(from, to)).is_some_and(|p| p.iter().any(is_change));
+                if under_way || other.fx.peers.iter().any(waits) {
+                    untold.insert(ShardId(from as u8));
+                }
+            }
+            shard.broker.check_interests(&self.common.interests, untold);
         }
     }
 

@@ -23,6 +23,10 @@ const KIB_EACH_MAX: usize = 4;
 /// so much, after megabytes of output.
 const TOP_KIB: usize = 20 << 10;
 
+/// What may stay of ten thousand beside a tenth, since no two runs place blocks alike (measured:
+/// 5 to 12 % of what was there before, with one shard and with two).
+const KEPT_KIB: usize = 512;
+
 /// A subscriber of `everyone` without buffers of its own.
 fn member(broker: &Broker, id: &str) -> TcpStream {
     let mut socket = broker.socket();
@@ -73,8 +77,11 @@ fn leave(members: Vec<TcpStream>) {
     }
 }
 
-/// "Before" is after a first crowd: tables keep the size that they once needed (about a kilobyte
-/// for each connection of the largest crowd), and the allocator some of what it was given back.
+/// "Before" is before the first of them came, and two crowds come, one after the other. What stays
+/// beyond the tenth (`KEPT_KIB`): pages of code that are read for the first time when many go, and
+/// for each shard what glibc's heaps cannot return (a page stays as long as one small block on it
+/// is in use). Tables end behind their last client: nobody has joined while the crowd was there and
+/// stays on, who would keep its table large.
 #[test]
 fn ten_thousand_subscribers_come_and_go() {
     raise_file_limit();
@@ -84,25 +91,32 @@ fn ten_thousand_subscribers_come_and_go() {
         std::io::stderr().write_all(line.as_bytes()).unwrap();
         return;
     }
-    let broker = sharded(2, "mqtt.sys_interval_s = 1");
-    let fresh = rss_kib(broker.pid());
-    leave(crowd(&broker));
-    gone(&broker);
-    let before = rss_kib(broker.pid());
-    let mut with = 0;
-    let gap = longest_gap(&broker, || {
-        let mut members = crowd(&broker);
-        call(&broker, &mut members);
-        with = rss_kib(broker.pid());
-        leave(members);
-        gone_but_for(&broker, 2);
-    });
-    println!("{fresh} KiB fresh, {before} before, {with} with {CROWD}; longest gap {gap:?}");
-    assert!(gap < Duration::from_secs(1), "{gap:?}");
-    assert!(with - fresh < CROWD * KIB_EACH_MAX, "{fresh} KiB fresh, {with} KiB with them");
-    gone(&broker);
-    returns_to(&broker, before);
-    broker.stop();
+    for shards in [1, 2] {
+        let broker = sharded(shards, "mqtt.sys_interval_s = 1");
+        // Whoever is served touches code and buffers: that is before the crowd, too.
+        gone(&broker);
+        let before = rss_kib(broker.pid());
+        for _ in 0..2 {
+            let mut with = 0;
+            let gap = longest_gap(&broker, || {
+                let mut members = crowd(&broker);
+                call(&broker, &mut members);
+                with = rss_kib(broker.pid());
+                leave(members);
+                gone_but_for(&broker, 2);
+            });
+            gone(&broker);
+            returns_within(&broker, before, KEPT_KIB);
+            let after = rss_kib(broker.pid());
+            println!(
+                "{shards} shards: {before} KiB before, {with} with {CROWD}, {after} after; longest \
+                 gap {gap:?}"
+            );
+            assert!(gap < Duration::from_secs(1), "{gap:?}");
+            assert!(with - before < CROWD * KIB_EACH_MAX, "{before} KiB, {with} KiB with them");
+        }
+        broker.stop();
+    }
 }
 
 /// Waits until nobody is connected but `others`.

@@ -1,0 +1,168 @@
+//! Memory goes back to the system after a crowd has gone.
+//!
+//! What lives here: when that is worth its while, and the one call into the C library. Invariant:
+//! nothing of it is on the way of a message: a timer looks at one number every few seconds, and
+//! only when many connections have ended, and few end any more, shards and allocator are asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::mailbox::{Sender, ToShard};
+use super::totals::Totals;
+
+/// How often it is looked whether there is something to give back.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// What fewer connections leave behind is not worth it.
+const ENDED_MIN: u64 = 256;
+/// It is quiet when fewer than one in so many of them have ended since the last look.
+const QUIET_PART: u64 = 8;
+
+/// Gives back what crowds leave behind, as long as there are shards.
+pub(crate) async fn give_back(shards: Vec<Sender>, totals: Arc<Totals>) {
+    let mut timer = tokio::time::interval(LOOK_EVERY);
+    let mut crowd = Crowd::default();
+    loop {
+        timer.tick().await;
+        if !crowd.has_gone(totals.ended_connections()) {
+            continue;
+        }
+        let mut blocks = vec![take_cached_blocks()];
+        for shard in &shards {
+            let (done, wait) = oneshot::channel();
+            if shard.send(ToShard::Shrink(done)).is_err() {
+                return;
+            }
+            let Ok(cached) = wait.await else { return };
+            blocks.push(cached);
+        }
+        drop_and_trim(blocks);
+        tracing::debug!("memory of connections that have ended goes back to the system");
+    }
+}
+
+/// Who has gone, since memory was given back.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// connections ended at the last look
+    seen: u64,
+    /// and when memory was given back
+    settled: u64,
+}
+
+impl Crowd {
+    /// Whether many have gone, and it is quiet now. `ended`: all that ever ended.
+    fn has_gone(&mut self, ended: u64) -> bool {
+        let (new, all) = (ended - self.seen, ended - self.settled);
+        self.seen = ended;
+        let gone = all >= ENDED_MIN && new * QUIET_PART < all;
+        if gone {
+            self.settled = ended;
+        }
+        gone
+    }
+}
+
+/// Small blocks that glibc keeps for each thread, by size: so many bytes, in such steps.
+const CACHED_BYTES: std::ops::RangeInclusive<usize> = 24..=1032;
+const CACHED_STEP_BYTES: usize = 16;
+/// And how many of each.
+const CACHED_EACH: usize = 7;
+
+/// Then so many large ones, which nobody touches: they fill the holes and reach beyond the end of
+/// what the thread's heap has in use. While the last of them is there, all that is free lies in
+/// front of something, and goes back; the end of a heap does not (measured: 2 MB of a shard).
+const LARGE_BLOCKS: usize = 256;
+/// Below what glibc maps one by one.
+const LARGE_BLOCK_BYTES: usize = 120 << 10;
+
+/// Blocks of memory, for nothing but to be dropped.
+pub(crate) type Blocks = Vec<Vec<u8>>;
+
+/// The free blocks that the allocator keeps for this thread. After a crowd they are strewn over all
+/// the memory that it had, and each keeps a page from going back (measured: up to 3 MB for a
+/// shard). Dropped here they would be kept again: a thread that ends after it has dropped them
+/// leaves none behind.
+pub(crate) fn take_cached_blocks() -> Blocks {
+    if !cfg!(all(target_os = "linux", target_env = "gnu")) {
+        return Vec::new();
+    }
+    let sizes = CACHED_BYTES.step_by(CACHED_STEP_BYTES);
+    let mut blocks = Vec::with_capacity(sizes.clone().count() * CACHED_EACH);
+    for size in sizes {
+        blocks.extend((0..CACHED_EACH).map(|_| Vec::with_capacity(size)));
+    }
+    for _ in 0..LARGE_BLOCKS {
+        let mut block = Vec::new();
+        if block.try_reserve_exact(LARGE_BLOCK_BYTES).is_ok() {
+            blocks.push(block);
+        }
+    }
+    blocks
+}
+
+/// Drops `blocks`, and returns free pages. On a thread of its own: it takes some milliseconds, and
+/// no shard is to wait.
+fn drop_and_trim(mut blocks: Vec<Blocks>) {
+    let ends: Vec<_> = blocks.iter_mut().filter_map(Blocks::pop).collect();
+    let _ = std::thread::Builder::new().name("memory".to_owned()).spawn(move || {
+        let dropped = std::thread::Builder::new().spawn(move || drop(std::hint::black_box(blocks)));
+        let _ = dropped.map(std::thread::JoinHandle::join);
+        trim();
+        drop(std::hint::black_box(ends));
+    });
+}
+
+/// Asks the allocator to return its free pages: by itself glibc only returns those at the end of
+/// its heaps, and what a crowd leaves is in between.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn trim() {
+    #[expect(
+        unsafe_code,
+        reason = "malloc_trim(3) has no safe wrapper. Sound: it may be called at any time from \
+                  any thread, and touches free memory only."
+    )]
+    mod c {
+        unsafe extern "C" {
+            /// Leaves `pad` bytes at the end of the main heap; says whether anything was returned.
+            pub(super) safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+        }
+    }
+    c::malloc_trim(0);
+}
+
+/// Other allocators return free pages by themselves.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn trim() {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_has_gone_once_it_is_quiet() {
+        let mut crowd = Crowd::default();
+        for (ended, gone) in [
+            (0, false),
+            (200, false),    // few
+            (200, false),    // still few
+            (10_000, false), // they are going
+            (10_100, true),
+            (10_100, false), // given back already
+            (10_300, false),
+            (10_400, false),
+            (10_410, true),
+        ] {
+            assert_eq!(crowd.has_gone(ended), gone, "{ended}");
+        }
+    }
+
+    /// A steady coming and going has its turn now and then.
+    #[test]
+    fn constant_coming_and_going_is_given_back_after_a_while() {
+        let mut crowd = Crowd::default();
+        let looks: Vec<u64> = (1..=20).filter(|n| crowd.has_gone(n * 100)).collect();
+        assert_eq!(looks, [9, 18]);
+    }
+}

@@ -1,0 +1,196 @@
+//! From records to a batch: what is written, and under which message numbers.
+//!
+//! May use: records, what is stored, the index. Invariants: a message is written before the first
+//! record that names it, unless it is in the log already; what would come too late is not written.
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::batch::BATCH_HEADER_BYTES;
+use super::index::Index;
+use super::record::Record;
+use super::stored::{Content, Entry, Stored, Timeline};
+use super::wire::put_varint;
+use crate::broker::Message;
+
+/// A batch in the making.
+pub(super) struct Encoder {
+    /// room for the header, then records
+    pub(super) bytes: Vec<u8>,
+    pub(super) records: u32,
+    /// the highest number that a message has
+    pub(super) last_message: u64,
+    /// above it, messages were written in this batch
+    first_message: u64,
+    /// messages of older numbers that were written again in this batch
+    again: Vec<u64>,
+    /// entries written, by session, this batch included
+    written: HashMap<u64, u64, FixedState>,
+    ids: Vec<u8>,
+    /// bytes of topics, properties and payloads that were written
+    pub(super) content_bytes: u64,
+}
+
+impl Encoder {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            bytes: Vec::new(),
+            records: 0,
+            last_message: 0,
+            first_message: 0,
+            again: Vec::new(),
+            written: HashMap::with_hasher(FixedState::with_seed(seed)),
+            ids: Vec::new(),
+            content_bytes: 0,
+        }
+    }
+
+    /// Begins a batch.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        // What one large batch took is not kept for ever.
+        self.bytes.shrink_to(1 << 20);
+        self.bytes.resize(BATCH_HEADER_BYTES, 0);
+        self.records = 0;
+        self.first_message = self.last_message;
+        self.again.clear();
+        self.written.clear();
+        self.content_bytes = 0;
+    }
+
+    /// Appends what is stored already.
+    pub(super) fn put(&mut self, stored: &Stored<'_>) {
+        stored.put(&mut self.bytes);
+        self.records += 1;
+    }
+
+    /// The message's number in the log, where it is written if it is not there.
+    fn message(&mut self, message: &Message, index: &Index, timeline: Timeline) -> u64 {
+        let known = message.number();
+        if known > self.first_message && known <= self.last_message || self.again.contains(&known) {
+            return known; // written in this batch
+        }
+        if known > 0 && index.has_message(known) {
+            return known;
+        }
+        let number = if known > 0 {
+            self.again.push(known);
+            known
+        } else {
+            self.last_message += 1;
+            self.last_message
+        };
+        message.set_number(number);
+        let content = Content::of(message, timeline);
+        self.content_bytes += content.bytes() as u64;
+        self.put(&Stored::Message { number, content });
+        number
+    }
+
+    /// Appends a record, with the message that it names.
+    pub(super) fn add(&mut self, record: &Record, index: &Index, timeline: Timeline, time_ms: u64) {
+        let stored = match record {
+            Record::Session { session, client_id, expiry_s } => Stored::Session {
+                session: session.0,
+                expiry_s: *expiry_s,
+                written: self.written(session.0, index),
+                offline: None,
+                client_id,
+            },
+            Record::Disconnected { session, expiry_s } => {
+                Stored::Disconnected { session: session.0, expiry_s: *expiry_s, at: time_ms }
+            }
+            Record::SessionEnd { session } => Stored::SessionEnd { session: session.0 },
+            Record::Will { session, will: Some(will) } => Stored::Will {
+                session: session.0,
+                delay_s: will.delay_s,
+                expiry_s: will.expiry_s,
+                content: Content::of(&will.message, timeline),
+            },
+            Record::Will { session, will: None } => Stored::WillEnd { session: session.0 },
+            Record::Subscribed { session, filter, options, id } => {
+                Stored::Subscribed { session: session.0, options: *options, id: *id, filter }
+            }
+            Record::Unsubscribed { session, filter } => {
+                Stored::Unsubscribed { session: session.0, filter }
+            }
+            Record::Queued { message, .. } => {
+                let message = self.message(message, index, timeline);
+                return self.add_entry(record, message, index);
+            }
+            Record::Inbound { session, packet_id, seals } => {
+                let seals = seals.as_ref().map_or(0, Message::number);
+                Stored::Inbound { session: session.0, packet_id: *packet_id, seals }
+            }
+            Record::Retained { version, message } => {
+                if index.has_newer_retained(message.topic_str(), *version) {
+                    return;
+                }
+                let number = match message.payload() {
+                    [] => 0,
+                    _ => self.message(message, index, timeline),
+                };
+                let topic = message.topic_str();
+                Stored::Retained { version: *version, message: number, topic }
+            }
+            _ => match of_entry(record) {
+                Some(stored) => stored,
+                None => return,
+            },
+        };
+        self.put(&stored);
+    }
+
+    fn written(&self, session: u64, index: &Index) -> u64 {
+        let before = || index.sessions.get(&session).and_then(|s| s.written);
+        self.written.get(&session).copied().or_else(before).unwrap_or(0)
+    }
+
+    fn add_entry(&mut self, record: &Record, number: u64, index: &Index) {
+        let Record::Queued { session, order, qos, retain, subscription_ids, group, sealed, .. } =
+            record
+        else {
+            return;
+        };
+        let nth = self.written(session.0, index) + 1;
+        self.written.insert(session.0, nth);
+        self.ids.clear();
+        if !subscription_ids.is_empty() {
+            subscription_ids.iter().for_each(|&id| put_varint(&mut self.ids, id.into()));
+        }
+        let entry = Entry {
+            session: session.0,
+            order: *order,
+            nth,
+            message: number,
+            qos: *qos,
+            retain: *retain,
+            sealed: *sealed,
+            copied: false,
+            ids: &self.ids,
+            group: group.as_deref(),
+        };
+        Stored::Queued(entry).put(&mut self.bytes);
+        self.records += 1;
+    }
+}
+
+/// The records that only name an entry or an identifier.
+fn of_entry(record: &Record) -> Option<Stored<'_>> {
+    Some(match *record {
+        Record::InFlight { session, order, packet_id } => {
+            Stored::InFlight { session: session.0, order, packet_id }
+        }
+        Record::Released { session, order } => Stored::Released { session: session.0, order },
+        Record::Acknowledged { session, order } => {
+            Stored::Acknowledged { session: session.0, order }
+        }
+        Record::Dropped { session, order, why } => {
+            Stored::Dropped { session: session.0, order, why }
+        }
+        Record::InboundEnd { session, packet_id } => {
+            Stored::InboundEnd { session: session.0, packet_id }
+        }
+        _ => return None,
+    })
+}

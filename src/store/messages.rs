@@ -1,0 +1,194 @@
+//! The messages that are alive: by number, where each stands and how many entries name it; and how
+//! much is alive in each segment.
+//!
+//! May use: the place, hashbrown. Invariant: a message without a reference is gone when the batch
+//! that took the last one ends. A message costs 16 bytes.
+
+use std::collections::VecDeque;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::queue::Place;
+
+/// Messages per chunk, a power of two: numbers that are alive are mostly neighbours.
+const CHUNK: u64 = 32;
+
+/// Where a message stands and who needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// `NONE`: it was named, but not met (yet)
+    pub(super) place: Place,
+    /// topic, properties and payload
+    pub(super) bytes: u32,
+    pub(super) refs: u32,
+}
+
+impl Slot {
+    fn is_free(&self) -> bool {
+        self.refs == 0 && self.place.is_none()
+    }
+}
+
+#[derive(Default)]
+struct Chunk {
+    used: u32,
+    slots: [Slot; CHUNK as usize],
+}
+
+/// Live messages by number.
+pub(super) struct Messages {
+    chunks: HashMap<u64, Box<Chunk>, FixedState>,
+    count: usize,
+}
+
+impl Messages {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { chunks: HashMap::with_hasher(FixedState::with_seed(seed)), count: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn get(&self, number: u64) -> Option<Slot> {
+        let slot = self.chunks.get(&(number / CHUNK))?.slots[(number % CHUNK) as usize];
+        (!slot.is_free()).then_some(slot)
+    }
+
+    /// Changes a message's slot, which is made if there is none and goes if it is free then.
+    pub(super) fn change<R>(&mut self, number: u64, change: impl FnOnce(&mut Slot) -> R) -> R {
+        let chunk = self.chunks.entry(number / CHUNK).or_default();
+        let slot = &mut chunk.slots[(number % CHUNK) as usize];
+        let before = slot.is_free();
+        let result = change(slot);
+        match (before, slot.is_free()) {
+            (true, false) => {
+                chunk.used += 1;
+                self.count += 1;
+            }
+            (false, true) => {
+                *slot = Slot::default();
+                chunk.used -= 1;
+                self.count -= 1;
+            }
+            _ => {}
+        }
+        if chunk.used == 0 {
+            self.chunks.remove(&(number / CHUNK));
+        }
+        result
+    }
+}
+
+/// What a message takes in a segment besides its own bytes, about.
+const MESSAGE_OVERHEAD_BYTES: u64 = 32;
+
+/// How much of a segment is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// bytes that batches take, header included
+    pub(super) used: u64,
+    /// live messages and what they take
+    messages: u32,
+    message_bytes: u64,
+    /// records that are no messages: in force, in all, and what all take
+    live: u32,
+    total: u32,
+    total_bytes: u64,
+    /// retained topics that were cleared here: remembered until the segment goes
+    pub(super) marks: u32,
+}
+
+impl Usage {
+    /// Whether nothing here is in force.
+    pub(super) fn is_dead(&self) -> bool {
+        self.messages == 0 && self.live == 0
+    }
+
+    /// What is in force, in bytes: exact for messages, by the average for the rest.
+    pub(super) fn live_bytes(&self) -> u64 {
+        let average = self.total_bytes.checked_div(u64::from(self.total)).unwrap_or(0);
+        self.message_bytes + u64::from(self.live) * average
+    }
+}
+
+/// All segments' usage, by number.
+#[derive(Default)]
+pub(super) struct Segments {
+    first: u32,
+    list: VecDeque<Usage>,
+}
+
+impl Segments {
+    /// The segment, which is added with all before it if it is new. Nothing about segments that
+    /// are gone or about no place.
+    pub(super) fn get_mut(&mut self, segment: u32) -> Option<&mut Usage> {
+        if segment == 0 {
+            return None;
+        }
+        if self.list.is_empty() {
+            self.first = segment;
+        }
+        let at = segment.checked_sub(self.first)? as usize;
+        if at >= self.list.len() {
+            self.list.resize(at + 1, Usage::default());
+        }
+        self.list.get_mut(at)
+    }
+
+    pub(super) fn get(&self, segment: u32) -> Usage {
+        let at = segment.checked_sub(self.first);
+        at.and_then(|at| self.list.get(at as usize)).copied().unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Usage)> {
+        (self.first..).zip(&self.list)
+    }
+
+    /// Forgets the oldest segments, those below `oldest`.
+    pub(super) fn forget_below(&mut self, oldest: u32) {
+        while self.first < oldest && self.list.pop_front().is_some() {
+            self.first += 1;
+        }
+    }
+
+    pub(super) fn record_begins(&mut self, place: Place) {
+        if let Some(usage) = self.get_mut(place.segment) {
+            usage.live += 1;
+        }
+    }
+
+    /// Counts a record of `bytes` that is no message, in force or not.
+    pub(super) fn record_written(&mut self, segment: u32, bytes: u64) {
+        if let Some(usage) = self.get_mut(segment) {
+            usage.total += 1;
+            usage.total_bytes += bytes;
+        }
+    }
+
+    pub(super) fn record_ends(&mut self, place: Place) {
+        if !place.is_none()
+            && let Some(usage) = self.get_mut(place.segment)
+        {
+            usage.live = usage.live.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn message_begins(&mut self, slot: Slot) {
+        if let Some(usage) = self.get_mut(slot.place.segment) {
+            usage.messages += 1;
+            usage.message_bytes += u64::from(slot.bytes) + MESSAGE_OVERHEAD_BYTES;
+        }
+    }
+
+    pub(super) fn message_ends(&mut self, slot: Slot) {
+        if !slot.place.is_none()
+            && let Some(usage) = self.get_mut(slot.place.segment)
+        {
+            let bytes = u64::from(slot.bytes) + MESSAGE_OVERHEAD_BYTES;
+            usage.messages = usage.messages.saturating_sub(1);
+            usage.message_bytes = usage.message_bytes.saturating_sub(bytes);
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Where records wait for the committer; and where those that nobody needs any more become void.
+//!
+//! May use: records, hashbrown. On the way of every durable message: a `Queued` costs one insert
+//! into a small table, what ends it one removal, nothing else. Invariants: records are taken in the
+//! order in which they were pushed; a void record is never taken, and its number is told once.
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+
+use super::record::Record;
+use crate::broker::{Message, Seq, ShardId};
+
+/// A record with its number in its shard.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) shard: ShardId,
+    pub(super) seq: Seq,
+    /// `None`: void
+    pub(super) record: Option<Record>,
+}
+
+/// Where the records of an entry that may still become void stand.
+#[derive(Clone, Copy, Debug)]
+struct Voidable {
+    queued: u32,
+    in_flight: u32,
+    released: u32,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+/// What one batch is to hold.
+#[derive(Debug, Default)]
+pub struct Taken {
+    pub(super) records: Vec<Staged>,
+    /// what is committed, by shard, once they are
+    pub(super) upto: Vec<(ShardId, Seq)>,
+}
+
+impl Taken {
+    /// Whether there is nothing to commit, nor to say.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.upto.is_empty()
+    }
+
+    /// Whether it only frees: then it is written even when the disk is full.
+    pub fn frees(&self) -> bool {
+        self.records.iter().filter_map(|staged| staged.record.as_ref()).all(Record::frees)
+    }
+}
+
+/// What went through, and what waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StagingCounts {
+    /// records pushed since the start
+    pub records: u64,
+    /// how many of them became void
+    pub void: u64,
+    /// records that wait
+    pub staged: usize,
+    /// about how many bytes they hold
+    pub staged_bytes: usize,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Staging {
+    records: Vec<Staged>,
+    voidable: HashMap<(u64, u64), Voidable, FixedState>,
+    /// the last number pushed, by shard, where it is not reported as committed yet
+    last: Vec<(ShardId, Seq)>,
+    counts: StagingCounts,
+}
+
+impl Staging {
+    /// Nothing waits. `seed` is for the hasher.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            records: Vec::new(),
+            voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
+            last: Vec::new(),
+            counts: StagingCounts::default(),
+        }
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.last.is_empty()
+    }
+
+    /// What went through, and what waits.
+    pub fn counts(&self) -> StagingCounts {
+        StagingCounts { staged: self.records.len(), ..self.counts }
+    }
+
+    /// Takes the records of a shard's pass, in order; the last of them is number `last`. To be
+    /// called before the pass's messages to other shards are sent. Appends to `void` the numbers,
+    /// of this shard, of those that need not be waited for any longer: the ending records
+    /// themselves included.
+    pub fn push(
+        &mut self,
+        shard: ShardId,
+        records: &mut Vec<Record>,
+        last: Seq,
+        void: &mut Vec<Seq>,
+    ) {
+        if records.is_empty() {
+            return;
+        }
+        let first = last.0 + 1 - records.len() as u64;
+        self.counts.records += records.len() as u64;
+        for (seq, record) in (first..).map(Seq).zip(records.drain(..)) {
+            self.counts.staged_bytes += record.cost_bytes();
+            self.add(shard, seq, record, void);
+        }
+        match self.last.iter_mut().find(|(of, _)| *of == shard) {
+            Some((_, known)) => *known = last,
+            None => self.last.push((shard, last)),
+        }
+    }
+
+    fn add(&mut self, shard: ShardId, seq: Seq, record: Record, void: &mut Vec<Seq>) {
+        let at = u32::try_from(self.records.len()).unwrap_or(NOWHERE);
+        match &record {
+            Record::Queued { session, order, .. } if at != NOWHERE => {
+                let voidable = Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE };
+                self.voidable.insert((session.0, *order), voidable);
+            }
+            Record::InFlight { session, order, .. } => {
+                self.add_to((session.0, *order), |voidable| &mut voidable.in_flight, at);
+            }
+            Record::Released { session, order } => {
+                self.add_to((session.0, *order), |voidable| &mut voidable.released, at);
+            }
+            Record::Acknowledged { session, order } | Record::Dropped { session, order, .. } => {
+                if let Some(voidable) = self.voidable.remove(&(session.0, *order)) {
+                    for at in [voidable.queued, voidable.in_flight, voidable.released] {
+                        self.make_void(at, void);
+                    }
+                    self.counts.staged_bytes -= record.cost_bytes();
+                    self.counts.void += 1;
+                    void.push(seq);
+                    return;
+                }
+            }
+            _ => {}
+        }
+        self.records.push(Staged { shard, seq, record: Some(record) });
+    }
+
+    /// Notes one more record of an entry that may become void. A second one of a kind is not
+    /// foreseen: then all of them are written.
+    fn add_to(&mut self, key: (u64, u64), part: fn(&mut Voidable) -> &mut u32, at: u32) {
+        if let Some(voidable) = self.voidable.get_mut(&key)
+            && std::mem::replace(part(voidable), at) != NOWHERE
+        {
+            self.voidable.remove(&key);
+        }
+    }
+
+    fn make_void(&mut self, at: u32, void: &mut Vec<Seq>) {
+        let Some(staged) = self.records.get_mut(at as usize) else { return };
+        if let Some(record) = staged.record.take() {
+            self.counts.staged_bytes -= record.cost_bytes();
+            self.counts.void += 1;
+            void.push(staged.seq);
+        }
+    }
+
+    /// Takes everything of all shards: one batch.
+    pub fn take(&mut self) -> Taken {
+        self.voidable.clear();
+        self.counts.staged_bytes = 0;
+        Taken { records: std::mem::take(&mut self.records), upto: std::mem::take(&mut self.last) }
+    }
+
+    /// Puts back what could not be committed, before everything that came since; some of it may be
+    /// void now (see `push`).
+    pub fn put_back(&mut self, taken: Taken, void: &mut Vec<Seq>) {
+        let newer = std::mem::take(&mut self.records);
+        self.voidable.clear();
+        self.counts.staged_bytes = 0;
+        for (shard, seq) in taken.upto {
+            if !self.last.iter().any(|(of, _)| *of == shard) {
+                self.last.push((shard, seq));
+            }
+        }
+        for staged in taken.records.into_iter().chain(newer) {
+            if let Some(record) = staged.record {
+                self.counts.staged_bytes += record.cost_bytes();
+                self.add(staged.shard, staged.seq, record, void);
+            }
+        }
+    }
+
+    /// Takes what frees and depends on nothing that has to wait: what can be written when the disk
+    /// is full. A shard's numbers are committed up to the first that still waits.
+    pub fn take_freeing(&mut self) -> Taken {
+        let all = std::mem::take(&mut self.records);
+        let mut blocked = HashSet::<u64, FixedState>::with_hasher(FixedState::with_seed(0));
+        // A topic is not cleared before what is still to be set there, whichever came first: when
+        // that is written at last, the log may have forgotten the newer version.
+        let to_be_set = |staged: &Staged| match &staged.record {
+            Some(Record::Retained { message, .. }) if !message.payload().is_empty() => {
+                Some(message.clone())
+            }
+            _ => None,
+        };
+        let set: Vec<Message> = all.iter().filter_map(to_be_set).collect();
+        let mut topics = HashSet::<&[u8], FixedState>::with_hasher(FixedState::with_seed(0));
+        topics.extend(set.iter().map(Message::topic_bytes));
+        let (mut taken, mut waiting) = (Vec::new(), Vec::new());
+        for staged in all {
+            let Some(record) = staged.record.as_ref() else { continue };
+            let session = record.session().map(|session| session.0);
+            let may_go = record.frees()
+                && match record {
+                    Record::Retained { message, .. } => !topics.contains(message.topic_bytes()),
+                    _ => true,
+                }
+                && match record.entry() {
+                    // Its entry is in the log, or waits here: then it is known.
+                    Some((session, order)) => !self.voidable.contains_key(&(session.0, order)),
+                    None => session.is_none_or(|session| !blocked.contains(&session)),
+                };
+            if may_go {
+                taken.push(staged);
+            } else {
+                blocked.extend(session);
+                waiting.push(staged);
+            }
+        }
+        let upto = self.upto(&waiting);
+        self.voidable.clear();
+        self.counts.staged_bytes = 0;
+        let mut void = Vec::new();
+        for staged in waiting {
+            if let Some(record) = staged.record {
+                self.counts.staged_bytes += record.cost_bytes();
+                self.add(staged.shard, staged.seq, record, &mut void);
+            }
+        }
+        debug_assert!(void.is_empty(), "what ends an entry was voided with it");
+        Taken { records: taken, upto }
+    }
+
+    /// Up to where the shards' records are committed if only `waiting` are not.
+    fn upto(&mut self, waiting: &[Staged]) -> Vec<(ShardId, Seq)> {
+        let mut upto = Vec::new();
+        self.last.retain(|&(shard, last)| {
+            let first = waiting.iter().filter(|staged| staged.shard == shard).map(|s| s.seq).min();
+            upto.push((shard, first.map_or(last, |first| Seq(first.0 - 1))));
+            first.is_some()
+        });
+        upto
+    }
+}

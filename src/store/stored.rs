@@ -1,0 +1,547 @@
+//! Records as they stand on disk: written, and read back in place.
+//!
+//! May use: `wire`, the broker's message, `codec` and `topic` for the checks. Invariant: what
+//! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
+//! [`Message`] is built only from a topic and properties that are valid.
+
+use super::record::{DropReason, SessionNumber};
+use super::wire::{Garbled, Reader, put_bytes, put_varint, text};
+use crate::broker::{Message, MessageParts, Time};
+use crate::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
+use crate::topic::TopicName;
+
+mod kind {
+    pub(super) const MESSAGE: u8 = 1;
+    pub(super) const SESSION: u8 = 2;
+    pub(super) const DISCONNECTED: u8 = 3;
+    pub(super) const SESSION_END: u8 = 4;
+    pub(super) const WILL: u8 = 5;
+    pub(super) const WILL_END: u8 = 6;
+    pub(super) const SUBSCRIBED: u8 = 7;
+    pub(super) const UNSUBSCRIBED: u8 = 8;
+    pub(super) const QUEUED: u8 = 9;
+    pub(super) const IN_FLIGHT: u8 = 10;
+    pub(super) const RELEASED: u8 = 11;
+    pub(super) const ACKNOWLEDGED: u8 = 12;
+    pub(super) const DROPPED: u8 = 13;
+    pub(super) const INBOUND: u8 = 14;
+    pub(super) const INBOUND_END: u8 = 15;
+    pub(super) const RETAINED: u8 = 16;
+    pub(super) const END: u8 = 17;
+    pub(super) const CLOSED: u8 = 18;
+    pub(super) const ACCEPTED: u8 = 19;
+    pub(super) const NUMBERS: u8 = 20;
+    pub(super) const ACCEPTED_SEGMENT: u8 = 21;
+}
+
+const RETAIN: u8 = 4;
+const EXPIRES: u8 = 8;
+const PUBLISHER: u8 = 16;
+const SEALED: u8 = 8;
+const IDS: u8 = 16;
+const GROUP: u8 = 32;
+const COPIED: u8 = 64;
+
+/// The process's clock and the log's, which goes on over restarts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Timeline {
+    /// The log's time minus the process's, in milliseconds.
+    pub(super) offset_ms: i64,
+}
+
+impl Timeline {
+    /// The log's time. A process that starts with another zero may be before the log's: then it
+    /// is at the log's zero.
+    pub(super) fn log_ms(self, time: Time) -> u64 {
+        time.0.saturating_add_signed(self.offset_ms)
+    }
+
+    /// The process's time; 0 for what was before it.
+    pub(super) fn time(self, log_ms: u64) -> Time {
+        match self.offset_ms.checked_neg() {
+            Some(back) => Time(log_ms.saturating_add_signed(back)),
+            None => Time::NEVER,
+        }
+    }
+}
+
+/// A message on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Content<'a> {
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) publisher: u64,
+    /// on the log's clock
+    pub(super) expires_ms: Option<u64>,
+    /// the cleaner wrote it
+    pub(super) copied: bool,
+    pub(super) topic: &'a str,
+    pub(super) properties: &'a [u8],
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn of(message: &'a Message, timeline: Timeline) -> Self {
+        Self {
+            qos: message.qos(),
+            retain: message.retain(),
+            publisher: message.publisher(),
+            expires_ms: (message.expires() != Time::NEVER)
+                .then(|| timeline.log_ms(message.expires())),
+            copied: false,
+            topic: message.topic_str(),
+            properties: message.properties(),
+            payload: message.payload(),
+        }
+    }
+
+    /// Topic, properties and payload together: what `Message::cost_of` takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.topic.len() + self.properties.len() + self.payload.len()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        let flags = self.qos as u8
+            | flag(self.retain, RETAIN)
+            | flag(self.expires_ms.is_some(), EXPIRES)
+            | flag(self.publisher != 0, PUBLISHER)
+            | flag(self.copied, COPIED);
+        out.push(flags);
+        if self.publisher != 0 {
+            out.extend_from_slice(&self.publisher.to_le_bytes());
+        }
+        if let Some(ms) = self.expires_ms {
+            put_varint(out, ms);
+        }
+        put_bytes(out, self.topic.as_bytes());
+        put_bytes(out, self.properties);
+        out.extend_from_slice(self.payload);
+    }
+
+    fn read(r: &mut Reader<'a>) -> Result<Self, Garbled> {
+        let flags = r.u8()?;
+        if flags & !(3 | RETAIN | EXPIRES | PUBLISHER | COPIED) != 0 {
+            return Err(Garbled("a message with unknown flags"));
+        }
+        Ok(Self {
+            qos: qos(flags)?,
+            retain: flags & RETAIN != 0,
+            publisher: if flags & PUBLISHER != 0 { r.u64()? } else { 0 },
+            expires_ms: if flags & EXPIRES != 0 { Some(r.varint()?) } else { None },
+            copied: flags & COPIED != 0,
+            topic: text(r.prefixed()?)?,
+            properties: r.prefixed()?,
+            payload: r.rest(),
+        })
+    }
+
+    /// The message, with this number. `None` if topic or properties are not valid.
+    pub(super) fn build(
+        &self,
+        number: u64,
+        timeline: Timeline,
+        scratch: &mut Vec<u8>,
+    ) -> Option<Message> {
+        let parts = MessageParts {
+            qos: self.qos,
+            retain: self.retain,
+            expires: self.expires_ms.map_or(Time::NEVER, |ms| timeline.time(ms)),
+            topic: TopicName::new(self.topic).ok()?,
+            publisher: self.publisher,
+            properties: Properties::check_forwarded(self.properties).ok()?,
+            payload: self.payload,
+        };
+        let message = Message::new(&parts, scratch);
+        message.set_number(number);
+        Some(message)
+    }
+}
+
+/// A queue entry on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) session: u64,
+    pub(super) order: u64,
+    /// how many entries were written for the session, this one included
+    pub(super) nth: u64,
+    /// the message's number
+    pub(super) message: u64,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) sealed: bool,
+    /// the cleaner wrote it
+    pub(super) copied: bool,
+    /// varints
+    pub(super) ids: &'a [u8],
+    pub(super) group: Option<&'a str>,
+}
+
+impl Entry<'_> {
+    pub(super) fn subscription_ids(&self) -> Box<[u32]> {
+        let mut r = Reader::new(self.ids);
+        std::iter::from_fn(|| (!r.is_empty()).then(|| r.varint_u32().unwrap_or(0))).collect()
+    }
+}
+
+/// A record on disk.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Stored<'a> {
+    Message { number: u64, content: Content<'a> },
+    Session { session: u64, expiry_s: u32, written: u64, offline: Option<u64>, client_id: &'a str },
+    Disconnected { session: u64, expiry_s: u32, at: u64 },
+    SessionEnd { session: u64 },
+    Will { session: u64, delay_s: u32, expiry_s: Option<u32>, content: Content<'a> },
+    WillEnd { session: u64 },
+    Subscribed { session: u64, options: SubscriptionOptions, id: Option<u32>, filter: &'a str },
+    Unsubscribed { session: u64, filter: &'a str },
+    Queued(Entry<'a>),
+    InFlight { session: u64, order: u64, packet_id: PacketId },
+    Released { session: u64, order: u64 },
+    Acknowledged { session: u64, order: u64 },
+    Dropped { session: u64, order: u64, why: DropReason },
+    Inbound { session: u64, packet_id: PacketId, seals: u64 },
+    InboundEnd { session: u64, packet_id: PacketId },
+    Retained { version: u64, message: u64, topic: &'a str },
+    End { next: u32 },
+    Closed,
+    Accepted { first: u64, last: u64 },
+    Numbers(Numbers),
+    AcceptedSegment { segment: u32 },
+}
+
+/// The highest numbers that were given out: they are never given out again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// of messages
+    pub message: u64,
+    /// of sessions
+    pub session: u64,
+    /// of changes of retained messages
+    pub version: u64,
+}
+
+fn flag(is_set: bool, bit: u8) -> u8 {
+    if is_set { bit } else { 0 }
+}
+
+fn qos(bits: u8) -> Result<QoS, Garbled> {
+    match bits & 3 {
+        0 => Ok(QoS::AtMostOnce),
+        1 => Ok(QoS::AtLeastOnce),
+        2 => Ok(QoS::ExactlyOnce),
+        _ => Err(Garbled("QoS 3")),
+    }
+}
+
+fn option_byte(options: SubscriptionOptions) -> u8 {
+    let retain_handling = match options.retain_handling {
+        RetainHandling::Send => 0,
+        RetainHandling::SendIfNew => 1,
+        RetainHandling::DoNotSend => 2,
+    };
+    options.qos as u8
+        | u8::from(options.no_local) << 2
+        | u8::from(options.retain_as_published) << 3
+        | retain_handling << 4
+}
+
+fn options(byte: u8) -> Result<SubscriptionOptions, Garbled> {
+    Ok(SubscriptionOptions {
+        qos: qos(byte)?,
+        no_local: byte & 4 != 0,
+        retain_as_published: byte & 8 != 0,
+        retain_handling: match byte >> 4 {
+            0 => RetainHandling::Send,
+            1 => RetainHandling::SendIfNew,
+            2 => RetainHandling::DoNotSend,
+            _ => return Err(Garbled("unknown subscription options")),
+        },
+    })
+}
+
+/// Appends a record: its kind, the length of what `body` writes, and that.
+fn frame(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[kind, 0]);
+    body(out);
+    let len = out.len() - start - 2;
+    if let Ok(short) = u8::try_from(len)
+        && short < 0x80
+    {
+        out[start + 1] = short;
+        return;
+    }
+    // The length takes more than the byte that was kept for it: the body moves.
+    let mut prefix = Vec::with_capacity(10);
+    put_varint(&mut prefix, len as u64);
+    out.resize(out.len() + prefix.len() - 1, 0);
+    out.copy_within(start + 2..start + 2 + len, start + 1 + prefix.len());
+    out[start + 1..start + 1 + prefix.len()].copy_from_slice(&prefix);
+}
+
+fn checked(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    body(out);
+    let crc = crc32c::crc32c(&out[start..]);
+    out.extend_from_slice(&crc.to_le_bytes());
+}
+
+fn put_all(out: &mut Vec<u8>, kind: u8, numbers: &[u64], rest: &[u8]) {
+    frame(out, kind, |out| {
+        numbers.iter().for_each(|&n| put_varint(out, n));
+        out.extend_from_slice(rest);
+    });
+}
+
+fn or_zero(n: Option<u64>) -> u64 {
+    n.map_or(0, |n| n.saturating_add(1))
+}
+
+impl<'a> Stored<'a> {
+    /// Appends it.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Message { number, content } => frame(out, kind::MESSAGE, |out| {
+                checked(out, |out| {
+                    put_varint(out, number);
+                    content.put(out);
+                });
+            }),
+            Self::Session { session, expiry_s, written, offline, client_id } => {
+                let numbers = [session, expiry_s.into(), written, or_zero(offline)];
+                put_all(out, kind::SESSION, &numbers, client_id.as_bytes());
+            }
+            Self::Will { session, delay_s, expiry_s, content } => frame(out, kind::WILL, |out| {
+                let expiry = or_zero(expiry_s.map(u64::from));
+                [session, delay_s.into(), expiry].iter().for_each(|&n| put_varint(out, n));
+                content.put(out);
+            }),
+            Self::Subscribed { session, options, id, filter } => {
+                frame(out, kind::SUBSCRIBED, |out| {
+                    put_varint(out, session);
+                    out.push(option_byte(options));
+                    put_varint(out, id.unwrap_or(0).into());
+                    out.extend_from_slice(filter.as_bytes());
+                });
+            }
+            Self::Queued(entry) => entry.put(out),
+            Self::Dropped { session, order, why } => {
+                put_all(out, kind::DROPPED, &[session, order], &[why as u8]);
+            }
+            _ => self.put_short(out),
+        }
+    }
+
+    /// Those that are numbers, and perhaps a text.
+    fn put_short(&self, out: &mut Vec<u8>) {
+        let (kind, numbers, rest): (u8, &[u64], &str) = match *self {
+            Self::Disconnected { session, expiry_s, at } => {
+                (kind::DISCONNECTED, &[session, expiry_s.into(), at], "")
+            }
+            Self::SessionEnd { session } => (kind::SESSION_END, &[session], ""),
+            Self::WillEnd { session } => (kind::WILL_END, &[session], ""),
+            Self::Unsubscribed { session, filter } => (kind::UNSUBSCRIBED, &[session], filter),
+            Self::InFlight { session, order, packet_id } => {
+                (kind::IN_FLIGHT, &[session, order, packet_id.get().into()], "")
+            }
+            Self::Released { session, order } => (kind::RELEASED, &[session, order], ""),
+            Self::Acknowledged { session, order } => (kind::ACKNOWLEDGED, &[session, order], ""),
+            Self::Inbound { session, packet_id, seals } => {
+                (kind::INBOUND, &[session, packet_id.get().into(), seals], "")
+            }
+            Self::InboundEnd { session, packet_id } => {
+                (kind::INBOUND_END, &[session, packet_id.get().into()], "")
+            }
+            Self::Retained { version, message, topic } => {
+                (kind::RETAINED, &[version, message], topic)
+            }
+            Self::End { next } => (kind::END, &[next.into()], ""),
+            Self::Accepted { first, last } => (kind::ACCEPTED, &[first, last], ""),
+            Self::Numbers(Numbers { message, session, version }) => {
+                (kind::NUMBERS, &[message, session, version], "")
+            }
+            Self::AcceptedSegment { segment } => (kind::ACCEPTED_SEGMENT, &[segment.into()], ""),
+            _ => (kind::CLOSED, &[], ""),
+        };
+        put_all(out, kind, numbers, rest.as_bytes());
+    }
+
+    /// Reads the record at the front of `r`.
+    pub(super) fn read(r: &mut Reader<'a>) -> Result<Self, Garbled> {
+        let kind = r.u8()?;
+        let mut body = Reader::new(r.prefixed()?);
+        let stored = Self::read_body(kind, &mut body)?;
+        if body.is_empty() { Ok(stored) } else { Err(Garbled("a record that goes on")) }
+    }
+
+    fn read_body(kind: u8, r: &mut Reader<'a>) -> Result<Self, Garbled> {
+        Ok(match kind {
+            kind::MESSAGE => {
+                let mut r = without_crc(r)?;
+                Self::Message { number: number(&mut r)?, content: Content::read(&mut r)? }
+            }
+            kind::QUEUED => Self::Queued(Entry::read(&mut without_crc(r)?)?),
+            kind::SESSION..=kind::UNSUBSCRIBED => Self::read_session(kind, r)?,
+            kind::IN_FLIGHT => Self::InFlight {
+                session: r.varint()?,
+                order: r.varint()?,
+                packet_id: packet_id(r)?,
+            },
+            kind::RELEASED => Self::Released { session: r.varint()?, order: r.varint()? },
+            kind::ACKNOWLEDGED => Self::Acknowledged { session: r.varint()?, order: r.varint()? },
+            kind::DROPPED => Self::Dropped {
+                session: r.varint()?,
+                order: r.varint()?,
+                why: *DropReason::ALL.get(usize::from(r.u8()?)).ok_or(Garbled("unknown reason"))?,
+            },
+            kind::INBOUND => {
+                Self::Inbound { session: r.varint()?, packet_id: packet_id(r)?, seals: r.varint()? }
+            }
+            kind::INBOUND_END => {
+                Self::InboundEnd { session: r.varint()?, packet_id: packet_id(r)? }
+            }
+            kind::RETAINED => Self::Retained {
+                version: r.varint()?,
+                message: r.varint()?,
+                topic: text(r.rest())?,
+            },
+            kind::END => Self::End { next: r.varint_u32()? },
+            kind::CLOSED => Self::Closed,
+            kind::ACCEPTED => Self::Accepted { first: r.varint()?, last: r.varint()? },
+            kind::NUMBERS => Self::Numbers(Numbers {
+                message: r.varint()?,
+                session: r.varint()?,
+                version: r.varint()?,
+            }),
+            kind::ACCEPTED_SEGMENT => Self::AcceptedSegment { segment: r.varint_u32()? },
+            _ => return Err(Garbled("a record of unknown kind")),
+        })
+    }
+
+    fn read_session(kind: u8, r: &mut Reader<'a>) -> Result<Self, Garbled> {
+        let session = r.varint()?;
+        Ok(match kind {
+            kind::SESSION => Self::Session {
+                session,
+                expiry_s: r.varint_u32()?,
+                written: r.varint()?,
+                offline: r.varint()?.checked_sub(1),
+                client_id: text(r.rest())?,
+            },
+            kind::DISCONNECTED => {
+                Self::Disconnected { session, expiry_s: r.varint_u32()?, at: r.varint()? }
+            }
+            kind::SESSION_END => Self::SessionEnd { session },
+            kind::WILL => Self::Will {
+                session,
+                delay_s: r.varint_u32()?,
+                expiry_s: match r.varint()?.checked_sub(1).map(u32::try_from) {
+                    Some(Err(_)) => return Err(Garbled("a number of more than 32 bits")),
+                    s => s.and_then(Result::ok),
+                },
+                content: Content::read(r)?,
+            },
+            kind::WILL_END => Self::WillEnd { session },
+            kind::SUBSCRIBED => Self::Subscribed {
+                session,
+                options: options(r.u8()?)?,
+                id: Some(r.varint_u32()?).filter(|id| *id > 0),
+                filter: text(r.rest())?,
+            },
+            _ => Self::Unsubscribed { session, filter: text(r.rest())? },
+        })
+    }
+
+    /// The session that it is about.
+    pub(super) fn session(&self) -> Option<SessionNumber> {
+        match *self {
+            Self::Session { session, .. }
+            | Self::Disconnected { session, .. }
+            | Self::SessionEnd { session }
+            | Self::Will { session, .. }
+            | Self::WillEnd { session }
+            | Self::Subscribed { session, .. }
+            | Self::Unsubscribed { session, .. }
+            | Self::Queued(Entry { session, .. })
+            | Self::InFlight { session, .. }
+            | Self::Released { session, .. }
+            | Self::Acknowledged { session, .. }
+            | Self::Dropped { session, .. }
+            | Self::Inbound { session, .. }
+            | Self::InboundEnd { session, .. } => Some(SessionNumber(session)),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Entry<'a> {
+    fn put(&self, out: &mut Vec<u8>) {
+        let flags = self.qos as u8
+            | flag(self.retain, RETAIN)
+            | flag(self.sealed, SEALED)
+            | flag(!self.ids.is_empty(), IDS)
+            | flag(self.group.is_some(), GROUP)
+            | flag(self.copied, COPIED);
+        frame(out, kind::QUEUED, |out| {
+            checked(out, |out| {
+                let numbers = [self.session, self.order, self.nth, self.message];
+                numbers.iter().for_each(|&n| put_varint(out, n));
+                out.push(flags);
+                if !self.ids.is_empty() {
+                    put_bytes(out, self.ids);
+                }
+                out.extend_from_slice(self.group.unwrap_or_default().as_bytes());
+            });
+        });
+    }
+
+    fn read(r: &mut Reader<'a>) -> Result<Self, Garbled> {
+        let (session, order, nth) = (r.varint()?, r.varint()?, r.varint()?);
+        let (message, flags) = (number(r)?, r.u8()?);
+        let ids = if flags & IDS != 0 { r.prefixed()? } else { &[] };
+        let mut check = Reader::new(ids);
+        while !check.is_empty() {
+            check.varint_u32()?;
+        }
+        let group = text(r.rest())?;
+        if flags & 0x80 != 0 || flags & GROUP == 0 && !group.is_empty() {
+            return Err(Garbled("an entry with unknown flags"));
+        }
+        Ok(Self {
+            session,
+            order,
+            nth,
+            message,
+            qos: qos(flags)?,
+            retain: flags & RETAIN != 0,
+            sealed: flags & SEALED != 0,
+            copied: flags & COPIED != 0,
+            ids,
+            group: (flags & GROUP != 0).then_some(group),
+        })
+    }
+}
+
+/// Numbers of messages are kept in six bytes.
+pub(super) const MESSAGE_NUMBER_MAX: u64 = (1 << 48) - 1;
+
+fn number(r: &mut Reader<'_>) -> Result<u64, Garbled> {
+    match r.varint()? {
+        n @ 1..=MESSAGE_NUMBER_MAX => Ok(n),
+        _ => Err(Garbled("a message's number out of range")),
+    }
+}
+
+fn packet_id(r: &mut Reader<'_>) -> Result<PacketId, Garbled> {
+    let id = u16::try_from(r.varint()?).ok().and_then(PacketId::new);
+    id.ok_or(Garbled("a Packet Identifier out of range"))
+}
+
+fn without_crc<'a>(r: &mut Reader<'a>) -> Result<Reader<'a>, Garbled> {
+    let len = r.left().checked_sub(4).ok_or(Garbled("ends too early"))?;
+    let body = r.bytes(len)?;
+    if r.u32()? != crc32c::crc32c(body) {
+        return Err(Garbled("a record with a wrong checksum"));
+    }
+    Ok(Reader::new(body))
+}

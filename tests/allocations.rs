@@ -1,0 +1,87 @@
+//! The hot path's allocations, counted: none per delivery, at most one per inbound message.
+//!
+//! A test binary of its own, since its global allocator counts. What is bounded here is the pure
+//! broker, from the publisher's bytes to the bytes in the receivers' outboxes; `benches/fan_out.rs`
+//! says what it costs. Invariant: a bound is never raised because a change met it.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../benches/support/counting.rs"]
+mod counting;
+#[path = "../benches/support/shards.rs"]
+mod shards;
+
+use counting::allocations;
+use shards::{Client, Shards, publish, subscribe};
+use stonechat::broker::Limits;
+use stonechat::codec::{QoS, Version};
+
+const ROUNDS: u64 = 1_000;
+
+/// `receivers` of one topic on `shards` shards in turn, and their publisher on the first.
+fn world(shards: usize, receivers: usize, qos: QoS, version: Version) -> (Shards, Client) {
+    let mut world = Shards::new(shards, &Limits::default());
+    world.answer = true;
+    let publisher = world.connect(0, "publisher", version);
+    for n in 0..receivers {
+        let receiver = world.connect(n % shards, &format!("receiver {n}"), version);
+        world.packet(receiver, subscribe("plant/7/temperature", qos));
+        world.settle();
+    }
+    (world, publisher)
+}
+
+/// Allocations of `ROUNDS` publications, each settled, once everything has its size.
+fn count(world: &mut Shards, publisher: Client, bytes: &[u8]) -> u64 {
+    for _ in 0..100 {
+        world.bytes(publisher, bytes);
+        world.settle();
+    }
+    let before = allocations();
+    for _ in 0..ROUNDS {
+        world.bytes(publisher, bytes);
+        world.settle();
+    }
+    allocations() - before
+}
+
+fn check(shards: usize, qos: QoS, version: Version, payload: usize, bound: u64) {
+    for receivers in [1, 10, 1_000] {
+        let (mut world, publisher) = world(shards, receivers, qos, version);
+        let bytes = publish("plant/7/temperature", qos, &vec![b'x'; payload], version);
+        let before = world.counters(0).publish_sent;
+        let asked = count(&mut world, publisher, &bytes);
+        assert!(world.counters(0).publish_sent > before, "nothing was delivered");
+        assert!(
+            asked <= bound * ROUNDS,
+            "{asked} allocations for {ROUNDS} messages to {receivers} receivers on {shards} \
+             shards, {qos:?}, {version:?}, {payload} bytes; at most {bound} per message"
+        );
+    }
+}
+
+#[test]
+fn qos_0_asks_for_nothing() {
+    for version in [Version::V311, Version::V5] {
+        check(1, QoS::AtMostOnce, version, 100, 0);
+    }
+}
+
+#[test]
+fn qos_1_asks_once_per_message() {
+    for version in [Version::V311, Version::V5] {
+        check(1, QoS::AtLeastOnce, version, 100, 1);
+    }
+}
+
+#[test]
+fn a_message_for_another_shard_is_made_once() {
+    check(2, QoS::AtMostOnce, Version::V5, 100, 1);
+    check(4, QoS::AtLeastOnce, Version::V5, 100, 1);
+}
+
+#[test]
+fn the_count_counts() {
+    let before = allocations();
+    drop(std::hint::black_box(Box::new(1)));
+    assert_eq!(allocations() - before, 1);
+}

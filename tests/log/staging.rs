@@ -1,0 +1,109 @@
+//! What becomes void before it is written, and what a clock that jumped does not expire.
+
+use std::sync::Arc;
+
+use crate::cleaning::queued;
+use crate::disk::SimDisk;
+use crate::world::{World, client_id};
+use stonechat::broker::{Seq, ShardId, Time};
+use stonechat::codec::PacketId;
+use stonechat::store::{
+    Clock, Log, LogOptions, Record, SessionNumber, Staging, StagingCounts, Sync, open,
+};
+
+const SESSION: SessionNumber = SessionNumber(1);
+const SHARD: ShardId = ShardId(3);
+
+fn in_flight(order: u64) -> Record {
+    Record::InFlight { session: SESSION, order, packet_id: PacketId::MIN }
+}
+
+fn acknowledged(order: u64) -> Record {
+    Record::Acknowledged { session: SESSION, order }
+}
+
+/// The numbers that became void.
+fn push(staging: &mut Staging, records: Vec<Record>, last: u64) -> Vec<u64> {
+    let (mut records, mut void) = (records, Vec::new());
+    staging.push(SHARD, &mut records, Seq(last), &mut void);
+    assert!(records.is_empty());
+    let mut void: Vec<_> = void.into_iter().map(|seq| seq.0).collect();
+    void.sort_unstable();
+    void
+}
+
+#[test]
+fn what_is_acknowledged_in_time_is_void() {
+    let mut staging = Staging::new(1);
+    assert!(push(&mut staging, vec![queued(0), queued(1), in_flight(0)], 13).is_empty());
+    assert_eq!(push(&mut staging, vec![acknowledged(0)], 14), [11, 13, 14]);
+    assert_eq!(push(&mut staging, vec![queued(2), acknowledged(2)], 16), [15, 16]);
+    // Taken: it is too late.
+    let taken = staging.take();
+    assert!(push(&mut staging, vec![acknowledged(1)], 17).is_empty());
+    // Given back, it is not; and what waits stands behind it again.
+    let mut void = Vec::new();
+    staging.put_back(taken, &mut void);
+    void.sort_unstable();
+    assert_eq!(void, [Seq(12), Seq(17)]);
+    let counts = StagingCounts { records: 7, void: 7, staged: 1, staged_bytes: 0 };
+    assert_eq!(staging.counts(), counts);
+    // Nobody waits for anything, but that is still to be said.
+    assert!(!staging.is_empty() && !staging.take().is_empty() && staging.is_empty());
+}
+
+#[test]
+fn what_is_void_costs_no_write() {
+    let disk = Arc::new(SimDisk::new(u64::MAX / 2));
+    let (mut log, ..) = crate::world::open_log(&disk, &LogOptions::new(1, 1), 0).unwrap();
+    let mut staging = Staging::new(1);
+    push(&mut staging, vec![queued(0), acknowledged(0)], 2);
+    let ops = disk.ops();
+    let committed = log.commit(&staging.take(), Clock::default(), Sync::Now).unwrap();
+    assert_eq!((committed.upto, committed.bytes), (vec![(SHARD, Seq(2))], 0));
+    assert_eq!(disk.ops(), ops);
+}
+
+#[test]
+fn freeing_goes_ahead_of_what_waits() {
+    let mut staging = Staging::new(1);
+    let ended = Record::SessionEnd { session: SESSION };
+    push(&mut staging, vec![acknowledged(0), queued(5), in_flight(5), ended], 4);
+    let taken = staging.take_freeing();
+    assert!(taken.frees() && !taken.is_empty());
+    // The end of the session waits for what it ends.
+    assert_eq!(staging.counts().staged, 3);
+}
+
+#[test]
+fn clocks_that_jump_expire_nothing() {
+    const SET: u64 = 1_750_000_000_000;
+    for (before, after, outage) in [
+        (SET, SET + 60_000, 60_000),
+        (SET, SET - 60_000, 0),
+        // Never set, and then set from the network.
+        (7_000, SET, 0),
+        (SET, 7_000, 0),
+    ] {
+        let mut world =
+            World::with(crate::rng::Rng::new(1, 1), LogOptions::new(1, 2), u64::MAX / 2);
+        let client_id = client_id(1);
+        let session = SESSION;
+        world.pending.push(Record::Session { session, client_id, expiry_s: 100 });
+        world.pending.push(Record::Disconnected { session, expiry_s: 100 });
+        world.push();
+        let taken = world.staging.take();
+        let clock = Clock { now: Time(0), wall_ms: before };
+        world.log().commit(&taken, clock, Sync::Now).unwrap();
+        // A second passes on the monotonic clock, whatever the wall says meanwhile.
+        let clock = Clock { now: Time(1000), wall_ms: before };
+        world.log.take().unwrap().close(clock).unwrap();
+        let clock = Clock { now: Time(5), wall_ms: after };
+        let opened = open(Arc::clone(&world.disk), &world.options, clock).unwrap();
+        assert_eq!(opened.recovered.outage_ms, outage);
+        assert_eq!(opened.recovered.sessions[0].offline_ms, 1000 + outage);
+        let state = std::rc::Rc::new(std::cell::RefCell::new(opened.state));
+        let log = Log::new(opened.resume, state, clock).unwrap();
+        assert_eq!(log.log_ms(Time(6)), 1000 + outage + 1);
+    }
+}
