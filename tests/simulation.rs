@@ -28,6 +28,8 @@ mod fold;
 mod herd;
 #[path = "simulation/oracle.rs"]
 mod oracle;
+#[path = "simulation/power.rs"]
+mod power;
 #[path = "simulation/receive.rs"]
 mod receive;
 #[path = "simulation/rng.rs"]

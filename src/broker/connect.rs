@@ -18,7 +18,6 @@ use super::seal::{EndingKey, SealRef};
 use super::sends::Closing;
 use super::session::{Extra, Session};
 use super::timers::Timer;
-use super::void::Span;
 use super::{Broker, Common, Refusal, Time, refusal};
 use crate::codec::{
     ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
@@ -67,8 +66,7 @@ impl Broker {
         self.attach(now, link, session, c, fx);
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
-        let records = self.record_session(session, fx);
-        let until = Until { records, ..Until::default() };
+        let until = self.record_session(session, fx);
         self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
     }
 
@@ -223,24 +221,31 @@ impl Broker {
         WillRecord { message, delay_s: will.delay_s, expiry_s }
     }
 
-    /// The log is told of a session that is kept, and of its Will. Returns the records.
-    fn record_session(&mut self, session: SessionKey, fx: &mut Effects) -> Span {
+    /// The log is told of a session that is kept, and of its Will. Returns what CONNACK waits for.
+    fn record_session(&mut self, session: SessionKey, fx: &mut Effects) -> Until {
         let before = self.seq;
-        let Some(s) = self.sessions.get(session) else { return Span::default() };
+        let Some(s) = self.sessions.get(session) else { return Until::default() };
         if !s.is_persistent() && !s.is_recorded() {
-            return Span::default();
+            return Until::default();
         }
         let number = if s.is_recorded() { s.number } else { self.new_number() };
-        let Some(s) = self.sessions.get_mut(session) else { return Span::default() };
+        let Some(s) = self.sessions.get_mut(session) else { return Until::default() };
         s.number = number;
         let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
         let will = s.will.as_deref().cloned();
         self.record(fx, Record::Session { session: number, client_id, expiry_s });
-        if will.is_some() {
-            self.record(fx, Record::Will { session: number, will });
-            self.will_is_replaced(session);
+        let mut until = Until::default();
+        match self.will_under_way(session).filter(|_| will.is_some()) {
+            // The log keeps that one until others have it, and takes this one then.
+            Some(wait) => {
+                self.remember_wait(wait);
+                until.wait = Some(wait);
+            }
+            None if will.is_some() => self.record(fx, Record::Will { session: number, will }),
+            None => {}
         }
-        self.since(before)
+        until.records = self.since(before);
+        until
     }
 
     /// The Keep Alive in force: the client's, or the ceiling \[MQTT-3.2.2-22\]. 3.x clients cannot

@@ -105,6 +105,9 @@ pub enum Input<'a> {
     Loaded(SessionKey, Vec<Message>),
     /// The answer to [`Request::Ask`].
     Answer(LinkKey, bool),
+    /// After a restart: all shards have their sessions (`Broker::restore`), and all is in force
+    /// (`Broker::is_in_force`). Clients may come only now.
+    Restored,
     /// New limits.
     Reload(Box<super::Limits>),
     /// A message of the broker's own (`$SYS`).

@@ -77,6 +77,11 @@ impl Broker {
         self.others().map(|s| self.interests.acked[usize::from(s.0)]).min().unwrap_or(u64::MAX)
     }
 
+    /// Whether everything that this shard told the others is in force there.
+    pub(super) fn all_in_force(&self) -> bool {
+        self.interest_in_force() >= self.interests.version
+    }
+
     fn next_version(&mut self) -> u64 {
         self.interests.version += 1;
         self.interests.version

@@ -23,6 +23,7 @@ mod message;
 mod pending;
 mod publish;
 mod record;
+mod restore;
 mod retained;
 mod seal;
 mod sends;
@@ -47,6 +48,7 @@ pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 pub use record::{DropReason, Record, SessionNumber, WillRecord};
+pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession};
 pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
 pub use sends::{Closing, Outbox, Sends};
 pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
@@ -132,6 +134,8 @@ pub struct Broker {
     seq: Seq,
     /// how many sessions were given a number
     session_numbers: u64,
+    /// sessions are being restored: no time passes
+    restoring: bool,
     /// receipts that other shards wait for, with the records that have to be committed
     receipts_due: VecDeque<(Span, ShardId, WaitKey)>,
     /// by shard: bytes of messages under way there
@@ -171,6 +175,7 @@ impl Broker {
             timers,
             seq: Seq(0),
             session_numbers: 0,
+            restoring: false,
             receipts_due: VecDeque::new(),
             peer_bytes: vec![0; usize::from(shards)],
             credit_owed: vec![0; usize::from(shards)],
@@ -206,6 +211,7 @@ impl Broker {
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
+            Input::Restored => self.on_restored(),
             Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, common, fx),
             Input::Tick => self.on_tick(now, common, fx),
@@ -219,7 +225,11 @@ impl Broker {
 
     /// When `Input::Tick` is due: `now` or earlier if there is work left over.
     pub fn next_deadline(&self) -> Time {
-        if self.work.is_empty() { self.timers.next() } else { Time(0) }
+        match self.restoring {
+            true => Time::NEVER,
+            false if self.work.is_empty() => self.timers.next(),
+            false => Time(0),
+        }
     }
 
     /// The number of the newest record: what `Input::Committed` names once all are on disk.
@@ -424,6 +434,9 @@ impl Broker {
     }
 
     fn on_tick(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
+        if self.restoring {
+            return;
+        }
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::KeepAlive(link) => self.on_keep_alive(now, link, common, fx),
@@ -586,7 +599,8 @@ impl Broker {
                 assert_eq!(l.map(|l| l.session), Some(key), "a session's link is its own");
                 assert!(l.is_some_and(|l| s.publishes_under_way() <= usize::from(l.window)));
             } else {
-                assert!(s.is_persistent(), "a session that ends with its link has one");
+                let ends = self.restoring || s.timer != Time::NEVER;
+                assert!(s.is_persistent() || ends, "a session that ends with its link has one");
                 assert!(s.ends_at() == Time::NEVER || s.timer <= s.ends_at(), "an armed end");
                 assert!(s.timer <= s.will_at, "an armed Will");
             }

@@ -187,6 +187,22 @@ impl RetainedTree {
         }
     }
 
+    /// Puts back what was retained before a restart, under its version: the highest of a topic, once.
+    /// Limits do not count: they may have been lowered since.
+    pub fn restore(&mut self, version: u64, message: &Message) {
+        self.start_versions_above(version);
+        self.bytes += cost(message);
+        self.expiring += usize::from(message.expires() != Time::NEVER);
+        if let Some(Entry(old)) = self.entries.replace(Entry(message.clone())) {
+            self.forget(&old);
+        }
+    }
+
+    /// Versions go on above this one, the highest that the log knows.
+    pub fn start_versions_above(&mut self, highest: u64) {
+        self.version = self.version.max(highest);
+    }
+
     /// Whether `message` fits in place of what has its topic. What does not make things worse
     /// always fits: limits may have been lowered.
     fn check_room(&self, message: &Message) -> Result<(), RetainedFull> {

@@ -93,8 +93,8 @@ impl Then {
 enum What {
     /// the identifier of the publisher's QoS 2 message is recorded; and its end, if PUBREL came
     Publish { packet_id: PacketId, released: bool },
-    /// the Will is gone, unless the session has another since
-    Will { replaced: bool },
+    /// the Will is gone, and the one that the session has since is in its place
+    Will,
     /// a session that ended has one message less
     Reroute,
 }
@@ -233,19 +233,23 @@ impl Broker {
     ) {
         let Some(s) = self.sessions.get(session).filter(|s| s.is_recorded()) else { return };
         let of = (session, s.number);
-        let wait = self.then(publication, of, What::Will { replaced: false }, None);
+        let wait = self.then(publication, of, What::Will, None);
         self.seals.wills.push((session, wait));
         self.forget_wait(wait);
         self.complete_wait(now, wait, fx);
     }
 
-    /// A session has another Will now, and the log knows: those on their way are gone by that.
-    pub(super) fn will_is_replaced(&mut self, session: SessionKey) {
-        for (_, wait) in self.seals.wills.iter().filter(|(of, _)| *of == session) {
-            let then = self.gate.waits.get_mut(*wait).and_then(|wait| wait.then.as_deref_mut());
-            if let Some(Then { what: What::Will { replaced }, .. }) = then {
-                *replaced = true;
-            }
+    /// What the session's Will has to wait for before the log may learn of it: an older one that is
+    /// still on its way.
+    pub(super) fn will_under_way(&mut self, session: SessionKey) -> Option<WaitKey> {
+        let wills = &self.seals.wills;
+        wills.iter().rev().find(|(of, _)| *of == session).map(|(_, wait)| *wait)
+    }
+
+    /// A packet waits for it now.
+    pub(super) fn remember_wait(&mut self, key: WaitKey) {
+        if let Some(wait) = self.gate.waits.get_mut(key) {
+            wait.forgotten = false;
         }
     }
 
@@ -374,9 +378,9 @@ impl Broker {
             What::Publish { packet_id, released } => {
                 self.record_identifier(&then, packet_id, released, fx);
             }
-            What::Will { replaced } => {
+            What::Will => {
                 self.seals.wills.retain(|(_, wait)| *wait != key);
-                self.record_will_end(&then, replaced, fx);
+                self.record_will_end(&then, fx);
             }
             What::Reroute => {}
         }
@@ -424,7 +428,7 @@ impl Broker {
         }
     }
 
-    fn record_will_end(&mut self, then: &Then, replaced: bool, fx: &mut Effects) {
+    fn record_will_end(&mut self, then: &Then, fx: &mut Effects) {
         let session = then.number;
         if then.seals {
             let ending = then.ending.and_then(|ending| self.seals.endings.get(ending));
@@ -434,8 +438,10 @@ impl Broker {
             self.record(fx, Record::Inbound { session, packet_id, seals });
             self.record(fx, Record::InboundEnd { session, packet_id });
         }
-        if !replaced {
-            self.record(fx, Record::Will { session, will: None });
+        if self.will_under_way(then.session).is_none() {
+            let s = self.sessions.get(then.session);
+            let will = s.and_then(|s| s.will.as_deref().cloned());
+            self.record(fx, Record::Will { session, will });
         }
     }
 

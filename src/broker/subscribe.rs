@@ -109,25 +109,16 @@ impl Broker {
             self.counters.refused_subscriptions += 1;
             return Granted::refused(ReasonCode::QuotaExceeded);
         }
-        let persistent = s.is_persistent();
-        let own = &mut s.subscriptions;
-        let done = self.subscriptions.subscribe(session, own, filter, options, id, persistent);
-        s.shared += u32::from(filter.share.is_some() && !done.existed);
-        if !done.existed {
-            self.counters.subscription_bytes += filter.text.len() as u64;
-        }
-        let mut until = Until::default();
-        if persistent {
-            let (session, id, before) = (s.number, (id != 0).then_some(id), self.seq);
-            let filter = filter.text.into();
-            self.record(fx, Record::Subscribed { session, filter, options, id });
-            until.records = self.since(before);
-        }
-        self.counters.subscriptions = self.subscriptions.len() as u64;
-        until.interest = match done.group {
-            None => self.tell_interest(done.node, index, fx),
-            Some(group) => self.recount_group(group, fx),
+        let (number, before) = (s.is_persistent().then_some(s.number), self.seq);
+        let put = self.put_subscription(session, filter, options, id, index, fx);
+        let Some((done, interest)) = put else {
+            return Granted::refused(ReasonCode::UnspecifiedError);
         };
+        if let Some(session) = number {
+            let (filter, id) = (filter.text.into(), (id != 0).then_some(id));
+            self.record(fx, Record::Subscribed { session, filter, options, id });
+        }
+        let until = Until { records: self.since(before), interest, wait: None };
         let reason = match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
@@ -136,6 +127,32 @@ impl Broker {
         let replay = replay_for(filter, options, id, &done);
         self.update_replays(session, &new_replay(filter, options, id), replay.is_some());
         Granted { reason, until, replay }
+    }
+
+    /// Makes or replaces a Subscription. Returns what that did, and the version of the interest to
+    /// wait for.
+    pub(super) fn put_subscription(
+        &mut self,
+        session: SessionKey,
+        filter: &SubscriptionFilter<'_>,
+        options: SubscriptionOptions,
+        id: u32,
+        index: &mut impl InterestIndex,
+        fx: &mut Effects,
+    ) -> Option<(Subscribed, u64)> {
+        let s = self.sessions.get_mut(session)?;
+        let (persistent, own) = (s.is_persistent(), &mut s.subscriptions);
+        let done = self.subscriptions.subscribe(session, own, filter, options, id, persistent);
+        s.shared += u32::from(filter.share.is_some() && !done.existed);
+        if !done.existed {
+            self.counters.subscription_bytes += filter.text.len() as u64;
+        }
+        self.counters.subscriptions = self.subscriptions.len() as u64;
+        let interest = match done.group {
+            None => self.tell_interest(done.node, index, fx),
+            Some(group) => self.recount_group(group, fx),
+        };
+        Some((done, interest))
     }
 
     /// A Subscription was replaced: retained messages that the one before asked for and that are

@@ -14,8 +14,10 @@ impl Broker {
     ) -> Option<Box<WillRecord>> {
         let will = self.take_will_unrecorded(session)?;
         let number = self.sessions.get(session).filter(|s| s.is_recorded()).map(|s| s.number);
-        if let Some(session) = number {
-            self.record(fx, Record::Will { session, will: None });
+        if let Some(number) = number
+            && self.will_under_way(session).is_none()
+        {
+            self.record(fx, Record::Will { session: number, will: None });
         }
         Some(will)
     }

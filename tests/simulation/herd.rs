@@ -22,11 +22,15 @@ pub struct Extras {
     rng: Rng,
     herd: Option<Herd>,
     herds: usize,
+    power: Rng,
+    losses: usize,
 }
 
 impl Extras {
     pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed, 2), herd: None, herds: 0 }
+        let mut power = Rng::new(seed, 4);
+        let losses = power.pick(&[0, 1, 2, 5]);
+        Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses }
     }
 }
 
@@ -46,6 +50,11 @@ impl Sim {
     }
 
     fn step_with(&mut self, extras: &mut Extras) -> bool {
+        if extras.losses > 0 && extras.power.one_in(600) {
+            extras.losses -= 1;
+            extras.herd = None;
+            self.power_loss(&mut extras.power);
+        }
         let rng = &mut extras.rng;
         if rng.one_in(500) {
             let shard = rng.below(self.world.shards.len());

@@ -18,6 +18,8 @@ pub struct Msg {
     pub qos: u8,
     pub retain: bool,
     pub will: bool,
+    /// a Will that a power loss does not take: of a session that lasts
+    pub durable_will: bool,
     /// has a Message Expiry Interval: may be lost
     pub expires: bool,
     /// as the PUBLISH said that was handed in last: publishers leave it out when they send again
@@ -29,6 +31,8 @@ pub struct Msg {
     pub handed: u32,
     pub first_handed: u64,
     pub handed_at: Time,
+    /// how often of those a power loss took it before it counted
+    pub lost: u32,
     /// when PUBACK or PUBREC arrived at the publisher
     pub acked_at: Option<u64>,
 }
@@ -60,6 +64,10 @@ pub struct Seen {
 pub struct SessionShadow {
     pub epoch: u64,
     pub conn: Option<usize>,
+    /// CONNACK has left
+    pub told: bool,
+    /// on the present connection, or the last
+    pub will_told: bool,
     pub expiry_s: u32,
     /// was resumed with an expiry of 0: nothing durable is owed any more
     pub volatile: bool,
@@ -105,19 +113,28 @@ pub struct Shadow {
     pub void: BTreeSet<(usize, u64)>,
     /// whose session it is, by its name in the log
     client_of: BTreeMap<SessionNumber, usize>,
+    /// which session it is
+    pub epoch_of: BTreeMap<SessionNumber, u64>,
+    /// sessions that ended, by epoch: a power loss may bring them back
+    pub ended: BTreeMap<u64, SessionShadow>,
+    /// how often power was lost, and when last
+    pub losses: u32,
+    pub last_loss: u64,
+    /// groups that had a member whose session did not last
+    pub volatile_groups: BTreeSet<usize>,
     /// entries of QoS 2, by session and order: the client
     entries2: BTreeSet<(SessionNumber, u64)>,
     /// by client and identifier: the record of a QoS 2 identifier of the client's
-    inbound: BTreeMap<(usize, u16), (usize, u64)>,
+    pub inbound: BTreeMap<(usize, u16), (usize, u64)>,
     /// by client and message: shard and number of the first record that keeps it
-    kept: BTreeMap<(usize, usize), (usize, u64)>,
+    pub kept: BTreeMap<(usize, usize), (usize, u64)>,
     /// by client and Packet Identifier: the record of a QoS 2 delivery
-    in_flight2: BTreeMap<(usize, u16), (usize, u64)>,
+    pub in_flight2: BTreeMap<(usize, u16), (usize, u64)>,
     pub retained: BTreeMap<&'static str, usize>,
     pub retained_unsure: BTreeSet<&'static str>,
     will_set_at: BTreeMap<&'static str, Time>,
-    /// by group and message: epochs that got it, and how often as QoS 2
-    pub group_got: BTreeMap<(usize, usize), (BTreeSet<u64>, u32)>,
+    /// by group and message: epochs that got it, and how often each as QoS 2
+    pub group_got: BTreeMap<(usize, usize), BTreeMap<u64, u32>>,
     pub group_ends: Vec<Vec<u64>>,
     /// limits are so small that messages are dropped: only safety is checked
     pub lossy: bool,
@@ -164,6 +181,13 @@ pub fn client_of(client_id: &str) -> usize {
     client_id[1..].parse().unwrap()
 }
 
+impl SessionShadow {
+    /// Whether it has to be on disk.
+    pub fn is_durable(&self) -> bool {
+        self.told && !self.volatile
+    }
+}
+
 impl Shadow {
     pub fn new(group_of: Vec<Option<usize>>, shards: usize, groups: usize, lossy: bool) -> Self {
         Self {
@@ -176,6 +200,11 @@ impl Shadow {
             committed: vec![0; shards],
             void: BTreeSet::new(),
             client_of: BTreeMap::new(),
+            epoch_of: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            losses: 0,
+            last_loss: 0,
+            volatile_groups: BTreeSet::new(),
             entries2: BTreeSet::new(),
             inbound: BTreeMap::new(),
             kept: BTreeMap::new(),
@@ -219,6 +248,8 @@ impl Shadow {
             self.sessions[client] = Some(SessionShadow {
                 epoch: self.epochs,
                 conn: None,
+                told: false,
+                will_told: false,
                 expiry_s,
                 volatile: expiry_s == 0,
                 ends_at: Time::NEVER,
@@ -230,9 +261,12 @@ impl Shadow {
             });
         }
         let s = self.sessions[client].as_mut().unwrap();
-        s.conn = Some(conn);
+        (s.conn, s.will_told) = (Some(conn), false);
         s.expiry_s = expiry_s;
         s.volatile |= expiry_s == 0;
+        if let Some(group) = self.group_of[client].filter(|_| s.volatile) {
+            self.volatile_groups.insert(group);
+        }
         s.ends_at = Time::NEVER;
         s.will = will;
         s.will_at = Time::NEVER;
@@ -270,8 +304,10 @@ impl Shadow {
         if let Some(group) = self.group_of[client] {
             self.group_ends[group].push(ev);
         }
-        if let Some((serial, _)) = s.will {
-            self.publish_will(serial);
+        let (will, durable) = (s.will, s.will_told && s.is_durable());
+        self.ended.insert(s.epoch, s);
+        if let Some((serial, _)) = will {
+            self.publish_will(serial, durable);
         }
     }
 
@@ -286,22 +322,40 @@ impl Shadow {
             self.end_session(client);
         } else if will_due {
             s.will_at = Time::NEVER;
+            let durable = s.will_told && s.is_durable();
             if let Some((serial, _)) = s.will.take() {
-                self.publish_will(serial);
+                self.publish_will(serial, durable);
             }
         }
     }
 
     pub fn advance(&mut self, now: Time) {
         self.now = now;
+        self.all_due();
+    }
+
+    pub fn all_due(&mut self) {
         (0..self.sessions.len()).for_each(|client| self.due(client));
     }
 
-    fn publish_will(&mut self, serial: usize) {
+    /// One that the log still had: it may have been published before the power loss, too.
+    pub fn publish_will_again(&mut self, serial: usize) {
+        let m = &mut self.msgs[serial];
+        m.lost += u32::from(m.handed > 0);
+        self.publish_will(serial, true);
+        let topic = self.msgs[serial].topic;
+        self.retained_unsure.insert(topic);
+    }
+
+    fn publish_will(&mut self, serial: usize, durable: bool) {
         let ev = self.tick();
         let m = &mut self.msgs[serial];
-        assert_eq!(m.handed, 0, "a Will is published once");
-        (m.handed, m.first_handed, m.sent_at) = (1, ev, ev);
+        m.durable_will |= durable;
+        assert!(m.handed == 0 || self.losses > 0, "a Will is published once");
+        m.handed += 1;
+        if m.handed == 1 {
+            (m.first_handed, m.sent_at) = (ev, ev);
+        }
         if m.retain {
             let topic = m.topic;
             self.retained.insert(topic, serial);
@@ -392,7 +446,10 @@ impl Shadow {
         cause: &Cause,
     ) -> Option<u64> {
         if let Record::Session { session, client_id, .. } = record {
-            self.client_of.insert(*session, client_of(client_id));
+            let client = client_of(client_id);
+            self.client_of.insert(*session, client);
+            let epoch = self.sessions[client].as_ref().map_or(0, |s| s.epoch);
+            self.epoch_of.insert(*session, epoch);
         }
         let client = record.session().map(|number| self.client_of[&number]);
         let own = client == Some(cause.client);
@@ -447,8 +504,9 @@ impl Shadow {
     }
 
     /// Whether the record is on disk, or void.
-    fn is_done(&self, shard: usize, seq: u64) -> bool {
-        seq <= self.committed[shard] || self.void.contains(&(shard, seq))
+    pub fn is_done(&self, shard: usize, seq: u64) -> bool {
+        let known = self.committed.get(shard); // `None`: of before a power loss
+        known.is_none_or(|&committed| seq <= committed) || self.void.contains(&(shard, seq))
     }
 
     /// A packet left the gate (it stands in an outbox): everything it promises must be committed.
@@ -460,7 +518,10 @@ impl Shadow {
         packet: &Packet<'_>,
     ) {
         let (kind, id) = match packet {
-            Packet::ConnAck(_) => (2, 0),
+            Packet::ConnAck(_) => {
+                self.sessions[client].iter_mut().for_each(|s| (s.told, s.will_told) = (true, true));
+                (2, 0)
+            }
             Packet::PubAck(a) => (4, a.packet_id.get()),
             Packet::PubRec(a) => (5, a.packet_id.get()),
             Packet::PubRel(a) => (6, a.packet_id.get()),
@@ -530,7 +591,10 @@ impl Shadow {
 
     /// After the end of the process: the Wills that it set off are with those who keep messages.
     pub fn check_wills_kept(&self) {
-        let published = |&serial: &usize| self.msgs[serial].will && self.msgs[serial].handed > 0;
+        let published = |&serial: &usize| {
+            let m = &self.msgs[serial];
+            m.will && m.handed > 0 && (m.durable_will || m.first_handed > self.last_loss)
+        };
         (0..self.msgs.len()).filter(published).for_each(|serial| self.check_kept(serial));
     }
 

@@ -5,7 +5,7 @@
 //! Rules of the faults: peer messages of one pair of shards stay in order; commits come late, in
 //! order; bytes of a connection arrive in order, and when it is cut a prefix of them does.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
 use std::ops::Not;
 
@@ -92,14 +92,14 @@ pub struct World {
     /// the trace when bytes last went out
     trace_of_bytes: u64,
     /// says everything
-    verbose: bool,
+    pub verbose: bool,
     pub inputs: u64,
     check_every: u64,
     /// QoS 2 identifiers that the brokers have taken: (client, epoch, identifier)
-    inbound2: BTreeSet<(usize, u64, u16)>,
+    pub inbound2: BTreeMap<(usize, u64, u16), Option<usize>>,
 }
 
-fn topic_named(text: &str) -> Option<&'static str> {
+pub fn topic_named(text: &str) -> Option<&'static str> {
     TOPICS.iter().chain(HERDS).copied().find(|t| *t == text)
 }
 
@@ -123,21 +123,24 @@ fn concat(slices: &[IoSlice<'_>]) -> Vec<u8> {
     slices.iter().flat_map(|s| s.iter().copied()).collect()
 }
 
+pub fn new_shard(i: usize, shards: usize, seed: u64, limits: &Limits) -> Shard {
+    Shard {
+        broker: Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone()),
+        fx: Effects::default(),
+        committed: 0,
+        void: Vec::new(),
+        slots: Vec::new(),
+        ticks: (Time(0), 0),
+        idle_ticks: 0,
+        stale: None,
+    }
+}
+
 impl World {
     pub fn new(shards: usize, seed: u64, limits: &Limits, check_every: u64) -> Self {
-        let shard = |i: usize| Shard {
-            broker: Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone()),
-            fx: Effects::default(),
-            committed: 0,
-            void: Vec::new(),
-            slots: Vec::new(),
-            ticks: (Time(0), 0),
-            idle_ticks: 0,
-            stale: None,
-        };
         Self {
             now: Time(0),
-            shards: (0..shards).map(shard).collect(),
+            shards: (0..shards).map(|i| new_shard(i, shards, seed, limits)).collect(),
             log: Staging::default(),
             common: Commons {
                 retained: RetainedTree::new(10_000, 10 << 20),
@@ -154,7 +157,7 @@ impl World {
             verbose: std::env::var("STONECHAT_TRACE").is_ok(),
             inputs: 0,
             check_every,
-            inbound2: BTreeSet::new(),
+            inbound2: BTreeMap::new(),
         }
     }
 
@@ -213,6 +216,12 @@ impl World {
             println!("{} ev {} shard {shard} {client:?} {input:?}", self.now.0, shadow.ev);
         }
         sh.broker.handle(self.now, input, &mut self.common, &mut sh.fx);
+        self.take_effects(shard, before, cause, shadow);
+    }
+
+    /// Looks at all that came out of a shard whose last record was `before`.
+    pub fn take_effects(&mut self, shard: usize, before: u64, cause: &Cause, shadow: &mut Shadow) {
+        let sh = &mut self.shards[shard];
         self.inputs += 1;
         if self.inputs.is_multiple_of(self.check_every) {
             sh.broker.check_invariants();
@@ -450,7 +459,8 @@ impl World {
             conn.gate.published.insert(packet_id, serial);
             shadow.msgs[serial].expiry_s = p.message_expiry_s;
         }
-        let again = p.qos == QoS::ExactlyOnce && !self.inbound2.insert((client, epoch, packet_id));
+        let key = (client, epoch, packet_id);
+        let again = p.qos == QoS::ExactlyOnce && self.inbound2.insert(key, serial).is_some();
         if !again {
             shadow.published(topic, serial, p.retain);
         }
