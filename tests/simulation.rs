@@ -21,6 +21,9 @@
 
 #[path = "simulation/clients.rs"]
 mod clients;
+#[path = "support/fold.rs"]
+#[allow(dead_code, reason = "the specification tables use the rest")]
+mod fold;
 #[path = "simulation/herd.rs"]
 mod herd;
 #[path = "simulation/oracle.rs"]
@@ -33,6 +36,9 @@ mod rng;
 mod shadow;
 #[path = "simulation/sim.rs"]
 mod sim;
+#[path = "support/staging.rs"]
+#[allow(dead_code, reason = "the specification tables use the rest")]
+mod staging;
 #[path = "simulation/watch.rs"]
 mod watch;
 #[path = "simulation/world.rs"]

@@ -4,15 +4,16 @@
 //! ([`Broker::end_link`]), a session's in one ([`Broker::end_session`]), whatever the cause.
 
 use super::inflight::Stage;
-use super::input::{Effects, LinkKey, Opening, Record, SessionKey};
+use super::input::{Effects, LinkKey, Opening, SessionKey};
 use super::link::Link;
 use super::message::{Message, MessageParts};
 use super::pending::{HeldPacket, Until};
 use super::publish::{is_dollar_sys, is_well_formed};
+use super::record::{Record, WillRecord};
 use super::sends::Closing;
 use super::session::Session;
 use super::timers::Timer;
-use super::will::StoredWill;
+use super::void::Span;
 use super::{Broker, Common, Refusal, Time, refusal};
 use crate::codec::{
     ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
@@ -61,14 +62,8 @@ impl Broker {
         self.attach(now, link, session, c, fx);
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
-        let mut until = Until::default();
-        if let Some(s) = self.sessions.get_mut(session).filter(|s| s.is_persistent() || s.recorded)
-        {
-            s.recorded = true;
-            let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
-            until.seq = self.record(fx, Record::Session { client_id, expiry_s });
-            until.seq = until.seq.max(self.record_will(session, fx));
-        }
+        let records = self.record_session(session, fx);
+        let until = Until { records, ..Until::default() };
         self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
     }
 
@@ -204,7 +199,7 @@ impl Broker {
         }
     }
 
-    fn stored_will(&mut self, publisher: u64, c: &Connect<'_>) -> StoredWill {
+    fn stored_will(&mut self, publisher: u64, c: &Connect<'_>) -> WillRecord {
         let Some(will) = &c.will else { unreachable!("asked for with a Will only") };
         let expiry_s = will.properties.iter().find_map(|p| match p {
             Property::MessageExpiryInterval(s) => Some(s),
@@ -220,14 +215,26 @@ impl Broker {
             payload: will.payload,
         };
         let message = Message::new(&parts, &mut self.scratch);
-        StoredWill { message, delay_s: will.delay_s, expiry_s }
+        WillRecord { message, delay_s: will.delay_s, expiry_s }
     }
 
-    fn record_will(&mut self, session: SessionKey, fx: &mut Effects) -> super::Seq {
-        let Some(s) = self.sessions.get(session) else { return super::Seq(0) };
-        let Some(will) = &s.will else { return super::Seq(0) };
-        let (client_id, will) = (s.client_id.clone(), Some((**will).clone()));
-        self.record(fx, Record::Will { client_id, will })
+    /// The log is told of a session that is kept, and of its Will. Returns the records.
+    fn record_session(&mut self, session: SessionKey, fx: &mut Effects) -> Span {
+        let before = self.seq;
+        let Some(s) = self.sessions.get(session) else { return Span::default() };
+        if !s.is_persistent() && !s.is_recorded() {
+            return Span::default();
+        }
+        let number = if s.is_recorded() { s.number } else { self.new_number() };
+        let Some(s) = self.sessions.get_mut(session) else { return Span::default() };
+        s.number = number;
+        let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
+        let will = s.will.as_deref().cloned();
+        self.record(fx, Record::Session { session: number, client_id, expiry_s });
+        if will.is_some() {
+            self.record(fx, Record::Will { session: number, will });
+        }
+        self.since(before)
     }
 
     /// The Keep Alive in force: the client's, or the ceiling \[MQTT-3.2.2-22\]. 3.x clients cannot
@@ -346,19 +353,21 @@ impl Broker {
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.link = None;
         s.offline_since = now;
-        let (persistent, expiry_s) = (s.is_persistent(), s.expiry_s);
+        let (persistent, number, expiry_s) = (s.is_persistent(), s.number, s.expiry_s);
+        let recorded = s.is_recorded();
         if will == WillIs::Discarded {
             self.take_will(session, fx);
+        }
+        if recorded {
+            self.record(fx, Record::Disconnected { session: number, expiry_s });
         }
         if !persistent {
             self.end_session(now, session, common, fx);
             return;
         }
         let Some(s) = self.sessions.get_mut(session) else { return };
-        let client_id = s.client_id.clone();
         let delay_s = s.will.as_ref().map(|w| w.delay_s);
         s.will_at = delay_s.map_or(Time::NEVER, |delay| now.plus_s(u64::from(delay)));
-        self.record(fx, Record::Disconnected { client_id, expiry_s });
         self.count_member(session, Some(false), fx);
         if delay_s == Some(0) {
             self.publish_will(now, session, common, fx);
@@ -406,8 +415,8 @@ impl Broker {
         self.counters.queued_bytes -= s.queue.bytes() as u64;
         self.counters.in_flight -= s.outbound.len() as u64;
         self.counters.in_flight_bytes -= s.outbound.bytes() as u64;
-        if s.recorded {
-            self.record(fx, Record::SessionEnd { client_id: s.client_id.clone() });
+        if s.is_recorded() {
+            self.record(fx, Record::SessionEnd { session: s.number });
         }
         for wait in s.inbound.iter().filter_map(|id| id.wait) {
             self.gate.waits.remove(wait);

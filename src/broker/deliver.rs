@@ -8,12 +8,13 @@
 use triomphe::Arc;
 
 use super::inflight::{InFlight, Stage};
-use super::input::{Effects, LinkKey, Record, Seq, SessionKey};
+use super::input::{Effects, LinkKey, SessionKey};
 use super::limits::QueueFull;
 use super::link::{Alias, Link};
 use super::message::Message;
 use super::pending::{HeldPacket, Until};
 use super::publish::Publication;
+use super::record::{DropReason, Record};
 use super::session::{Extra, Queued};
 use super::shared::MinQoS;
 use super::{Broker, Refusal, Time, refusal};
@@ -45,7 +46,7 @@ impl Broker {
             && fx.sends.backlog(l.key) < self.limits.output_bytes_max
     }
 
-    /// Delivers to one session. Returns the record to wait for, 0 if nothing durable was kept.
+    /// Delivers to one session.
     #[expect(
         clippy::too_many_arguments,
         reason = "the hot path: a struct would be built per receiver"
@@ -59,10 +60,10 @@ impl Broker {
         retain: bool,
         extra: Option<&Arc<Extra>>,
         fx: &mut Effects,
-    ) -> Seq {
+    ) {
         let asks = publication.qos().min_with(granted) != QoS::AtMostOnce;
         let room = asks && self.has_room(to, fx);
-        self.deliver_within(now, to, publication, granted, retain, extra, room, fx)
+        self.deliver_within(now, to, publication, granted, retain, extra, room, fx);
     }
 
     /// The same, where it is known whether a QoS 1 or 2 message would be sent at once.
@@ -80,19 +81,42 @@ impl Broker {
         extra: Option<&Arc<Extra>>,
         room: bool,
         fx: &mut Effects,
-    ) -> Seq {
+    ) {
         let qos = publication.qos().min_with(granted);
         if qos == QoS::AtMostOnce {
             self.deliver_qos0(now, to, publication, retain, extra, fx);
-            return Seq(0);
-        }
-        if !room {
-            let message = publication.message(&mut self.scratch);
-            return self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+            return;
         }
         let message = publication.message(&mut self.scratch);
-        let queued = Queued { message, extra: extra.cloned(), qos, retain };
-        self.put_in_flight(now, to, queued, publication, fx)
+        let mut queued = Queued { message, extra: extra.cloned(), order: 0, qos, retain };
+        if room {
+            self.record_queued(to, &mut queued, fx);
+            self.put_in_flight(now, to, queued, publication, fx);
+        } else {
+            self.enqueue(to, queued, fx);
+        }
+    }
+
+    /// The log is told of an entry of a persistent session, which gets its number in the session.
+    fn record_queued(&mut self, to: SessionKey, entry: &mut Queued, fx: &mut Effects) {
+        let Some(s) = self.sessions.get_mut(to) else { return };
+        if !s.is_persistent() || entry.qos == QoS::AtMostOnce {
+            return;
+        }
+        s.last_order += 1;
+        entry.order = s.last_order;
+        let extra = entry.extra.as_deref();
+        let record = Record::Queued {
+            session: s.number,
+            order: entry.order,
+            message: entry.message.clone(),
+            qos: entry.qos,
+            retain: entry.retain,
+            subscription_ids: extra.map_or_else(Box::default, |e| e.subscription_ids[..].into()),
+            group: extra.and_then(|e| e.group.clone()),
+            sealed: true,
+        };
+        self.record(fx, record);
     }
 
     fn deliver_qos0(
@@ -111,9 +135,7 @@ impl Broker {
         match s.link.filter(|&l| self.links.get(l).is_some_and(|l| l.ready)) {
             // Behind those that were queued while it was offline [MQTT-4.6.0-6].
             Some(_) if s.queue.has_qos0() => {
-                let message = publication.message(&mut self.scratch);
-                let qos = QoS::AtMostOnce;
-                self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+                self.enqueue_qos0(to, publication, retain, extra, fx);
             }
             Some(link) => {
                 if fx.sends.backlog(link) >= self.limits.output_bytes_max {
@@ -125,12 +147,23 @@ impl Broker {
                 self.write(now, link, publication, &out, fx);
             }
             None if self.limits.queue_qos0 && s.is_persistent() => {
-                let message = publication.message(&mut self.scratch);
-                let qos = QoS::AtMostOnce;
-                self.enqueue(to, Queued { message, extra: extra.cloned(), qos, retain }, fx);
+                self.enqueue_qos0(to, publication, retain, extra, fx);
             }
             None => self.counters.dropped_qos0_offline += 1,
         }
+    }
+
+    fn enqueue_qos0(
+        &mut self,
+        to: SessionKey,
+        publication: &mut Publication<'_>,
+        retain: bool,
+        extra: Option<&Arc<Extra>>,
+        fx: &mut Effects,
+    ) {
+        let message = publication.message(&mut self.scratch);
+        let (extra, qos) = (extra.cloned(), QoS::AtMostOnce);
+        self.enqueue(to, Queued { message, extra, order: 0, qos, retain }, fx);
     }
 
     /// Assigns the next Packet Identifier and sends; QoS 2 to a persistent session only once the
@@ -142,36 +175,38 @@ impl Broker {
         queued: Queued,
         publication: &mut Publication<'_>,
         fx: &mut Effects,
-    ) -> Seq {
-        let Queued { message, extra, qos, retain } = queued;
-        let Some(s) = self.sessions.get_mut(to) else { return Seq(0) };
-        let Some(link) = s.link else { return Seq(0) };
+    ) {
+        let Queued { message, extra, order, qos, retain } = queued;
+        let Some(s) = self.sessions.get_mut(to) else { return };
+        let Some(link) = s.link else { return };
         let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
-        let kept = s.is_persistent().then(|| (s.client_id.clone(), message.clone()));
-        let dup = kept.is_none() || stage == Stage::Publish1; // sent below, not by the gate
+        // One that the log does not know waits for those before it that do wait: it may be new in a
+        // session that was resumed with an expiry of 0.
+        let others_wait = || self.links.get(link).is_some_and(|l| !l.held.is_empty());
+        let gated = stage == Stage::Publish2 && (order > 0 || s.is_recorded() && others_wait());
+        let dup = !gated; // sent below
         let extra_too = extra.clone();
         let message = Some(message);
-        let entry = InFlight { message, extra: extra_too, stage, retain, dup, sent: true };
+        let entry = InFlight { message, extra: extra_too, order, stage, retain, dup, sent: true };
         let before = s.outbound.bytes();
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
         self.counters.in_flight_bytes += (s.outbound.bytes() - before) as u64;
-        let mut seq = Seq(0);
-        if let Some((client_id, message)) = kept {
-            seq = self.record(fx, Record::InFlight { client_id, message, qos, packet_id });
-            if stage == Stage::Publish2 {
-                let until = Until { seq, ..Until::default() };
-                self.send_when(now, link, HeldPacket::Publish2(packet_id), until, fx);
-                return seq;
-            }
+        let (session, before) = (s.number, self.seq);
+        if order > 0 {
+            self.record(fx, Record::InFlight { session, order, packet_id });
+        }
+        if gated {
+            let until = Until { records: self.since(before), ..Until::default() };
+            self.send_when(now, link, HeldPacket::Publish2(packet_id), until, fx);
+            return;
         }
         let extra = extra.as_ref();
         let out = Out { dup: false, qos, retain, packet_id: Some(packet_id), extra };
         if !self.write(now, link, publication, &out, fx) {
             // Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
-            self.complete(to, packet_id, fx);
+            self.complete(to, packet_id, Some(DropReason::TooLarge), fx);
         }
-        seq
     }
 
     /// Sends what stands in flight under `id`.
@@ -191,7 +226,7 @@ impl Broker {
         let dup = std::mem::replace(&mut entry.dup, true);
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
         if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
-            self.complete(session, id, fx);
+            self.complete(session, id, Some(DropReason::TooLarge), fx);
             self.more_work(session); // no acknowledgement will say that there is room again
         }
     }
@@ -243,28 +278,21 @@ impl Broker {
     }
 
     /// Queues for a session, within the limits.
-    pub(super) fn enqueue(&mut self, to: SessionKey, entry: Queued, fx: &mut Effects) -> Seq {
+    pub(super) fn enqueue(&mut self, to: SessionKey, mut entry: Queued, fx: &mut Effects) {
         if !self.make_room(to, entry.cost_bytes(), fx) {
             self.counters.dropped_queue_full += 1;
-            return Seq(0);
+            return;
         }
+        self.record_queued(to, &mut entry, fx);
         let Some(s) = self.sessions.get_mut(to) else {
             self.counters.stale_inputs += 1;
-            return Seq(0);
+            return;
         };
         self.counters.queued_messages += 1;
         self.counters.queued_bytes += entry.cost_bytes() as u64;
-        let kept = (s.is_persistent() && entry.qos != QoS::AtMostOnce)
-            .then(|| (s.client_id.clone(), entry.message.clone(), entry.qos));
         s.queue.push(entry);
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
             outbox.wants_room = true;
-        }
-        match kept {
-            None => Seq(0),
-            Some((client_id, message, qos)) => {
-                self.record(fx, Record::Queued { client_id, message, qos })
-            }
         }
     }
 
@@ -284,7 +312,7 @@ impl Broker {
             }
             let Some(dropped) = self.dequeue(to) else { return false };
             self.counters.dropped_queue_full += 1;
-            self.record_dropped(to, dropped, fx);
+            self.record_dropped(to, &dropped, DropReason::QueueFull, fx);
         }
     }
 
@@ -295,13 +323,18 @@ impl Broker {
         Some(entry)
     }
 
-    pub(super) fn record_dropped(&mut self, session: SessionKey, entry: Queued, fx: &mut Effects) {
+    pub(super) fn record_dropped(
+        &mut self,
+        session: SessionKey,
+        entry: &Queued,
+        why: DropReason,
+        fx: &mut Effects,
+    ) {
         if let Some(s) = self.sessions.get(session)
-            && s.is_persistent()
-            && entry.qos != QoS::AtMostOnce
+            && entry.order > 0
         {
-            let client_id = s.client_id.clone();
-            self.record(fx, Record::Dropped { client_id, message: entry.message });
+            let (session, order) = (s.number, entry.order);
+            self.record(fx, Record::Dropped { session, order, why });
         }
     }
 
@@ -369,7 +402,7 @@ impl Broker {
         let Some(entry) = self.dequeue(session) else { return false };
         if expired {
             self.counters.dropped_expired += 1; // [MQTT-3.3.2-5]
-            self.record_dropped(session, entry, fx);
+            self.record_dropped(session, &entry, DropReason::Expired, fx);
             return true;
         }
         let message = entry.message.clone();
@@ -397,29 +430,39 @@ impl Broker {
     ) {
         let qos = message.qos().min_with(granted);
         let mut publication = Publication::of(&message);
-        let entry = Queued { message: message.clone(), extra, qos, retain: true };
+        let message_too = message.clone();
+        let mut entry = Queued { message: message_too, extra, order: 0, qos, retain: true };
         if qos == QoS::AtMostOnce {
             let Some(link) = self.sessions.get(session).and_then(|s| s.link) else { return };
             let extra = entry.extra.as_ref();
             let out = Out { dup: false, qos, retain: true, packet_id: None, extra };
             self.write(now, link, &mut publication, &out, fx);
         } else {
+            self.record_queued(session, &mut entry, fx);
             self.put_in_flight(now, session, entry, &mut publication, fx);
         }
     }
 
-    /// A delivery is complete: its identifier is free.
-    fn complete(&mut self, session: SessionKey, packet_id: PacketId, fx: &mut Effects) {
+    /// A delivery is complete, or `dropped`: its identifier is free.
+    fn complete(
+        &mut self,
+        session: SessionKey,
+        packet_id: PacketId,
+        dropped: Option<DropReason>,
+        fx: &mut Effects,
+    ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         let before = s.outbound.bytes();
-        if s.outbound.remove(packet_id).is_none() {
-            return;
-        }
+        let Some(entry) = s.outbound.remove(packet_id) else { return };
         self.counters.in_flight -= 1;
         self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
-        if s.is_persistent() {
-            let client_id = s.client_id.clone();
-            self.record(fx, Record::Acknowledged { client_id, packet_id });
+        if entry.order > 0 {
+            let (session, order) = (s.number, entry.order);
+            let record = match dropped {
+                None => Record::Acknowledged { session, order },
+                Some(why) => Record::Dropped { session, order, why },
+            };
+            self.record(fx, record);
         }
     }
 
@@ -440,7 +483,7 @@ impl Broker {
             Some(Stage::Publish1) => {
                 // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
                 self.counters.refused_by_clients += u64::from(ack.reason.is_error());
-                self.complete(session, ack.packet_id, fx);
+                self.complete(session, ack.packet_id, None, fx);
                 self.go_on(now, session, fx);
                 Ok(())
             }
@@ -464,7 +507,7 @@ impl Broker {
             }
             Some(_) if ack.reason.is_error() => {
                 self.counters.refused_by_clients += 1;
-                self.complete(session, id, fx);
+                self.complete(session, id, None, fx);
                 self.go_on(now, session, fx);
                 Ok(())
             }
@@ -480,9 +523,11 @@ impl Broker {
                 s.outbound.release(id);
                 self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
                 let mut until = Until::default();
-                if stage == Stage::Publish2 && s.is_persistent() {
-                    let client_id = s.client_id.clone();
-                    until.seq = self.record(fx, Record::Released { client_id, packet_id: id });
+                let order = s.outbound.get_mut(id).map_or(0, |entry| entry.order);
+                if stage == Stage::Publish2 && order > 0 {
+                    let (session, before) = (s.number, self.seq);
+                    self.record(fx, Record::Released { session, order });
+                    until.records = self.since(before);
                 }
                 self.send_when(now, link, HeldPacket::PubRel(id, ReasonCode::Success), until, fx);
                 Ok(())
@@ -501,7 +546,7 @@ impl Broker {
         match self.stage_of(session, ack.packet_id) {
             None => Ok(()),
             Some(Stage::Release) => {
-                self.complete(session, ack.packet_id, fx);
+                self.complete(session, ack.packet_id, None, fx);
                 self.go_on(now, session, fx);
                 Ok(())
             }
@@ -528,8 +573,9 @@ impl Broker {
             None => reason = ReasonCode::PacketIdentifierNotFound,
             Some(entry) => {
                 if s.is_persistent() {
-                    let client_id = s.client_id.clone();
-                    until.seq = self.record(fx, Record::InboundEnd { client_id, packet_id });
+                    let (session, before) = (s.number, self.seq);
+                    self.record(fx, Record::InboundEnd { session, packet_id });
+                    until.records = self.since(before);
                 }
                 // What its PUBREC waited for, this one need not: but the log is causal, and the
                 // gate releases in order.

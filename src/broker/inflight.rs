@@ -7,9 +7,10 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
-use super::input::{Seq, WaitKey};
+use super::input::WaitKey;
 use super::message::Message;
 use super::session::Extra;
+use super::void::Span;
 use crate::codec::PacketId;
 use triomphe::Arc;
 
@@ -33,6 +34,8 @@ pub(super) struct InFlight {
     /// Gone once released.
     pub(super) message: Option<Message>,
     pub(super) extra: Option<Arc<Extra>>,
+    /// Its number in the session if the log has it, else 0.
+    pub(super) order: u64,
     pub(super) stage: Stage,
     pub(super) retain: bool,
     /// Has left the gate, on any link: the next PUBLISH has DUP set \[MQTT-3.3.1-1\].
@@ -218,7 +221,7 @@ pub(super) struct InboundId {
     /// Counted against the Receive Maximum of the present link.
     pub(super) counted: bool,
     /// What the first PUBREC waits for; a repeated PUBLISH waits for the same.
-    pub(super) seq: Seq,
+    pub(super) records: Span,
     /// likewise
     pub(super) wait: Option<WaitKey>,
 }
@@ -265,9 +268,18 @@ impl Inbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::Seq;
 
     fn entry(stage: Stage) -> InFlight {
-        InFlight { message: None, extra: None, stage, retain: false, dup: false, sent: true }
+        InFlight {
+            message: None,
+            extra: None,
+            order: 0,
+            stage,
+            retain: false,
+            dup: false,
+            sent: true,
+        }
     }
 
     fn id(n: u16) -> PacketId {
@@ -319,11 +331,12 @@ mod tests {
     #[test]
     fn an_inbound_identifier_stands_once_in_order() {
         let mut inbound = Inbound::default();
-        let entry = |n, seq| InboundId { id: id(n), counted: true, seq: Seq(seq), wait: None };
+        let span = |n| Span { first: Seq(n), last: Seq(n) };
+        let entry = |n, s| InboundId { id: id(n), counted: true, records: span(s), wait: None };
         for (n, seq) in [(5, 1), (3, 2), (9, 3), (5, 4)] {
             inbound.insert(entry(n, seq));
         }
-        let all: Vec<_> = inbound.iter().map(|e| (e.id.get(), e.seq)).collect();
+        let all: Vec<_> = inbound.iter().map(|e| (e.id.get(), e.records.last)).collect();
         assert_eq!(all, [(3, Seq(2)), (5, Seq(4)), (9, Seq(3))]);
         assert!(inbound.remove(id(5)).is_some() && inbound.remove(id(5)).is_none());
     }

@@ -8,10 +8,10 @@ use super::key::Key;
 use super::link::Link;
 use super::message::Message;
 use super::pending::Wait;
+use super::record::Record;
 use super::sends::Sends;
 use super::session::Session;
-use super::will::StoredWill;
-use crate::codec::{Connect, DecodeError, Packet, PacketId, QoS, SubscriptionOptions};
+use crate::codec::{Connect, DecodeError, Packet};
 
 /// Names a Network Connection. The server chooses the slot (its connection's) and the generation.
 pub type LinkKey = Key<Link>;
@@ -95,6 +95,9 @@ pub enum Input<'a> {
     Peer(ShardId, PeerMessage),
     /// All of this shard's records up to this one are on disk, or void.
     Committed(Seq),
+    /// These records of this shard need not be waited for any longer: what they say came to its end
+    /// before they were written.
+    Void(&'a [Seq]),
     /// The answer to [`Request::Load`].
     Loaded(SessionKey, Vec<Message>),
     /// The answer to [`Request::Ask`].
@@ -200,117 +203,6 @@ pub struct SharedTravel {
     pub visited: ShardSet,
     /// offline persistent members may have it too: no shard had an online one
     pub offline: bool,
-}
-
-/// What the log keeps.
-#[derive(Clone, Debug)]
-pub enum Record {
-    /// A persistent session was opened or resumed.
-    Session {
-        /// whose
-        client_id: Arc<str>,
-        /// Session Expiry Interval in seconds
-        expiry_s: u32,
-    },
-    /// Its connection ended; the expiry runs from here.
-    Disconnected {
-        /// whose
-        client_id: Arc<str>,
-        /// Session Expiry Interval in seconds, as it is now
-        expiry_s: u32,
-    },
-    /// It ended.
-    SessionEnd {
-        /// whose
-        client_id: Arc<str>,
-    },
-    /// A Will that waits with it.
-    Will {
-        /// whose
-        client_id: Arc<str>,
-        /// the Will; `None`: it is published or cancelled
-        will: Option<StoredWill>,
-    },
-    /// A Subscription.
-    Subscribed {
-        /// whose
-        client_id: Arc<str>,
-        /// its filter
-        filter: Box<str>,
-        /// its options
-        options: SubscriptionOptions,
-        /// its Subscription Identifier
-        id: Option<u32>,
-    },
-    /// Its end.
-    Unsubscribed {
-        /// whose
-        client_id: Arc<str>,
-        /// its filter
-        filter: Box<str>,
-    },
-    /// A message was queued for a session.
-    Queued {
-        /// whose
-        client_id: Arc<str>,
-        /// the message
-        message: Message,
-        /// with this QoS
-        qos: QoS,
-    },
-    /// A message went into flight under a Packet Identifier, from the queue if it was there.
-    InFlight {
-        /// whose
-        client_id: Arc<str>,
-        /// the message
-        message: Message,
-        /// with this QoS
-        qos: QoS,
-        /// under this identifier
-        packet_id: PacketId,
-    },
-    /// The client answered PUBREC: from here on PUBREL is repeated.
-    Released {
-        /// whose
-        client_id: Arc<str>,
-        /// the identifier
-        packet_id: PacketId,
-    },
-    /// A delivery is complete.
-    Acknowledged {
-        /// whose
-        client_id: Arc<str>,
-        /// the identifier
-        packet_id: PacketId,
-    },
-    /// Messages left a queue undelivered (expired, or a limit).
-    Dropped {
-        /// whose
-        client_id: Arc<str>,
-        /// the message
-        message: Message,
-    },
-    /// A QoS 2 identifier of the client's is in use.
-    Inbound {
-        /// whose
-        client_id: Arc<str>,
-        /// the identifier
-        packet_id: PacketId,
-    },
-    /// It is free again.
-    InboundEnd {
-        /// whose
-        client_id: Arc<str>,
-        /// the identifier
-        packet_id: PacketId,
-    },
-    /// A retained message was set; replay keeps the highest version of a topic.
-    Retained {
-        /// the set's number in the tree
-        version: u64,
-        /// the message; an empty payload clears
-        message: Message,
-    },
 }
 
 /// A question that takes time.

@@ -22,6 +22,7 @@ mod link;
 mod message;
 mod pending;
 mod publish;
+mod record;
 mod retained;
 mod sends;
 mod session;
@@ -32,17 +33,19 @@ mod subscriptions;
 mod time;
 mod timers;
 mod tree;
+mod void;
 mod will;
 
 pub use common::{Common, Commons};
 pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
-    Effects, Input, Interest, LinkKey, Opening, PeerMessage, Record, Request, SHARDS_MAX, Seq,
-    SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
+    Effects, Input, Interest, LinkKey, Opening, PeerMessage, Request, SHARDS_MAX, Seq, SessionKey,
+    ShardId, ShardSet, SharedTravel, WaitKey,
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
+pub use record::{DropReason, Record, SessionNumber, WillRecord};
 pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
 pub use sends::{Closing, Outbox, Sends};
 pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
@@ -67,6 +70,7 @@ use pending::{Gate, HeldPacket, Until};
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
+use void::Span;
 
 use crate::codec::{DecodeError, Packet, ReasonCode, encode_within};
 
@@ -76,6 +80,8 @@ const SWEEP_MS: u64 = 5_000;
 const SWEEP_MAX: usize = 10_000;
 /// So many timers more than sessions do no harm.
 const TIMERS_SPARE: usize = 1_024;
+/// How many bits of a session's number say which shard gave it out.
+const SHARD_BITS: u32 = SHARDS_MAX.trailing_zeros();
 /// How many sessions have their turn at one Tick.
 const WORK_PER_TICK: usize = 16;
 
@@ -121,8 +127,10 @@ pub struct Broker {
     timers: Timers,
     /// the number of the last record
     seq: Seq,
-    /// receipts that other shards wait for, by the record that has to be committed
-    receipts_due: VecDeque<(Seq, ShardId, WaitKey)>,
+    /// how many sessions were given a number
+    session_numbers: u64,
+    /// receipts that other shards wait for, with the records that have to be committed
+    receipts_due: VecDeque<(Span, ShardId, WaitKey)>,
     /// by shard: bytes of messages under way there
     peer_bytes: Vec<usize>,
     /// by shard: bytes that have arrived from there and are not credited yet
@@ -158,6 +166,7 @@ impl Broker {
             gate: Gate::default(),
             timers,
             seq: Seq(0),
+            session_numbers: 0,
             receipts_due: VecDeque::new(),
             peer_bytes: vec![0; usize::from(shards)],
             credit_owed: vec![0; usize::from(shards)],
@@ -189,6 +198,7 @@ impl Broker {
             Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
             Input::Peer(from, message) => self.on_peer(now, from, message, common, fx),
             Input::Committed(seq) => self.on_committed(now, seq, fx),
+            Input::Void(seqs) => self.on_void(now, seqs, fx),
             // Nothing asks for read-backs yet; a late one is stale by definition.
             Input::Loaded(..) => self.counters.stale_inputs += 1,
             Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
@@ -295,11 +305,28 @@ impl Broker {
         self.counters.packets_sent += 1;
     }
 
-    /// Adds a record for the log and returns its number.
-    fn record(&mut self, fx: &mut Effects, record: Record) -> Seq {
+    /// Adds a record for the log.
+    fn record(&mut self, fx: &mut Effects, record: Record) {
         self.seq.0 += 1;
         fx.records.push(record);
-        self.seq
+    }
+
+    /// The records since `before`, which was the last one then.
+    fn since(&self, before: Seq) -> Span {
+        Span { first: Seq(before.0 + 1), last: self.seq }
+    }
+
+    /// A name for a session that is to be kept: never given out before, by no shard. A restart goes
+    /// on above those that the log knows, see [`Broker::start_numbers_above`].
+    fn new_number(&mut self) -> SessionNumber {
+        self.session_numbers += 1;
+        SessionNumber(self.session_numbers << SHARD_BITS | u64::from(self.shard.0))
+    }
+
+    /// Session numbers go on above this one, the highest that the log knows of any shard. For the
+    /// start, before the first input.
+    pub fn start_numbers_above(&mut self, highest: SessionNumber) {
+        self.session_numbers = highest.0 >> SHARD_BITS;
     }
 
     fn hash(&self, client_id: &str) -> u64 {
@@ -490,7 +517,7 @@ impl Broker {
             self.counters.dropped_expired += 1;
             self.counters.queued_messages -= 1;
             self.counters.queued_bytes -= entry.cost_bytes() as u64;
-            self.record_dropped(session, entry, fx);
+            self.record_dropped(session, &entry, DropReason::Expired, fx);
         }
     }
 
@@ -578,7 +605,7 @@ impl Broker {
             assert_eq!(s.and_then(|s| s.link), Some(l.key), "a link's session knows it");
             assert!(l.held.is_empty() || l.in_gate, "held packets are in the gate");
         }
-        assert!(self.gate.committed <= self.seq, "nothing is committed before it is written");
+        assert!(self.gate.settled.committed() <= self.seq, "nothing is committed unwritten");
         self.subscriptions.check_invariants();
         self.subscriptions.check_told(self.shards < 2);
     }
@@ -592,13 +619,13 @@ mod tests {
     #[test]
     fn sizes() {
         for (what, size, at_most) in [
-            ("Session", size_of::<Session>(), 264),
+            ("Session", size_of::<Session>(), 280),
             ("Link", size_of::<link::Link>(), 120),
             ("Outbox", size_of::<Outbox>(), 88),
             ("Subscription", size_of::<subscriptions::Subscription>(), 40),
             ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 8),
-            ("InFlight", size_of::<inflight::InFlight>(), 24),
-            ("Queued", size_of::<session::Queued>(), 24),
+            ("InFlight", size_of::<inflight::InFlight>(), 32),
+            ("Queued", size_of::<session::Queued>(), 32),
             ("Message", size_of::<Message>(), 8),
         ] {
             assert!(size <= at_most, "{what} has {size} bytes");

@@ -5,13 +5,14 @@
 //! the order of the PUBRECs \[MQTT-4.6.0-2\] to \[MQTT-4.6.0-4\]. What needs not wait and finds
 //! the queue empty leaves at once.
 //!
-//! Invariant: nothing passes the gate before its records are committed, its receipts are there,
-//! and the interest that it promises is in force on every shard.
+//! Invariant: nothing passes the gate before its records are committed or void, its receipts are
+//! there, and the interest that it promises is in force on every shard.
 
 use super::input::{Effects, LinkKey, Seq, WaitKey};
 use super::key::Arena;
 use super::link::{Hold, Link};
 use super::session::Replay;
+use super::void::{Settled, Span};
 use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties};
 
@@ -55,8 +56,8 @@ pub(super) struct HeldSubAck {
 /// What a packet waits for; the default is nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Until {
-    /// own records up to this one committed
-    pub(super) seq: Seq,
+    /// own records, each committed or void
+    pub(super) records: Span,
     /// own interest changes up to this one in force on every shard
     pub(super) interest: u64,
     /// receipts
@@ -87,14 +88,14 @@ impl Held {
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     pub(super) waits: Arena<Wait>,
-    pub(super) committed: Seq,
+    pub(super) settled: Settled,
     /// Links with held packets, each once.
     pub(super) links: Vec<LinkKey>,
 }
 
 impl Broker {
     fn is_met(&self, until: &Until) -> bool {
-        until.seq <= self.gate.committed
+        self.gate.settled.covers(until.records)
             && until.interest <= self.interest_in_force()
             // A wait that is gone is resolved.
             && until.wait.is_none_or(|w| self.gate.waits.get(w).is_none_or(|w| w.receipts == 0))
@@ -224,13 +225,29 @@ impl Broker {
 
     /// Records are committed: answers leave, and receipts that other shards asked for.
     pub(super) fn on_committed(&mut self, now: Time, seq: Seq, fx: &mut Effects) {
-        if seq <= self.gate.committed {
+        if seq <= self.gate.settled.committed() {
             self.counters.stale_inputs += 1;
             return;
         }
-        self.gate.committed = seq;
+        self.gate.settled.commit(seq);
         self.send_receipts(now, fx);
         self.open_gate(now, fx);
+    }
+
+    /// Records are void: what waited for them need not wait any longer.
+    pub(super) fn on_void(&mut self, now: Time, seqs: &[Seq], fx: &mut Effects) {
+        let mut new = false;
+        for &seq in seqs {
+            if seq <= self.seq {
+                new |= self.gate.settled.make_void(seq);
+            }
+        }
+        if new {
+            self.send_receipts(now, fx);
+            self.open_gate(now, fx);
+        } else {
+            self.counters.stale_inputs += 1;
+        }
     }
 }
 

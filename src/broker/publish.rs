@@ -7,12 +7,14 @@
 use std::rc::Rc;
 
 use super::inflight::InboundId;
-use super::input::{Effects, LinkKey, PeerMessage, Record, Seq, SessionKey, ShardId, WaitKey};
+use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId, WaitKey};
 use super::link::Hold;
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 use super::pending::{HeldPacket, Until, Wait};
+use super::record::Record;
 use super::retained::RetainedStore;
 use super::subscriptions::NoLocal;
+use super::void::Span;
 use super::{Broker, Common, Refusal, Time, refusal};
 use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
 use crate::topic::TopicName;
@@ -224,11 +226,12 @@ impl Broker {
             payload: p.payload,
         };
         let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
-        let kept = self.store_retained(now, &mut publication, is_v5, common, fx);
-        let (reason, until) = match kept {
-            Ok(seq) => {
-                let (reason, routed) = self.route(now, &mut publication, common, fx);
-                (reason, Until { seq: seq.max(routed), wait: publication.wait, interest: 0 })
+        let before = self.seq;
+        let (reason, until) = match self.store_retained(now, &mut publication, is_v5, common, fx) {
+            Ok(()) => {
+                let reason = self.route(now, &mut publication, common, fx);
+                let records = self.since(before);
+                (reason, Until { records, wait: publication.wait, interest: 0 })
             }
             Err(reason) => (reason, Until::default()),
         };
@@ -315,7 +318,7 @@ impl Broker {
         }
         // No second delivery [MQTT-4.3.3-10]; the answer waits for what the first one waits for.
         let packet = HeldPacket::PubRec(known.id, ReasonCode::Success);
-        let until = Until { seq: known.seq, wait: known.wait, interest: 0 };
+        let until = Until { records: known.records, wait: known.wait, interest: 0 };
         self.send_when(now, link, packet, until, fx);
         Ok(())
     }
@@ -374,14 +377,15 @@ impl Broker {
         if !reason.is_error()
             && let Some(s) = self.sessions.get_mut(session)
         {
-            let client_id = s.is_persistent().then(|| s.client_id.clone());
-            if let Some(client_id) = client_id {
-                let seq = self.record(fx, Record::Inbound { client_id, packet_id });
-                until.seq = until.seq.max(seq);
+            let number = s.is_persistent().then_some(s.number);
+            if let Some(session) = number {
+                let before = self.seq;
+                self.record(fx, Record::Inbound { session, packet_id, seals: None });
+                until.records = until.records.and(self.since(before));
             }
             if let Some(s) = self.sessions.get_mut(session) {
-                let (seq, wait) = (until.seq, until.wait);
-                s.inbound.insert(InboundId { id: packet_id, counted: true, seq, wait });
+                let (records, wait) = (until.records, until.wait);
+                s.inbound.insert(InboundId { id: packet_id, counted: true, records, wait });
             }
         }
         self.send_when(now, link, HeldPacket::PubRec(packet_id, reason), until, fx);
@@ -395,9 +399,9 @@ impl Broker {
         can_refuse: bool,
         common: &mut impl Common,
         fx: &mut Effects,
-    ) -> Result<Seq, ReasonCode> {
+    ) -> Result<(), ReasonCode> {
         if !publication.retain() || !self.limits.retain_available {
-            return Ok(Seq(0)); // [MQTT-3.3.1-8]
+            return Ok(()); // [MQTT-3.3.1-8]
         }
         let message = publication.message(&mut self.scratch);
         let version = if message.payload().is_empty() {
@@ -412,25 +416,25 @@ impl Broker {
                         QoS::AtLeastOnce | QoS::ExactlyOnce if can_refuse => {
                             Err(ReasonCode::QuotaExceeded)
                         }
-                        _ => Ok(Seq(0)),
+                        _ => Ok(()),
                     };
                 }
             }
         };
-        Ok(self.record(fx, Record::Retained { version, message }))
+        self.record(fx, Record::Retained { version, message });
+        Ok(())
     }
 
     /// Delivers to everybody whom the topic concerns. Returns the reason code for the
-    /// acknowledgement, and the last own record to wait for.
+    /// acknowledgement.
     fn route(
         &mut self,
         now: Time,
         publication: &mut Publication<'_>,
         common: &mut impl Common,
         fx: &mut Effects,
-    ) -> (ReasonCode, Seq) {
+    ) -> ReasonCode {
         let matched = self.matched(publication.topic(), common);
-        let mut seq = Seq(0);
         let mut anybody = !matched.groups.is_empty() || !matched.peers.present.is_empty();
         for r in &matched.receivers {
             let own;
@@ -447,17 +451,16 @@ impl Broker {
             anybody = true;
             let retain = r.retain_as_published && publication.retain();
             let extra = r.extra.as_ref();
-            seq = seq.max(self.deliver(now, r.session, publication, r.qos, retain, extra, fx));
+            self.deliver(now, r.session, publication, r.qos, retain, extra, fx);
         }
         for &group in &matched.groups {
-            seq = seq.max(self.route_shared(now, group, publication, fx));
+            self.route_shared(now, group, publication, fx);
         }
         for shard in matched.peers.present.iter() {
             let durable = matched.peers.durable.contains(shard);
             self.publish_to_peer(shard, durable, publication, fx);
         }
-        let reason = if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers };
-        (reason, seq)
+        if anybody { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers }
     }
 
     /// A receipt is wanted from one more shard, if somebody waits for an acknowledgement.
@@ -565,18 +568,18 @@ impl Broker {
     ) {
         self.give_credit(from, message.cost_bytes(), fx);
         if self.is_too_late(now, message) {
-            self.answer_receipt(now, from, receipt, Seq(0), fx);
+            self.answer_receipt(now, from, receipt, Span::default(), fx);
             return;
         }
         let mut publication = Publication::of(message);
         let matched = self.matched(message.topic(), common);
-        let mut seq = Seq(0);
+        let before = self.seq;
         for r in &matched.receivers {
             let retain = r.retain_as_published && message.retain();
             let (qos, extra) = (r.qos, r.extra.as_ref());
-            seq = seq.max(self.deliver(now, r.session, &mut publication, qos, retain, extra, fx));
+            self.deliver(now, r.session, &mut publication, qos, retain, extra, fx);
         }
-        self.answer_receipt(now, from, receipt, seq, fx);
+        self.answer_receipt(now, from, receipt, self.since(before), fx);
     }
 
     /// Whether a message has expired on a long way between shards \[MQTT-3.3.2-5\]: it is dropped.
@@ -587,18 +590,18 @@ impl Broker {
         late
     }
 
-    /// Sends the receipt that was asked for, once `seq` is committed.
+    /// Sends the receipt that was asked for, once `records` are committed or void.
     pub(super) fn answer_receipt(
         &mut self,
         now: Time,
         to: ShardId,
         receipt: Option<WaitKey>,
-        seq: Seq,
+        records: Span,
         fx: &mut Effects,
     ) {
         let Some(wait) = receipt else { return };
-        if seq > self.gate.committed {
-            self.receipts_due.push_back((seq, to, wait));
+        if !self.gate.settled.covers(records) {
+            self.receipts_due.push_back((records, to, wait));
         } else if to == self.shard {
             self.on_receipt(now, wait, fx);
         } else {
@@ -606,13 +609,14 @@ impl Broker {
         }
     }
 
-    /// Sends the receipts whose records are committed now.
+    /// Sends the receipts whose records are committed or void now, in the order in which they were
+    /// asked for.
     pub(super) fn send_receipts(&mut self, now: Time, fx: &mut Effects) {
-        while let Some(&(seq, to, wait)) = self.receipts_due.front()
-            && seq <= self.gate.committed
+        while let Some(&(records, to, wait)) = self.receipts_due.front()
+            && self.gate.settled.covers(records)
         {
             self.receipts_due.pop_front();
-            self.answer_receipt(now, to, Some(wait), seq, fx);
+            self.answer_receipt(now, to, Some(wait), Span::default(), fx);
         }
     }
 

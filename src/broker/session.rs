@@ -13,9 +13,9 @@ use super::ids::IdList;
 use super::inflight::{Inbound, Outbound, Stage};
 use super::input::LinkKey;
 use super::message::Message;
+use super::record::{SessionNumber, WillRecord};
 use super::retained::RetainedCursor;
 use super::time::Time;
-use super::will::StoredWill;
 use crate::codec::QoS;
 
 /// What a delivery carries beside its message; most carry nothing.
@@ -32,6 +32,8 @@ pub(super) struct Extra {
 pub(super) struct Queued {
     pub(super) message: Message,
     pub(super) extra: Option<Arc<Extra>>,
+    /// Its number in the session if the log has it, else 0.
+    pub(super) order: u64,
     pub(super) qos: QoS,
     pub(super) retain: bool,
 }
@@ -143,8 +145,10 @@ pub struct Session {
     pub(super) link: Option<LinkKey>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry_s: u32,
-    /// The log has it: its end has to be recorded too.
-    pub(super) recorded: bool,
+    /// What the log calls it, 0 if it does not know it.
+    pub(super) number: SessionNumber,
+    /// The number of the last queue entry that the log was told of.
+    pub(super) last_order: u64,
     /// When the link was lost.
     pub(super) offline_since: Time,
     /// The timer armed for it, `Time::NEVER` if none.
@@ -156,7 +160,7 @@ pub struct Session {
     pub(super) subscriptions: IdList,
     /// How many of them are shared.
     pub(super) shared: u32,
-    pub(super) will: Option<Box<StoredWill>>,
+    pub(super) will: Option<Box<WillRecord>>,
     /// When the Will is due, once the link is lost.
     pub(super) will_at: Time,
     /// Counted as an online member in its groups.
@@ -171,7 +175,8 @@ impl Session {
             client_id: client_id.into(),
             link: None,
             expiry_s: 0,
-            recorded: false,
+            number: SessionNumber::default(),
+            last_order: 0,
             offline_since: Time(0),
             timer: Time::NEVER,
             outbound: Outbound::default(),
@@ -190,6 +195,11 @@ impl Session {
     /// Whether it outlives its Network Connection, and so is kept on disk.
     pub(super) fn is_persistent(&self) -> bool {
         self.expiry_s > 0
+    }
+
+    /// Whether the log knows it: then its end, and what ends in it, has to be recorded too.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.number != SessionNumber::default()
     }
 
     /// When it ends if nobody comes back \[MQTT-4.1.0-2\].

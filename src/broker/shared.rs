@@ -12,12 +12,13 @@ use std::sync::Arc as StdArc;
 use triomphe::Arc;
 
 use super::ids::IdList;
-use super::input::{Effects, PeerMessage, Seq, SessionKey, ShardId, ShardSet, SharedTravel};
+use super::input::{Effects, PeerMessage, SessionKey, ShardId, ShardSet, SharedTravel};
 use super::message::Message;
 use super::publish::Publication;
 use super::session::Extra;
 use super::subscriptions::{GroupId, SubId};
 use super::tree::NodeId;
+use super::void::Span;
 use super::{Broker, Time};
 use crate::codec::QoS;
 
@@ -124,15 +125,14 @@ impl Group {
 }
 
 impl Broker {
-    /// Sends a publication to one member of the group. Remote receipts are added to its wait;
-    /// returns the local record to wait for.
+    /// Sends a publication to one member of the group. Remote receipts are added to its wait.
     pub(super) fn route_shared(
         &mut self,
         now: Time,
         group: GroupId,
         publication: &mut Publication<'_>,
         fx: &mut Effects,
-    ) -> Seq {
+    ) {
         let own = self.shard;
         for offline in [false, true] {
             let mut visited = ShardSet::default();
@@ -141,22 +141,21 @@ impl Broker {
                 if shard != own {
                     let group = StdArc::clone(&g.key);
                     if !self.may_send_to(shard, publication, fx) {
-                        return Seq(0);
+                        return;
                     }
                     let message = publication.message(&mut self.scratch);
                     let receipt = self.ask_receipt(publication);
                     let travel = SharedTravel { message, group, receipt, visited, offline };
                     self.send_travel(shard, travel, fx);
-                    return Seq(0);
+                    return;
                 }
-                if let Some(seq) = self.deliver_to_member(now, group, publication, offline, fx) {
-                    return seq;
+                if self.deliver_to_member(now, group, publication, offline, fx) {
+                    return;
                 }
                 visited.insert(own);
             }
         }
         self.counters.dropped_no_member += 1;
-        Seq(0)
     }
 
     /// The next member that takes the message, online or, if `offline`, persistent and offline.
@@ -192,6 +191,7 @@ impl Broker {
         Some((g.members[at], room))
     }
 
+    /// False if there is no member.
     fn deliver_to_member(
         &mut self,
         now: Time,
@@ -199,8 +199,8 @@ impl Broker {
         publication: &mut Publication<'_>,
         offline: bool,
         fx: &mut Effects,
-    ) -> Option<Seq> {
-        let (sub, room) = self.choose_member(group, offline, fx)?;
+    ) -> bool {
+        let Some((sub, room)) = self.choose_member(group, offline, fx) else { return false };
         let s = &self.subscriptions.subs[sub as usize];
         let (session, options) = (s.session, s.options);
         // A QoS 0 delivery goes to nobody else, ever: it needs to remember nothing.
@@ -216,7 +216,8 @@ impl Broker {
         };
         let retain = options.retain_as_published && publication.retain();
         let extra = extra.as_ref();
-        Some(self.deliver_within(now, session, publication, options.qos, retain, extra, room, fx))
+        self.deliver_within(now, session, publication, options.qos, retain, extra, room, fx);
+        true
     }
 
     fn send_travel(&mut self, shard: ShardId, travel: SharedTravel, fx: &mut Effects) {
@@ -234,19 +235,19 @@ impl Broker {
     ) {
         self.give_credit(from, travel.message.cost_bytes(), fx);
         if self.is_too_late(now, &travel.message) {
-            self.answer_receipt(now, from, travel.receipt, Seq(0), fx);
+            self.answer_receipt(now, from, travel.receipt, Span::default(), fx);
             return;
         }
         let mut publication = Publication::of(&travel.message);
-        let delivered = self.subscriptions.group_of(&travel.group).and_then(|group| {
+        let before = self.seq;
+        let delivered = self.subscriptions.group_of(&travel.group).is_some_and(|group| {
             self.deliver_to_member(now, group, &mut publication, travel.offline, fx)
         });
-        match delivered {
-            Some(seq) => self.answer_receipt(now, from, travel.receipt, seq, fx),
-            None => {
-                travel.visited.insert(self.shard);
-                fx.peers.push((from, PeerMessage::SharedBack(travel)));
-            }
+        if delivered {
+            self.answer_receipt(now, from, travel.receipt, self.since(before), fx);
+        } else {
+            travel.visited.insert(self.shard);
+            fx.peers.push((from, PeerMessage::SharedBack(travel)));
         }
     }
 
@@ -259,10 +260,11 @@ impl Broker {
         fx: &mut Effects,
     ) {
         if self.is_too_late(now, &travel.message) {
-            self.answer_receipt(now, self.shard, travel.receipt, Seq(0), fx);
+            self.answer_receipt(now, self.shard, travel.receipt, Span::default(), fx);
             return;
         }
         let mut publication = Publication::of(&travel.message);
+        let before = self.seq;
         if let Some(group) = self.subscriptions.group_of(&travel.group) {
             loop {
                 let (own, visited, offline) = (self.shard, travel.visited, travel.offline);
@@ -280,8 +282,9 @@ impl Broker {
                     Some(_) => {
                         let found =
                             self.deliver_to_member(now, group, &mut publication, offline, fx);
-                        if let Some(seq) = found {
-                            self.answer_receipt(now, own, travel.receipt, seq, fx);
+                        if found {
+                            let records = self.since(before);
+                            self.answer_receipt(now, own, travel.receipt, records, fx);
                             return;
                         }
                         travel.visited.insert(own);
@@ -290,7 +293,7 @@ impl Broker {
             }
         }
         self.counters.dropped_no_member += 1;
-        self.answer_receipt(now, self.shard, travel.receipt, Seq(0), fx);
+        self.answer_receipt(now, self.shard, travel.receipt, Span::default(), fx);
     }
 
     /// A member's session ended: a message that it had not acknowledged goes to another member.

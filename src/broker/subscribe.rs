@@ -6,8 +6,9 @@
 use triomphe::Arc;
 
 use super::index::InterestIndex;
-use super::input::{Effects, LinkKey, Record, SessionKey};
+use super::input::{Effects, LinkKey, SessionKey};
 use super::pending::{HeldPacket, HeldSubAck, Until};
+use super::record::Record;
 use super::retained::{RetainedCursor, RetainedStore};
 use super::session::{Extra, Replay};
 use super::subscriptions::Subscribed;
@@ -67,7 +68,7 @@ impl Broker {
                 let asked = new_replay(filter, options, id);
                 ack.replays.iter_mut().for_each(|before| before.take_options(&asked));
             }
-            until.seq = until.seq.max(granted.until.seq);
+            until.records = until.records.and(granted.until.records);
             until.interest = until.interest.max(granted.until.interest);
             ack.reasons.push(granted.reason);
             ack.replays.extend(granted.replay);
@@ -117,9 +118,10 @@ impl Broker {
         }
         let mut until = Until::default();
         if persistent {
-            let (client_id, id) = (s.client_id.clone(), (id != 0).then_some(id));
+            let (session, id, before) = (s.number, (id != 0).then_some(id), self.seq);
             let filter = filter.text.into();
-            until.seq = self.record(fx, Record::Subscribed { client_id, filter, options, id });
+            self.record(fx, Record::Subscribed { session, filter, options, id });
+            until.records = self.since(before);
         }
         self.counters.subscriptions = self.subscriptions.len() as u64;
         until.interest = match done.group {
@@ -255,7 +257,7 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let Some(session) = self.links.get(link).map(|l| l.session) else { return };
-        let mut until = Until::default();
+        let before = self.seq;
         let mut reasons = Vec::with_capacity(packet.filters.len());
         for filter in &packet.filters {
             self.drop_replays(session, filter.text);
@@ -267,10 +269,11 @@ impl Broker {
             self.drop_subscription(session, sub, index, fx);
             reasons.push(ReasonCode::Success);
             if let Some(s) = self.sessions.get(session).filter(|s| s.is_persistent()) {
-                let (client_id, filter) = (s.client_id.clone(), filter.text.into());
-                until.seq = self.record(fx, Record::Unsubscribed { client_id, filter });
+                let (session, filter) = (s.number, filter.text.into());
+                self.record(fx, Record::Unsubscribed { session, filter });
             }
         }
+        let until = Until { records: self.since(before), ..Until::default() };
         let packet = HeldPacket::UnsubAck(Box::new((packet.packet_id, reasons)));
         self.send_when(now, link, packet, until, fx);
     }

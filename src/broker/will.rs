@@ -1,20 +1,9 @@
 //! The Will (section 3.1.2.5): kept with the Session, published when its delay has passed or the
 //! Session ends, whichever is first \[MQTT-3.1.2-8\].
 
-use super::input::{Effects, Record, SessionKey};
-use super::message::Message;
+use super::input::{Effects, SessionKey};
+use super::record::{Record, WillRecord};
 use super::{Broker, Common, Time};
-
-/// A Will as it is kept: its expiry starts when it is published.
-#[derive(Clone, Debug)]
-pub struct StoredWill {
-    /// the message; it does not expire while it waits
-    pub(super) message: Message,
-    /// Will Delay Interval in seconds
-    pub(super) delay_s: u32,
-    /// Message Expiry Interval in seconds
-    pub(super) expiry_s: Option<u32>,
-}
 
 impl Broker {
     /// Takes the Will out of the session without publishing it \[MQTT-3.1.2-10\].
@@ -22,15 +11,15 @@ impl Broker {
         &mut self,
         session: SessionKey,
         fx: &mut Effects,
-    ) -> Option<Box<StoredWill>> {
+    ) -> Option<Box<WillRecord>> {
         let s = self.sessions.get_mut(session)?;
         s.will_at = Time::NEVER;
         let will = s.will.take()?;
         self.counters.wills -= 1;
         self.counters.will_bytes -= will.message.cost_bytes() as u64;
-        if s.is_persistent() {
-            let client_id = s.client_id.clone();
-            self.record(fx, Record::Will { client_id, will: None });
+        if s.is_recorded() {
+            let session = s.number;
+            self.record(fx, Record::Will { session, will: None });
         }
         Some(will)
     }

@@ -26,8 +26,8 @@ use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
 use super::retained::SharedRetained;
 use crate::broker::{
-    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, ShardId, Time, shrink_list,
-    shrink_queue, shrink_slab,
+    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
+    shrink_list, shrink_queue, shrink_slab,
 };
 use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
 use crate::store::Store;
@@ -85,6 +85,7 @@ pub(super) struct Shard<S> {
     /// connections that get a turn in the next pass
     ready: Vec<usize>,
     dirty: Vec<LinkKey>,
+    void: Vec<Seq>,
     resumed: Vec<LinkKey>,
     /// connections whose client has closed: they end once their pass has been flushed
     ended: Vec<LinkKey>,
@@ -112,6 +113,7 @@ pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) -> io::Result<()> {
         mail_waits: false,
         ready: Vec::new(),
         dirty: Vec::new(),
+        void: Vec::new(),
         resumed: Vec::new(),
         ended: Vec::new(),
         scratch: vec![0; room].into_boxed_slice(),
@@ -161,7 +163,11 @@ impl<S: Store> Shard<S> {
 
     /// Waits until there is something to do, and notes who is ready.
     fn wait(&mut self) {
-        let busy = !self.ready.is_empty() || self.mail_waits || self.fx.sends.is_dirty();
+        let busy = !self.ready.is_empty()
+            || self.mail_waits
+            || self.fx.sends.is_dirty()
+            || !self.fx.records.is_empty()
+            || !self.fx.peers.is_empty();
         let at_most = if busy { Some(Duration::ZERO) } else { self.idle_for() };
         let Self { parts, connections, ready, doors, mail_waits, .. } = self;
         parts.poller.wait(at_most, |change| match change.who {
@@ -440,11 +446,13 @@ impl<S: Store> Shard<S> {
     /// without waiting.
     fn settle(&mut self) {
         for _ in 0..FLUSHES_PER_PASS {
-            self.commit();
             self.resume();
-            self.send_peers();
+            self.commit();
             if !self.fx.sends.is_dirty() {
-                return;
+                if self.fx.records.is_empty() && self.fx.peers.is_empty() {
+                    return;
+                }
+                continue;
             }
             let mut dirty = std::mem::take(&mut self.dirty);
             self.fx.sends.take_dirty(&mut dirty);
@@ -456,15 +464,27 @@ impl<S: Store> Shard<S> {
             }
         }
         self.commit();
-        self.send_peers();
     }
 
+    /// Hands the records to the store, then the messages to the other shards: what those cause
+    /// there stands behind these records in the log. Only then the broker is told what need not be
+    /// waited for; what comes of that is for the next time.
     fn commit(&mut self) {
+        let mut committed = None;
         if !self.fx.records.is_empty() {
             let last = self.parts.broker.last_seq();
-            if let Some(seq) = self.parts.store.append(&mut self.fx.records, last) {
-                self.handle(Input::Committed(seq));
-            }
+            let Self { parts, fx, void, .. } = self;
+            committed = parts.store.append(&mut fx.records, last, void);
+        }
+        self.send_peers();
+        if !self.void.is_empty() {
+            let void = std::mem::take(&mut self.void);
+            self.handle(Input::Void(&void));
+            self.void = void;
+            self.void.clear();
+        }
+        if let Some(seq) = committed {
+            self.handle(Input::Committed(seq));
         }
         // Nothing asks for answers yet: authorizers and read-backs come with their stores.
         self.fx.requests.clear();

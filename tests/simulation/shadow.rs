@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stonechat::broker::{Message, Record, Time};
+use stonechat::broker::{Message, Record, SessionNumber, Time};
 use stonechat::codec::{Packet, Publish, QoS, SubscriptionOptions};
 
 /// A message that a client published, or will publish as its Will.
@@ -101,6 +101,12 @@ pub struct Shadow {
     pub group_of: Vec<Option<usize>>,
     epochs: u64,
     pub committed: Vec<u64>,
+    /// by shard and number: records that are void
+    pub void: BTreeSet<(usize, u64)>,
+    /// whose session it is, by its name in the log
+    client_of: BTreeMap<SessionNumber, usize>,
+    /// entries of QoS 2, by session and order: the client
+    entries2: BTreeSet<(SessionNumber, u64)>,
     /// by client and message: shard and number of the first record that keeps it
     kept: BTreeMap<(usize, usize), (usize, u64)>,
     /// by client and Packet Identifier: the record of a QoS 2 delivery
@@ -166,6 +172,9 @@ impl Shadow {
             group_of,
             epochs: 0,
             committed: vec![0; shards],
+            void: BTreeSet::new(),
+            client_of: BTreeMap::new(),
+            entries2: BTreeSet::new(),
             kept: BTreeMap::new(),
             in_flight2: BTreeMap::new(),
             retained: BTreeMap::new(),
@@ -379,34 +388,34 @@ impl Shadow {
         record: &Record,
         cause: &Cause,
     ) -> Option<u64> {
-        let own = |id: &str| client_of(id) == cause.client;
+        if let Record::Session { session, client_id, .. } = record {
+            self.client_of.insert(*session, client_of(client_id));
+        }
+        let client = record.session().map(|number| self.client_of[&number]);
+        let own = client == Some(cause.client);
         let id = |pid: stonechat::codec::PacketId| pid.get() == cause.packet_id;
         let waits = match record {
-            Record::InFlight { client_id, message, qos, packet_id } => {
-                let client = client_of(client_id);
-                if *qos == QoS::ExactlyOnce {
-                    self.in_flight2.insert((client, packet_id.get()), (shard, seq));
+            Record::InFlight { session, order, packet_id } => {
+                if self.entries2.contains(&(*session, *order)) {
+                    self.in_flight2.insert((client.unwrap(), packet_id.get()), (shard, seq));
                 }
-                self.keep(client, message, shard, seq, cause)
+                false
             }
-            Record::Queued { client_id, message, .. } => {
-                self.keep(client_of(client_id), message, shard, seq, cause)
+            Record::Queued { session, order, message, qos, .. } => {
+                if *qos == QoS::ExactlyOnce {
+                    self.entries2.insert((*session, *order));
+                }
+                self.keep(client.unwrap(), message, shard, seq, cause)
             }
             Record::Retained { message, .. } => {
                 matches!(cause.answer, 4 | 5) && serial_of(message.payload()) == cause.serial
             }
-            Record::Inbound { client_id, packet_id } => {
-                cause.answer == 5 && own(client_id) && id(*packet_id)
-            }
-            Record::InboundEnd { client_id, packet_id } => {
-                cause.answer == 7 && own(client_id) && id(*packet_id)
-            }
-            Record::Released { client_id, packet_id } => {
-                cause.answer == 6 && own(client_id) && id(*packet_id)
-            }
-            Record::Subscribed { client_id, .. } => cause.answer == 9 && own(client_id),
-            Record::Unsubscribed { client_id, .. } => cause.answer == 11 && own(client_id),
-            Record::Session { client_id, .. } => cause.answer == 2 && own(client_id),
+            Record::Inbound { packet_id, .. } => cause.answer == 5 && own && id(*packet_id),
+            Record::InboundEnd { packet_id, .. } => cause.answer == 7 && own && id(*packet_id),
+            Record::Released { .. } => cause.answer == 6 && own,
+            Record::Subscribed { .. } => cause.answer == 9 && own,
+            Record::Unsubscribed { .. } => cause.answer == 11 && own,
+            Record::Session { .. } => cause.answer == 2 && own,
             _ => false,
         };
         waits.then_some(seq)
@@ -428,6 +437,11 @@ impl Shadow {
         matches!(cause.answer, 4 | 5) && cause.serial == Some(serial)
     }
 
+    /// Whether the record is on disk, or void.
+    fn is_done(&self, shard: usize, seq: u64) -> bool {
+        seq <= self.committed[shard] || self.void.contains(&(shard, seq))
+    }
+
     /// A packet left the gate (it stands in an outbox): everything it promises must be committed.
     pub fn emitted(
         &mut self,
@@ -447,8 +461,8 @@ impl Shadow {
             Packet::Publish(p) if p.qos == QoS::ExactlyOnce => {
                 let id = p.packet_id.unwrap().get();
                 if let Some(&(shard, seq)) = self.in_flight2.get(&(client, id)) {
-                    let committed = self.committed[shard];
-                    assert!(seq <= committed, "c{client}: QoS 2 PUBLISH {id} before its record");
+                    let done = self.is_done(shard, seq);
+                    assert!(done, "c{client}: QoS 2 PUBLISH {id} before its record");
                 }
                 return;
             }
@@ -456,8 +470,8 @@ impl Shadow {
             _ => return,
         };
         if let Some(seq) = gate.after.remove(&(kind, id)) {
-            let committed = self.committed[shard];
-            assert!(seq <= committed, "c{client}: answer {kind} to {id} left before its record");
+            let done = self.is_done(shard, seq);
+            assert!(done, "c{client}: answer {kind} to {id} left before its record");
         }
         if let (Packet::PubAck(a) | Packet::PubRec(a), Some(serial)) =
             (packet, gate.published.remove(&id))
@@ -492,7 +506,7 @@ impl Shadow {
             let Some(&(shard, seq)) = self.kept.get(&(client, serial)) else {
                 panic!("message {serial} ({m:?}) is acknowledged and not kept for c{client}");
             };
-            let done = seq <= self.committed[shard];
+            let done = self.is_done(shard, seq);
             assert!(done, "message {serial} for c{client} is acknowledged and not committed");
         }
     }

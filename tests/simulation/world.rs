@@ -1,4 +1,5 @@
-//! The world around the brokers: shards, the pipes between them, the log that commits late, and
+//! The world around the brokers: shards, the pipes between them, the log that commits late and in
+//! batches, and
 //! Network Connections that deliver bytes in pieces and are cut at any of them.
 //!
 //! Rules of the faults: peer messages of one pair of shards stay in order; commits come late, in
@@ -19,6 +20,7 @@ use stonechat::codec::{
 use super::clients::{FILTERS, HERDS, TOPICS};
 use super::rng::Rng;
 use super::shadow::{Cause, GateShadow, Shadow, client_of, serial_of};
+use super::staging::Staging;
 
 /// How often a Tick may be due at one moment before the broker is said to spin.
 const TICKS_AT_ONCE_MAX: u32 = 20_000;
@@ -28,7 +30,10 @@ const IDLE_TICKS_MAX: u32 = 100;
 pub struct Shard {
     pub broker: Broker,
     pub fx: Effects,
+    /// committed, as far as the broker was told
     committed: u64,
+    /// void, and the broker was not told yet
+    void: Vec<Seq>,
     /// by slot: its next generation, and whose it is
     pub slots: Vec<(u32, Option<usize>)>,
     ticks: (Time, u32),
@@ -72,6 +77,7 @@ pub struct Conn {
 pub struct World {
     pub now: Time,
     pub shards: Vec<Shard>,
+    pub log: Staging,
     pub common: Commons<RetainedTree, InterestTree>,
     pub pipes: Vec<VecDeque<PeerMessage>>,
     /// by pipe: bytes of messages that were sent and for which no credit has arrived
@@ -123,6 +129,7 @@ impl World {
             broker: Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone()),
             fx: Effects::default(),
             committed: 0,
+            void: Vec::new(),
             slots: Vec::new(),
             ticks: (Time(0), 0),
             idle_ticks: 0,
@@ -131,6 +138,7 @@ impl World {
         Self {
             now: Time(0),
             shards: (0..shards).map(shard).collect(),
+            log: Staging::default(),
             common: Commons {
                 retained: RetainedTree::new(10_000, 10 << 20),
                 interests: InterestTree::new(7),
@@ -209,7 +217,7 @@ impl World {
         if self.inputs.is_multiple_of(self.check_every) {
             sh.broker.check_invariants();
         }
-        let records = std::mem::take(&mut sh.fx.records);
+        let mut records = std::mem::take(&mut sh.fx.records);
         let after = sh.broker.last_seq().0;
         assert_eq!(before + records.len() as u64, after, "each record has a number");
         let mut seq = before;
@@ -218,6 +226,10 @@ impl World {
             seq += 1;
             wait = wait.max(shadow.recorded(shard, seq, record, cause));
         }
+        let void = &mut self.shards[shard].void;
+        let known = void.len();
+        self.log.push(shard, &mut records, Seq(after), void);
+        shadow.void.extend(void[known..].iter().map(|seq| (shard, seq.0)));
         if let (Some(wait), Some(conn)) = (wait, cause.conn) {
             self.conns[conn].gate.after.insert((cause.answer, cause.packet_id), wait);
         }
@@ -514,19 +526,38 @@ impl World {
         self.pipes.len()
     }
 
-    /// Commits some or all records of a shard.
+    /// Writes what waits, or tells a shard what is committed or void; `all` of that, or a part.
     pub fn commit(&mut self, shard: usize, all: bool, shadow: &mut Shadow, rng: &mut Rng) -> bool {
-        let (committed, last) =
-            (self.shards[shard].committed, self.shards[shard].broker.last_seq());
-        if committed == last.0 {
-            return false;
+        let mut progress = false;
+        if all || rng.percent(40) {
+            progress |= self.log.take(None);
         }
-        let left = (last.0 - committed) as usize;
-        let seq = if all { last.0 } else { committed + rng.range(1, left) as u64 };
-        self.shards[shard].committed = seq;
-        shadow.committed[shard] = seq;
-        self.feed(shard, Input::Committed(Seq(seq)), &Cause::default(), shadow);
-        true
+        if all || rng.percent(40) {
+            for (shard, seq) in self.log.commit(self.now).unwrap() {
+                shadow.committed[shard] = seq.0;
+                progress = true;
+            }
+        }
+        if all || rng.percent(60) {
+            let void = std::mem::take(&mut self.shards[shard].void);
+            if !void.is_empty() {
+                self.feed(shard, Input::Void(&void), &Cause::default(), shadow);
+                progress = true;
+            }
+        }
+        if all || rng.percent(60) {
+            progress |= self.tell_committed(shard, shadow);
+        }
+        progress
+    }
+
+    fn tell_committed(&mut self, shard: usize, shadow: &mut Shadow) -> bool {
+        let seq = shadow.committed[shard];
+        let news = std::mem::replace(&mut self.shards[shard].committed, seq) < seq;
+        if news {
+            self.feed(shard, Input::Committed(Seq(seq)), &Cause::default(), shadow);
+        }
+        news
     }
 
     /// A Tick, if one is due.

@@ -60,6 +60,47 @@ pub(crate) const ROWS: &[Row] = &[
          commit p; deliver; commit a; deliver; p< puback 1",
     ),
     row(
+        "PUBACK leaves when every receiver has acknowledged before the records are written: they are void",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; b joins v5 expiry=9
+         b> subscribe 1 t 1; b< suback 1 01; p joins v5; hold commits; p> publish t x q1#1
+         a< publish t x q1#1; b< publish t x q1#1; a> puback 1; b> puback 1; p< puback 1",
+    ),
+    row(
+        "on another shard, likewise, by its receipt",
+        "shards 3; a at 0; p at 1; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
+         p joins v5; hold commits; hold peers; p> publish t x q1#1; deliver; a< publish t x q1#1
+         a> puback 1; deliver; p< puback 1",
+    ),
+    row(
+        "of two publications the one whose receivers acknowledged; the other waits",
+        "shards 1; a joins v5 expiry=9; a> subscribe 1 # 1; a< suback 1 01; b joins v5 expiry=9
+         b> subscribe 1 u 1; b< suback 1 01; p joins v5; q joins v5; hold commits
+         p> publish u x q1#1; a< publish u x q1#1; b< publish u x q1#1; q> publish t y q1#1
+         a< publish t y q1#2; a> puback 2; q< puback 1; a> puback 1; commit; p< puback 1",
+    ),
+    row(
+        "[MQTT-4.6.0-2] an acknowledgement whose records are void waits for those before it",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; p joins v5; hold commits
+         p> publish t x q1#1 + publish t y q1#2; a< publish t x q1#1; a< publish t y q1#2
+         a> puback 2; a> puback 1; p< puback 1; p< puback 2",
+    ),
+    row(
+        "what was dropped at a limit is void",
+        "limits queued_messages_max=1; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
+         a cut; commit; p joins v5; hold commits; p> publish t x q1#1; p> publish t y q1#2
+         p< puback 1; commit; p< puback 2",
+    ),
+    row(
+        "a retained message is never void",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; p joins v5; hold commits
+         p> publish t x q1#1 retain; a< publish t x q1#1; a> puback 1; commit; p< puback 1",
+    ),
+    row(
+        "nor is a QoS 2 identifier of the client's",
+        "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; p joins v5 expiry=9
+         hold commits; p> publish t x q2#1; a< publish t x q1#1; a> puback 1; commit; p< pubrec 1",
+    ),
+    row(
         "of two shards, both",
         "shards 3; a at 0; b at 2; p at 1; a joins v5 expiry=9; a> subscribe 1 t 1
          a< suback 1 01; b joins v5 expiry=9; b> subscribe 1 # 1; b< suback 1 01; a cut; b cut

@@ -47,7 +47,6 @@ mod connect;
 mod disconnect;
 mod flow;
 mod gate;
-mod log;
 mod malformed;
 mod notation;
 mod publish;

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 use stonechat::broker::*;
 use stonechat::codec::*;
 
-use super::log::Log;
 use super::notation;
 use super::words::Words;
+use crate::support::staging::Staging;
 
 /// More steps than any row needs between two of its statements: the broker spins.
 const STEPS_MAX: usize = 20_000;
@@ -20,7 +20,8 @@ const STEPS_MAX: usize = 20_000;
 struct Shard {
     broker: Broker,
     fx: Effects,
-    log: Log,
+    /// records that are void, and of which the broker is not told yet
+    void: Vec<Seq>,
     /// By slot: the client there, and the slot's last generation.
     slots: Vec<(Option<String>, u32)>,
 }
@@ -46,6 +47,7 @@ pub(crate) struct Client {
 pub(crate) struct World {
     now: Time,
     shards: Vec<Shard>,
+    log: Staging,
     common: Commons<RetainedTree, InterestTree>,
     pub(crate) clients: BTreeMap<String, Client>,
     homes: BTreeMap<String, usize>,
@@ -67,12 +69,13 @@ impl World {
         let shard = |n: usize| Shard {
             broker: Broker::new(ShardId(n as u8), shards as u8, 7, limits.clone()),
             fx: Effects::default(),
-            log: Log::default(),
+            void: Vec::new(),
             slots: Vec::new(),
         };
         Self {
             now: Time(1_000_000),
             shards: (0..shards).map(shard).collect(),
+            log: Staging::default(),
             common: Commons {
                 retained: RetainedTree::new(retained.0, retained.1),
                 interests: InterestTree::new(7),
@@ -170,12 +173,7 @@ impl World {
 
     /// The records so far are on disk: everywhere, or on one client's shard.
     pub(crate) fn commit(&mut self, client_id: Option<&str>) -> Done {
-        let only = client_id.map(|id| self.home(id));
-        let shards = (0..self.shards.len()).filter(|s| only.is_none_or(|only| only == *s));
-        let seqs: Vec<_> = shards.map(|s| (s, self.shards[s].broker.last_seq())).collect();
-        for (shard, seq) in seqs {
-            self.input(shard, Input::Committed(seq))?;
-        }
+        self.write(client_id.map(|id| self.home(id)))?;
         self.settle()
     }
 
@@ -224,7 +222,8 @@ impl World {
 
     /// The sessions that a restart would bring back.
     pub(crate) fn logged(&self) -> Vec<&str> {
-        let mut all: Vec<_> = self.shards.iter().flat_map(|s| s.log.sessions()).collect();
+        let mut all: Vec<_> =
+            self.log.fold.sessions.values().map(|kept| kept.client_id.as_str()).collect();
         all.sort_unstable();
         all
     }
@@ -235,9 +234,7 @@ impl World {
         s.broker.check_invariants();
         self.check_interests();
         let s = &mut self.shards[shard];
-        for record in s.fx.records.drain(..) {
-            s.log.add(&record)?;
-        }
+        self.log.push(shard, &mut s.fx.records, s.broker.last_seq(), &mut s.void);
         match s.fx.requests.first() {
             Some(request) => Err(format!("nobody answers {request:?}")),
             None => Ok(()),
@@ -274,14 +271,14 @@ impl World {
                     self.input(shard, Input::Tick)?;
                     busy = true;
                 }
-                if !self.late {
-                    busy |= self.commit_shard(shard)?;
+                let void = std::mem::take(&mut self.shards[shard].void);
+                if !void.is_empty() {
+                    self.input(shard, Input::Void(&void))?;
+                    busy = true;
                 }
             }
-            if !busy && self.late {
-                for shard in 0..self.shards.len() {
-                    busy |= self.commit_shard(shard)?;
-                }
+            if !(self.hold_commits || self.late && busy) {
+                busy |= self.write(None)?;
             }
             if !busy {
                 return Ok(());
@@ -290,14 +287,15 @@ impl World {
         Err("the broker spins: it always wants another turn".to_owned())
     }
 
-    fn commit_shard(&mut self, shard: usize) -> Result<bool, String> {
-        let seq = self.shards[shard].broker.last_seq();
-        let stale = self.shards[shard].broker.counters().stale_inputs;
-        if self.hold_commits || seq == Seq(0) {
+    /// Writes the records that wait; false if there are none.
+    fn write(&mut self, only: Option<usize>) -> Result<bool, String> {
+        if !self.log.take(only) {
             return Ok(false);
         }
-        self.input(shard, Input::Committed(seq))?;
-        Ok(self.shards[shard].broker.counters().stale_inputs == stale)
+        for (shard, seq) in self.log.commit(self.now)? {
+            self.input(shard, Input::Committed(seq))?;
+        }
+        Ok(true)
     }
 
     fn carry_peers(&mut self, shard: usize) -> Result<bool, String> {

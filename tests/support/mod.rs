@@ -3,6 +3,8 @@
 
 pub(crate) mod broker;
 pub(crate) mod client;
+pub(crate) mod fold;
+pub(crate) mod staging;
 
 use std::time::Duration;
 

@@ -1,0 +1,177 @@
+//! A naive log: what a restart would find, folded from the records that are on disk. It fails on a
+//! record that makes no sense where it stands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stonechat::broker::{DropReason, Message, Record, SessionNumber, Time, WillRecord};
+use stonechat::codec::{PacketId, QoS, SubscriptionOptions};
+
+/// A message for a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) message: Message,
+    pub(crate) qos: QoS,
+    pub(crate) retain: bool,
+    pub(crate) subscription_ids: Box<[u32]>,
+    pub(crate) group: Option<std::sync::Arc<str>>,
+    sealed: bool,
+    pub(crate) packet_id: Option<PacketId>,
+    pub(crate) released: bool,
+}
+
+/// What the log knows of one session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) client_id: String,
+    pub(crate) expiry_s: u32,
+    /// when its connection ended, if it has none
+    pub(crate) offline_since: Option<Time>,
+    pub(crate) filters: BTreeMap<String, (SubscriptionOptions, Option<u32>)>,
+    pub(crate) entries: BTreeMap<u64, Entry>,
+    pub(crate) last_order: u64,
+    pub(crate) inbound: BTreeSet<u16>,
+    pub(crate) will: Option<WillRecord>,
+}
+
+/// The fold.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fold {
+    pub(crate) sessions: BTreeMap<SessionNumber, Kept>,
+    ended: BTreeSet<SessionNumber>,
+    pub(crate) highest: SessionNumber,
+    /// by topic: version and message, `None` if it was cleared
+    pub(crate) retained: BTreeMap<String, (u64, Option<Message>)>,
+    pub(crate) version: u64,
+    unsealed: Vec<(SessionNumber, u64)>,
+}
+
+impl Fold {
+    /// Takes the next record, written at `now`.
+    pub(crate) fn add(&mut self, record: &Record, now: Time) -> Result<(), String> {
+        let bad = |what: &str| Err(format!("the log: {what}: {record:?}"));
+        match record {
+            Record::Session { session, client_id, expiry_s } => {
+                if self.ended.contains(session) {
+                    return bad("a session that has ended");
+                }
+                self.highest = self.highest.max(*session);
+                let kept = self.sessions.entry(*session).or_default();
+                kept.client_id = client_id.to_string();
+                (kept.expiry_s, kept.offline_since) = (*expiry_s, None);
+                return Ok(());
+            }
+            Record::SessionEnd { session } => {
+                self.unsealed.retain(|(of, _)| of != session);
+                self.ended.insert(*session);
+                return match self.sessions.remove(session) {
+                    None => bad("the end of a session that it does not know"),
+                    Some(_) => Ok(()),
+                };
+            }
+            Record::Retained { version, message } => {
+                self.version = self.version.max(*version);
+                let kept = self.retained.entry(message.topic_str().to_owned()).or_default();
+                if kept.0 < *version {
+                    let there = !message.payload().is_empty();
+                    *kept = (*version, there.then(|| message.clone()));
+                }
+                return Ok(());
+            }
+            Record::Inbound { seals: Some(message), .. } => self.seal(message),
+            _ => {}
+        }
+        let number = record.session().unwrap();
+        let Some(kept) = self.sessions.get_mut(&number) else {
+            return bad("of a session that it does not know");
+        };
+        if let Record::Queued { order, sealed: false, .. } = record {
+            self.unsealed.push((number, *order));
+        }
+        match kept.add(record, now) {
+            true => Ok(()),
+            false => bad("out of turn"),
+        }
+    }
+
+    fn seal(&mut self, message: &Message) {
+        self.unsealed.retain(|(session, order)| {
+            let entries = self.sessions.get_mut(session).map(|kept| &mut kept.entries);
+            match entries.and_then(|entries| entries.get_mut(order)) {
+                Some(entry) if Message::same(&entry.message, message) => {
+                    entry.sealed = true;
+                    false
+                }
+                Some(_) => true,
+                None => false,
+            }
+        });
+    }
+
+    /// A restart: what was never sealed does not count.
+    pub(crate) fn recover(&mut self) {
+        self.unsealed.clear();
+        for kept in self.sessions.values_mut() {
+            kept.entries.retain(|_, entry| entry.sealed);
+        }
+    }
+}
+
+impl Kept {
+    /// False if it makes no sense.
+    fn add(&mut self, record: &Record, now: Time) -> bool {
+        match record {
+            Record::Disconnected { expiry_s, .. } => {
+                self.expiry_s = *expiry_s;
+                self.offline_since.replace(now).is_none()
+            }
+            Record::Will { will, .. } => {
+                std::mem::replace(&mut self.will, will.clone()).is_some() || will.is_some()
+            }
+            Record::Subscribed { filter, options, id, .. } => {
+                self.filters.insert(filter.to_string(), (*options, *id));
+                true
+            }
+            Record::Unsubscribed { filter, .. } => self.filters.remove(&**filter).is_some(),
+            Record::Inbound { packet_id, .. } => self.inbound.insert(packet_id.get()),
+            Record::InboundEnd { packet_id, .. } => self.inbound.remove(&packet_id.get()),
+            Record::Queued {
+                order, message, qos, retain, subscription_ids, group, sealed, ..
+            } => {
+                let entry = Entry {
+                    message: message.clone(),
+                    qos: *qos,
+                    retain: *retain,
+                    subscription_ids: subscription_ids.clone(),
+                    group: group.clone(),
+                    sealed: *sealed,
+                    packet_id: None,
+                    released: false,
+                };
+                let rises = self.last_order < *order;
+                self.last_order = *order;
+                rises && *qos != QoS::AtMostOnce && self.entries.insert(*order, entry).is_none()
+            }
+            Record::InFlight { order, packet_id, .. } => {
+                let used = self.entries.values().any(|e| e.packet_id == Some(*packet_id));
+                let entry = self.entries.get_mut(order).filter(|_| !used);
+                let waits = |e: &mut Entry| {
+                    (e.sealed || e.qos == QoS::AtLeastOnce)
+                        && e.packet_id.replace(*packet_id).is_none()
+                };
+                entry.is_some_and(waits)
+            }
+            Record::Released { order, .. } => {
+                let entry = self.entries.get_mut(order).filter(|e| e.packet_id.is_some());
+                let qos2 = |e: &&mut Entry| e.qos == QoS::ExactlyOnce;
+                entry.filter(qos2).is_some_and(|e| !std::mem::replace(&mut e.released, true))
+            }
+            Record::Acknowledged { order, .. } => {
+                self.entries.remove(order).is_some_and(|e| e.packet_id.is_some())
+            }
+            Record::Dropped { order, why, .. } => {
+                self.entries.remove(order).is_some() && *why != DropReason::Unsealed
+            }
+            _ => true,
+        }
+    }
+}
