@@ -30,6 +30,18 @@ pub enum DropReason {
     Unsealed,
 }
 
+impl DropReason {
+    /// All of them, by their number on disk.
+    pub const ALL: [Self; 6] = [
+        Self::Expired,
+        Self::QueueFull,
+        Self::TooLarge,
+        Self::Rerouted,
+        Self::Unreadable,
+        Self::Unsealed,
+    ];
+}
+
 /// A Will that waits with its session.
 #[derive(Clone, Debug)]
 pub struct WillRecord {

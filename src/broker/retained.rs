@@ -188,8 +188,7 @@ impl RetainedTree {
     }
 
     /// Puts back what was retained before a restart, under its version: the highest of a topic,
-    /// once.
-    /// Limits do not count: they may have been lowered since.
+    /// once. Limits do not count: they may have been lowered since.
     pub fn restore(&mut self, version: u64, message: &Message) {
         self.start_versions_above(version);
         self.bytes += cost(message);
