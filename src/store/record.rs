@@ -1,4 +1,4 @@
-//! What the log keeps, as a shard hands it in; and the grammar of what is written.
+//! The grammar of what is written of the broker's records.
 //!
 //! May use: the broker's message. Invariant: a record says all that it means by itself, together
 //! with what its session and message are called. Where it stands in the log matters only in that
@@ -79,15 +79,3 @@
 //! was void, `nth` has none: that is how a recovery counts what damage took.
 
 pub use crate::broker::{DropReason, Record, SessionNumber, WillRecord};
-
-impl DropReason {
-    /// All of them, by their number on disk.
-    pub(super) const ALL: [Self; 6] = [
-        Self::Expired,
-        Self::QueueFull,
-        Self::TooLarge,
-        Self::Rerouted,
-        Self::Unreadable,
-        Self::Unsealed,
-    ];
-}
