@@ -265,9 +265,8 @@ impl Broker {
     }
 
     /// The keyed hash of a session's Client Identifier: what its retained messages are known by.
-    /// A session and what it published are of the same shard, and so of the same key.
     pub(super) fn publisher_of(&self, session: SessionKey) -> u64 {
-        self.sessions.get(session).map_or(0, |s| self.hash(&s.client_id) | 1)
+        self.sessions.get(session).map_or(0, |s| self.publishers.hash_one(&*s.client_id) | 1)
     }
 
     /// Topic Alias (section 3.3.2.3.4): the topic that is meant.

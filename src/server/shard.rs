@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -26,8 +26,8 @@ use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
 use super::retained::SharedRetained;
 use crate::broker::{
-    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
-    shrink_list, shrink_queue, shrink_slab,
+    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, RestoredSession, Seq, ShardId,
+    Time, shrink_list, shrink_queue, shrink_slab,
 };
 use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
 use crate::store::Store;
@@ -68,6 +68,15 @@ pub(crate) struct ShardParts<S> {
     pub(crate) half_received_bytes_max: usize,
     pub(crate) output_bytes_max: usize,
     pub(crate) shutdown_ms: u64,
+    pub(crate) restore: Restore,
+}
+
+/// What a shard begins with.
+pub(crate) struct Restore {
+    /// sessions of before the start, in the order of their numbers
+    pub(crate) sessions: Vec<RestoredSession>,
+    /// is told once they are there, and in force on all shards
+    pub(crate) done: Option<mpsc::Sender<()>>,
 }
 
 /// A shard at work.
@@ -99,11 +108,12 @@ pub(super) struct Shard<S> {
 }
 
 /// Runs a shard on this thread until it is told to stop and has told its clients.
-pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) -> io::Result<()> {
+pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) {
     let room = parts.read_bytes_per_pass + PARTIAL_IN_SCRATCH_BYTES_MAX;
     let doors = std::mem::take(&mut parts.doors);
+    let sessions = std::mem::take(&mut parts.restore.sessions);
     let mut shard = Shard {
-        doors: Doors::new(doors, &parts.poller)?,
+        doors: Doors::new(doors),
         parts,
         fx: Effects::default(),
         connections: Slab::new(),
@@ -122,10 +132,10 @@ pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) -> io::Result<()> {
         deadlines: BinaryHeap::new(),
         stop_at: None,
     };
+    shard.restore(sessions);
     while !shard.is_over() {
         shard.pass();
     }
-    Ok(())
 }
 
 impl<S: Store> Shard<S> {
@@ -135,6 +145,25 @@ impl<S: Store> Shard<S> {
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
         self.parts.broker.handle(self.now, input, &mut self.parts.common, &mut self.fx);
+    }
+
+    /// Brings sessions of before the start back. The doors open when all shards have theirs.
+    fn restore(&mut self, sessions: Vec<RestoredSession>) {
+        self.now = self.clock();
+        for session in sessions {
+            let Self { parts, fx, now, .. } = self;
+            parts.broker.restore(*now, session, &mut parts.common, fx);
+            self.commit(); // so that lists stay short
+        }
+        self.tell_restored();
+    }
+
+    fn tell_restored(&mut self) {
+        if self.parts.broker.is_in_force()
+            && let Some(done) = self.parts.restore.done.take()
+        {
+            let _ = done.send(());
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -159,6 +188,9 @@ impl<S: Store> Shard<S> {
         self.end();
         self.close_overdue();
         self.hurry();
+        if self.parts.restore.done.is_some() {
+            self.tell_restored();
+        }
     }
 
     /// Waits until there is something to do, and notes who is ready.
@@ -229,6 +261,13 @@ impl<S: Store> Shard<S> {
                 for message in messages {
                     self.handle(Input::Publish(message));
                 }
+            }
+            ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
+            ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
+            ToShard::Full(_) => {}
+            ToShard::Restored => {
+                self.handle(Input::Restored);
+                self.open_doors();
             }
             ToShard::Report(answer) => {
                 let _ = answer.send(Report {
@@ -474,7 +513,7 @@ impl<S: Store> Shard<S> {
         if !self.fx.records.is_empty() {
             let last = self.parts.broker.last_seq();
             let Self { parts, fx, void, .. } = self;
-            committed = parts.store.append(&mut fx.records, last, void);
+            committed = parts.store.append(&mut fx.records, last, true, void);
         }
         self.send_peers();
         if !self.void.is_empty() {
