@@ -352,6 +352,10 @@ impl Broker {
         self.publishers = FixedState::with_seed(key);
     }
 
+    fn publisher_hash(&self, client_id: &str) -> u64 {
+        self.publishers.hash_one(client_id)
+    }
+
     fn hash(&self, client_id: &str) -> u64 {
         self.hasher.hash_one(client_id)
     }

@@ -31,7 +31,8 @@ mod tests {
 
     #[test]
     fn a_directory_is_found() {
-        let cases: [(&[(&str, &str)], &str, &str); 6] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+        let cases: [Case<'_>; 6] = [
             (&[], "", "./data"),
             (&[("HOME", "")], "", "./data"),
             (&[("HOME", "/home/a")], "", "/home/a/.local/state/stonechat"),

@@ -96,6 +96,8 @@ impl Desk {
 pub(crate) struct DeskStore {
     pub(crate) desk: Arc<Desk>,
     pub(crate) shard: ShardId,
+    /// whether what is waited for has to be safe, not only written
+    pub(crate) syncs: bool,
 }
 
 impl Store for DeskStore {
@@ -107,7 +109,7 @@ impl Store for DeskStore {
         void: &mut Vec<Seq>,
     ) -> Option<Seq> {
         let mut inner = self.desk.lock();
-        inner.staging.push(self.shard, records, last, sync, void);
+        inner.staging.push(self.shard, records, last, sync && self.syncs, void);
         let wake = mem::take(&mut inner.sleeps);
         drop(inner);
         if wake {

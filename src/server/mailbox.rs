@@ -31,6 +31,7 @@ pub(crate) enum ToShard {
     /// These need not be waited for any longer.
     Void(Vec<Seq>),
     /// Whether the log is without room.
+    #[expect(dead_code, reason = "wip")]
     Full(bool),
     /// All shards have their sessions of before the start: clients may come.
     Restored,

@@ -14,6 +14,7 @@ mod mailbox;
 mod memory;
 mod poller;
 mod porch;
+mod restore;
 mod retained;
 mod shard;
 mod storage;
@@ -48,8 +49,9 @@ use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
 use poller::Poller;
 use porch::{Door, Porch};
+use restore::Restore;
 use retained::SharedRetained;
-use shard::{Restore, ShardParts};
+use shard::ShardParts;
 use storage::{LogWatch, ShardStore, Storage, StorageError, StorageThreads};
 use totals::Totals;
 
@@ -119,6 +121,7 @@ struct House {
 
 fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     let started = Instant::now();
+    memory::set_up();
     raise_file_limit(settings.server.connections_max);
     // First of all: another broker may have the directory.
     let storage = Storage::open(&settings.store, started)?;
@@ -176,7 +179,8 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), watch));
         tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
         received.serve(&house.shards).await;
-        let until = Instant::now() + Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
+        let until =
+            Instant::now() + Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
         join(until, || threads.iter().all(JoinHandle::is_finished)).await;
         if let Some(log) = &log_threads {
             log.stop();

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -24,10 +24,11 @@ use super::mailbox::{Receiver, Report, Sender, ToShard};
 use super::memory::take_cached_blocks;
 use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
+use super::restore::Restore;
 use super::retained::SharedRetained;
 use crate::broker::{
-    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, RestoredSession, Seq, ShardId,
-    Time, shrink_list, shrink_queue, shrink_slab,
+    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
+    shrink_list, shrink_queue, shrink_slab,
 };
 use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
 use crate::store::Store;
@@ -69,14 +70,6 @@ pub(crate) struct ShardParts<S> {
     pub(crate) output_bytes_max: usize,
     pub(crate) shutdown_ms: u64,
     pub(crate) restore: Restore,
-}
-
-/// What a shard begins with.
-pub(crate) struct Restore {
-    /// sessions of before the start, in the order of their numbers
-    pub(crate) sessions: Vec<RestoredSession>,
-    /// is told once they are there, and in force on all shards
-    pub(crate) done: Option<mpsc::Sender<()>>,
 }
 
 /// A shard at work.
@@ -139,31 +132,12 @@ pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) {
 }
 
 impl<S: Store> Shard<S> {
-    fn clock(&self) -> Time {
+    pub(super) fn clock(&self) -> Time {
         Time(self.parts.started.elapsed().as_millis() as u64)
     }
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
         self.parts.broker.handle(self.now, input, &mut self.parts.common, &mut self.fx);
-    }
-
-    /// Brings sessions of before the start back. The doors open when all shards have theirs.
-    fn restore(&mut self, sessions: Vec<RestoredSession>) {
-        self.now = self.clock();
-        for session in sessions {
-            let Self { parts, fx, now, .. } = self;
-            parts.broker.restore(*now, session, &mut parts.common, fx);
-            self.commit(); // so that lists stay short
-        }
-        self.tell_restored();
-    }
-
-    fn tell_restored(&mut self) {
-        if self.parts.broker.is_in_force()
-            && let Some(done) = self.parts.restore.done.take()
-        {
-            let _ = done.send(());
-        }
     }
 
     fn is_over(&self) -> bool {
@@ -265,10 +239,7 @@ impl<S: Store> Shard<S> {
             ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
             ToShard::Full(_) => {}
-            ToShard::Restored => {
-                self.handle(Input::Restored);
-                self.open_doors();
-            }
+            ToShard::Restored => self.begin(),
             ToShard::Report(answer) => {
                 let _ = answer.send(Report {
                     counters: *self.parts.broker.counters(),
@@ -508,7 +479,7 @@ impl<S: Store> Shard<S> {
     /// Hands the records to the store, then the messages to the other shards: what those cause
     /// there stands behind these records in the log. Only then the broker is told what need not be
     /// waited for; what comes of that is for the next time.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         let mut committed = None;
         if !self.fx.records.is_empty() {
             let last = self.parts.broker.last_seq();

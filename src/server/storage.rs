@@ -14,9 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::committer::{Committer, Desk, DeskStore};
 use super::mailbox::Sender;
 use super::random_u64;
-use crate::broker::{
-    Record, RestoredDelivery, RestoredEntry, RestoredSession, Seq, ShardId, Time,
-};
+use crate::broker::{Record, RestoredDelivery, RestoredEntry, RestoredSession, Seq, ShardId, Time};
 use crate::config::{OnDamage, Store as StoreSettings, StorePolicy};
 use crate::store::{
     self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogOptions, Memory, OpenError,
@@ -29,8 +27,10 @@ const RESTORE_BYTES: usize = 1 << 20;
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StorageError {
-    #[error("cannot keep messages: {0} (store.directory says where, store.policy = \"memory\" \
-             keeps nothing)")]
+    #[error(
+        "cannot keep messages: {0} (store.directory says where, store.policy = \"memory\" \
+             keeps nothing)"
+    )]
     Directory(#[from] DirectoryError),
     #[error("cannot open the log in {path}: {error}")]
     Open { path: String, error: OpenError },
@@ -132,6 +132,7 @@ pub(crate) struct Storage {
     desk: Arc<Desk>,
     health: Arc<Health>,
     recovered: Recovered,
+    syncs: bool,
     sync_every: Option<Duration>,
     started: Instant,
 }
@@ -174,6 +175,7 @@ impl Storage {
             desk: Arc::new(Desk::new(random_u64()?)),
             health: Arc::default(),
             recovered,
+            syncs: settings.policy == StorePolicy::Commit,
             sync_every: (settings.policy != StorePolicy::Os)
                 .then_some(Duration::from_millis(settings.interval_ms)),
             started,
@@ -198,7 +200,7 @@ impl Storage {
 
     /// A shard's way into the log.
     pub(crate) fn store(&self, shard: ShardId) -> ShardStore {
-        let desk = DeskStore { desk: Arc::clone(&self.desk), shard };
+        let desk = DeskStore { desk: Arc::clone(&self.desk), shard, syncs: self.syncs };
         ShardStore::Log(desk)
     }
 
@@ -332,4 +334,3 @@ fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<Res
     }
     Ok(session)
 }
-
