@@ -18,6 +18,7 @@
 
 use super::deliver::PUMP_MESSAGES_MAX;
 use super::input::{Effects, LoadedEntries, Request, SessionKey};
+use super::message::Message;
 use super::record::{DropReason, Record};
 use super::restore::RestoredEntry;
 use super::seal::{EndingKey, SealRef};
@@ -191,7 +192,7 @@ impl Broker {
         let from = self.change_queue(session, |queue| queue.tail_mut()?.ask(bytes_max, committed));
         let Some(number) = self.sessions.get(session).map(|s| s.number) else { return };
         if let Some(from_order) = from.flatten() {
-            let count = PORTION_MESSAGES_MAX;
+            let count = portion_messages(bytes_max);
             fx.requests.push(Request::Load { session, number, from_order, count, bytes_max });
         }
     }
@@ -375,6 +376,11 @@ impl Broker {
         assert_eq!((c.queued_unread, c.queued_unread_bytes), (unread, unread_bytes), "tails");
         assert_eq!(self.loads.bytes, bytes, "memory that is set aside");
     }
+}
+
+/// Small messages take more memory in a queue than the log counts for them.
+fn portion_messages(bytes: usize) -> usize {
+    (bytes / (size_of::<Queued>() + Message::cost_of(0))).clamp(1, PORTION_MESSAGES_MAX)
 }
 
 /// What was read and what could not be, in the order of their numbers.

@@ -285,7 +285,9 @@ impl Broker {
         let mut publication = Publication::of(copy.as_ref().unwrap_or(message));
         let when = if unsealed { ReceiptWhen::Unsealed } else { ReceiptWhen::Recorded };
         publication.when = ending.map(|_| when);
+        let before = self.seq;
         self.route_shared(now, group, &mut publication, fx);
+        let recorded = before < self.seq;
         let Some(e) = ending.and_then(|key| self.seals.endings.get_mut(key)) else { return };
         let number = e.number;
         if unsealed || publication.wait.is_some() {
@@ -295,7 +297,7 @@ impl Broker {
             let wait = self.then(&mut publication, of, What::Reroute, ending);
             self.forget_wait(wait);
             self.complete_wait(now, wait, fx);
-        } else if order > 0 {
+        } else if order > 0 && (recorded || e.unread.is_some()) {
             // In one with the other member's entry: the session's end may come later.
             self.record(fx, Record::Dropped { session: number, order, why: DropReason::Rerouted });
         }

@@ -62,9 +62,9 @@ pub(super) struct Queue {
     /// of those in memory
     bytes: usize,
     /// How many of them can expire: a sweep skips queues without any.
-    expiring: usize,
+    expiring: u32,
     /// How many of them are QoS 0: newer ones go behind them.
-    qos0: usize,
+    qos0: u32,
     tail: Option<Box<Tail>>,
 }
 
@@ -168,9 +168,9 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, entry: Queued) {
-        self.qos0 += usize::from(entry.qos == QoS::AtMostOnce);
+        self.qos0 += u32::from(entry.qos == QoS::AtMostOnce);
         self.bytes += entry.cost_bytes();
-        self.expiring += usize::from(entry.message.expires() != Time::NEVER);
+        self.expiring += u32::from(entry.message.expires() != Time::NEVER);
         self.entries.push_back(entry);
     }
 
@@ -181,8 +181,8 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<Queued> {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.cost_bytes();
-        self.expiring -= usize::from(entry.message.expires() != Time::NEVER);
-        self.qos0 -= usize::from(entry.qos == QoS::AtMostOnce);
+        self.expiring -= u32::from(entry.message.expires() != Time::NEVER);
+        self.qos0 -= u32::from(entry.qos == QoS::AtMostOnce);
         if self.entries.is_empty() {
             self.entries = VecDeque::new(); // an idle session owns no buffer
         }

@@ -131,6 +131,7 @@ fn restored(
         in_flight: Vec::new(),
         queued: Vec::new(),
         last_order: kept.last_order,
+        tail: None,
     };
     for (filter, (options, id)) in &kept.filters {
         session.subscriptions.push((filter.as_str().into(), *options, *id));
