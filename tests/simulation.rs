@@ -26,6 +26,8 @@ mod clients;
 mod fold;
 #[path = "simulation/herd.rs"]
 mod herd;
+#[path = "simulation/loads.rs"]
+mod loads;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/power.rs"]

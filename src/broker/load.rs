@@ -125,9 +125,8 @@ impl Broker {
         if !self.sessions.get(session).is_some_and(|s| s.queue.has_tail()) {
             return;
         }
-        let done = self.change_queue(session, |queue| {
-            queue.tail_mut().map_or(0, |tail| tail.is_sealed(seal))
-        });
+        let done = self
+            .change_queue(session, |queue| queue.tail_mut().map_or(0, |tail| tail.is_sealed(seal)));
         (0..done.unwrap_or(0)).for_each(|_| self.drop_seal_ref(seal));
     }
 
@@ -398,4 +397,3 @@ fn in_order(loaded: LoadedEntries) -> impl Iterator<Item = (u64, Option<Restored
         }
     })
 }
-

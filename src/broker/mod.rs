@@ -43,8 +43,9 @@ mod will;
 pub use common::{Common, Commons};
 pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
-    Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, ReceiptFor, ReceiptWhen, Request,
-    SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
+    Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, ReceiptFor,
+    ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel,
+    WaitKey,
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
