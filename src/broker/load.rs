@@ -63,7 +63,7 @@ impl Broker {
         let queue = &mut self.sessions.get_mut(session)?.queue;
         let before = queue.sums();
         let done = change(queue);
-        if queue.tail().is_some_and(|tail| tail.len() == 0) {
+        if queue.tail().is_some_and(Tail::is_over) {
             queue.end_tail();
         }
         let after = queue.sums();
@@ -300,9 +300,10 @@ impl Broker {
         self.count_queue(before, QueueSums::default());
         let reads = |tail: &Tail| tail.shared && tail.unread() > 0;
         let groups = !self.subscriptions.groups.is_empty();
-        if let Some(tail) = tail.filter(|tail| groups && reads(tail))
+        if let Some(mut tail) = tail.filter(|tail| groups && reads(tail))
             && let Some(ending) = ending
         {
+            tail.waits = false; // it was the session that waited
             self.loads.bytes += tail.load.map_or(0, |load| load.bytes);
             self.end_waits_for(ending, Unread { tail, in_memory });
         }

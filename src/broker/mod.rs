@@ -616,7 +616,7 @@ impl Broker {
             queued += s.queue.len() as u64;
             queued_bytes += s.queue.iter().map(|q| q.cost_bytes() as u64).sum::<u64>();
             queued_bytes += s.queue.sums().unread_bytes as u64;
-            assert!(s.queue.tail().is_none_or(|tail| tail.len() > 0), "a tail without entries");
+            assert!(s.queue.tail().is_none_or(|tail| !tail.is_over()), "a tail without entries");
             in_flight += s.outbound.len() as u64;
             wills += u64::from(s.will.is_some());
             will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);

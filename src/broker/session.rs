@@ -139,7 +139,7 @@ impl Queue {
     /// Whether there is a tail, and nothing of it can have its turn now.
     pub(super) fn turn_to_tail(&mut self) -> bool {
         let Some(tail) = &self.tail else { return false };
-        let all_kept = self.entries.is_empty() && tail.unread() == 0;
+        let all_kept = self.entries.is_empty() && tail.unread() == 0 && tail.load.is_none();
         if all_kept {
             self.end_tail();
         }

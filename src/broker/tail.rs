@@ -106,6 +106,11 @@ impl Tail {
         self.count + self.kept.len()
     }
 
+    /// Whether it can go: an answer that is under way finds it.
+    pub(super) fn is_over(&self) -> bool {
+        self.len() == 0 && self.load.is_none()
+    }
+
     pub(super) fn kept(&self) -> impl Iterator<Item = &Queued> {
         self.kept.iter().map(|(_, entry)| entry)
     }

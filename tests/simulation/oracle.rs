@@ -59,7 +59,8 @@ impl Shadow {
         let shared = possible.iter().any(|e| e.share);
         let seen = s.seen.entry(d.serial).or_default();
         let first = !seen.any;
-        let lost = if s.volatile { 0 } else { m.lost };
+        // What was retained is kept, and read again, though the publication did not count.
+        let lost = if s.volatile || m.retain { 0 } else { m.lost };
         count(seen, &m, d, copies, (lost, self.losses));
         if first && !d.retain && !shared && !m.will && m.handed == 1 {
             let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();

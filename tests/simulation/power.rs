@@ -192,6 +192,12 @@ impl Shadow {
         }
         let done: Vec<_> = self.kept.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1))).collect();
         self.kept = done.into_iter().filter(|(_, done)| *done).map(|(k, _)| (k, ON_DISK)).collect();
+        // The batch that was being written may be on disk, too.
+        for kept in fold.sessions.values() {
+            let serials = kept.entries.values().filter_map(|e| serial_of(e.message.payload()));
+            let client = client_of(&kept.client_id);
+            self.kept.extend(serials.map(|serial| ((client, serial), ON_DISK)));
+        }
         let done: Vec<_> =
             self.in_flight2.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1))).collect();
         let done = done.into_iter().filter(|(_, done)| *done);

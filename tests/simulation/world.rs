@@ -237,6 +237,9 @@ impl World {
         let mut wait = None;
         for record in &records {
             seq += 1;
+            if self.verbose {
+                println!("    record {seq}: {record:?}");
+            }
             wait = wait.max(shadow.recorded(shard, seq, record, cause));
         }
         let void = &mut self.shards[shard].void;
