@@ -1,9 +1,10 @@
 //! The `stonechat` program: arguments and settings in, exit code out. Everything else is in the
 //! library.
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use stonechat::cli::{self, Command};
-use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources};
+use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources, default_directory};
+use stonechat::logtool;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -21,6 +22,12 @@ fn main() -> ExitCode {
             Err(errors) => refuse(&errors),
         },
         Ok(Command::ExampleConfig) => print(EXAMPLE),
+        Ok(Command::Log(command)) => {
+            let here = || default_directory(&std::env::vars_os().collect::<Vec<_>>());
+            let directory = command.directory.unwrap_or_else(here);
+            let (mut out, mut err) = (BufWriter::new(std::io::stdout()), std::io::stderr());
+            ExitCode::from(logtool::run(&directory, &command.action, &mut out, &mut err))
+        }
         Err(error) => {
             let code = cli::exit_code_of(&error);
             match error.print() {

@@ -339,6 +339,20 @@ fn check_range(section: &str, key: &str, comment: &[&str]) {
     }
 }
 
+#[test]
+fn where_the_log_is_by_default() {
+    let directory = |environment: &[(&str, &str)]| {
+        let environment: Vec<_> = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        stonechat::config::default_directory(&environment).display().to_string()
+    };
+    let home = ("HOME", "/home/a");
+    assert_eq!(directory(&[home, ("STATE_DIRECTORY", "/var/lib/b")]), "/var/lib/b");
+    assert_eq!(directory(&[("STATE_DIRECTORY", "/var/lib/b:/var/lib/c")]), "/var/lib/b");
+    assert_eq!(directory(&[home, ("STATE_DIRECTORY", "")]), "/home/a/.local/state/stonechat");
+    assert_eq!(directory(&[("HOME", ""), ("STATE_DIRECTORY", ":")]), "./data");
+    assert_eq!(directory(&[]), "./data");
+}
+
 // The program
 
 fn stonechat(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, String, String) {
@@ -367,7 +381,13 @@ fn help_version_and_example() {
 
 #[test]
 fn wrong_arguments() {
-    for arguments in [&["--nonsense"][..], &["frobnicate"], &["--config"], &["check", "-x"]] {
+    for arguments in [
+        &["--nonsense"][..],
+        &["frobnicate"],
+        &["--config"],
+        &["check", "-x"],
+        &["log", "verify", "x"],
+    ] {
         let (code, out, err) = stonechat(arguments, &[]);
         assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}");
         assert!(err.contains("error:"), "{err}");

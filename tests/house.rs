@@ -23,8 +23,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("server", &["topic", "codec", "auth", "broker", "store", "config"]),
     ("admin", &["topic", "codec", "auth", "broker", "store", "config", "server"]),
     ("config", &[]), // plain data: it knows nothing of the broker
-    ("cli", &["config"]),
-    ("main", &["config", "cli", "server"]),
+    ("cli", &["topic", "config"]),
+    ("logtool", &["topic", "broker", "store", "server", "cli"]),
+    ("main", &["config", "cli", "server", "logtool"]),
 ];
 
 /// The layers that decide and do nothing: 0 to 2.

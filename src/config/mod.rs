@@ -4,6 +4,7 @@
 //! May use files and the `config` and `toml_edit` crates; knows nothing of the broker. Invariant:
 //! a [`Loaded`] is within every documented range, and a mistake in any source is reported together
 //! with all others and where it stands, never defaulted away.
+mod directory;
 mod file;
 mod listeners;
 mod mistakes;
@@ -11,6 +12,7 @@ mod schema;
 mod settings;
 mod sources;
 
+pub use directory::default_directory;
 pub use mistakes::{ConfigErrors, Mistake, Place};
 pub use settings::{
     Auth, Limits, Listener, Log, LogFormat, LogTo, Mqtt, QueueFull, Server, Settings,
