@@ -43,7 +43,7 @@ impl Broker {
             && !s.outbound.has_unsent()
             && s.outbound.used() < l.window
             && s.outbound.has_free_id()
-            && s.outbound.bytes() < self.limits.queued_bytes_max
+            && s.outbound.bytes() < self.limits.session_memory_bytes_max
             && fx.sends.backlog(l.key) < self.limits.output_bytes_max
     }
 
@@ -320,10 +320,16 @@ impl Broker {
     fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
         loop {
             let Some(s) = self.sessions.get(to) else { return true };
-            let fits = s.queue.len() < self.limits.queued_messages_max
-                && s.queue.bytes() + bytes <= self.limits.queued_bytes_max
-                && (self.counters.queued_bytes + self.counters.in_flight_bytes) as usize + bytes
-                    <= self.limits.queue_bytes_max;
+            let (l, c) = (&self.limits, &self.counters);
+            let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
+            // What the log keeps leaves memory when it is too much there; the rest stays.
+            let stays = !s.is_recorded() || l.queue_memory_bytes == 0;
+            let fits = s.queue.len() < l.queued_messages_max
+                && s.queue.bytes() + bytes <= l.queued_bytes_max
+                && all <= l.queue_bytes_max
+                && (!stays
+                    || s.queue.bytes() + bytes <= l.session_memory_bytes_max
+                        && all - c.queued_unread_bytes as usize <= l.queue_memory_total_bytes);
             if fits {
                 return true;
             }
@@ -427,7 +433,7 @@ impl Broker {
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
-                || s.outbound.bytes() >= self.limits.queued_bytes_max
+                || s.outbound.bytes() >= self.limits.session_memory_bytes_max
                 || head.qos == QoS::ExactlyOnce && !self.is_sealed(head.seal));
         if waits && !expired {
             return false;

@@ -7,6 +7,7 @@
 use super::schema::topic_policies;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -121,7 +122,7 @@ pub struct Mqtt {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// Where the log is; already decided, so never empty.
-    pub directory: String,
+    pub directory: PathBuf,
     /// How safe is safe.
     pub policy: StorePolicy,
     /// `filter=policy`, comma-separated; see [`Store::topic_policies`].
@@ -253,8 +254,14 @@ pub struct Limits {
     pub wills_max: usize,
     /// Per broker: bytes of stored wills.
     pub will_bytes_max: usize,
-    /// Per broker: memory of all queues together.
+    /// Per broker: bytes of all queues, in memory and on disk.
     pub queue_bytes_max: usize,
+    /// Per session: bytes of its queue kept in memory; the rest waits on disk.
+    pub queue_memory_bytes: usize,
+    /// Per broker: bytes of all queues in memory.
+    pub queue_memory_total_bytes: usize,
+    /// Per session: bytes under way, or waiting in memory alone.
+    pub session_memory_bytes_max: usize,
     /// Between two shards: bytes under way.
     pub peer_bytes_max: usize,
     /// Per shard: cache of topic to receivers.
