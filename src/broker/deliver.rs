@@ -9,7 +9,6 @@ use triomphe::Arc;
 
 use super::inflight::{InFlight, InboundId, Stage};
 use super::input::{Effects, LinkKey, SessionKey};
-use super::limits::QueueFull;
 use super::link::{Alias, Link};
 use super::message::Message;
 use super::pending::{HeldPacket, Until};
@@ -313,27 +312,6 @@ impl Broker {
         let Some(s) = self.sessions.get(to) else { return };
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
             outbox.wants_room = true;
-        }
-    }
-
-    /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
-    fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
-        loop {
-            let Some(s) = self.sessions.get(to) else { return true };
-            let fits = s.queue.len() < self.limits.queued_messages_max
-                && s.queue.bytes() + bytes <= self.limits.queued_bytes_max
-                && (self.counters.queued_bytes + self.counters.in_flight_bytes) as usize + bytes
-                    <= self.limits.queue_bytes_max;
-            if fits {
-                return true;
-            }
-            if self.limits.queue_full == QueueFull::DropNewest {
-                return false;
-            }
-            if !self.drop_oldest(to, fx) {
-                return false;
-            }
-            self.counters.dropped_queue_full += 1;
         }
     }
 
