@@ -313,6 +313,7 @@ fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<Res
         in_flight: Vec::with_capacity(from.in_flight.len()),
         queued: Vec::new(),
         last_order: from.next_order.saturating_sub(1),
+        tail: None,
     };
     let released = from.in_flight.iter().filter(|delivery| delivery.released);
     for delivery in released {
