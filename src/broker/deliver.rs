@@ -9,7 +9,6 @@ use triomphe::Arc;
 
 use super::inflight::{InFlight, InboundId, Stage};
 use super::input::{Effects, LinkKey, SessionKey};
-use super::limits::QueueFull;
 use super::link::{Alias, Link};
 use super::message::Message;
 use super::pending::{HeldPacket, Until};
@@ -313,33 +312,6 @@ impl Broker {
         let Some(s) = self.sessions.get(to) else { return };
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
             outbox.wants_room = true;
-        }
-    }
-
-    /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
-    fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
-        loop {
-            let Some(s) = self.sessions.get(to) else { return true };
-            let (l, c) = (&self.limits, &self.counters);
-            let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
-            // What the log keeps leaves memory when it is too much there; the rest stays.
-            let stays = !s.is_recorded() || l.queue_memory_bytes == 0;
-            let fits = s.queue.len() < l.queued_messages_max
-                && s.queue.bytes() + bytes <= l.queued_bytes_max
-                && all <= l.queue_bytes_max
-                && (!stays
-                    || s.queue.bytes() + bytes <= l.session_memory_bytes_max
-                        && all - c.queued_unread_bytes as usize <= l.queue_memory_total_bytes);
-            if fits {
-                return true;
-            }
-            if self.limits.queue_full == QueueFull::DropNewest {
-                return false;
-            }
-            if !self.drop_oldest(to, fx) {
-                return false;
-            }
-            self.counters.dropped_queue_full += 1;
         }
     }
 

@@ -18,6 +18,7 @@
 
 use super::deliver::PUMP_MESSAGES_MAX;
 use super::input::{Effects, LoadedEntries, Request, SessionKey};
+use super::limits::QueueFull;
 use super::message::Message;
 use super::record::{DropReason, Record};
 use super::restore::RestoredEntry;
@@ -130,8 +131,35 @@ impl Broker {
         (0..done.unwrap_or(0)).for_each(|_| self.drop_seal_ref(seal));
     }
 
+    /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
+    pub(super) fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
+        loop {
+            let Some(s) = self.sessions.get(to) else { return true };
+            let (l, c) = (&self.limits, &self.counters);
+            let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
+            // What the log keeps leaves memory when it is too much there; the rest stays.
+            let stays = !s.is_recorded() || l.queue_memory_bytes == 0;
+            let fits = s.queue.len() < l.queued_messages_max
+                && s.queue.bytes() + bytes <= l.queued_bytes_max
+                && all <= l.queue_bytes_max
+                && (!stays
+                    || s.queue.bytes() + bytes <= l.session_memory_bytes_max
+                        && all - c.queued_unread_bytes as usize <= l.queue_memory_total_bytes);
+            if fits {
+                return true;
+            }
+            if self.limits.queue_full == QueueFull::DropNewest {
+                return false;
+            }
+            if !self.drop_oldest(to, fx) {
+                return false;
+            }
+            self.counters.dropped_queue_full += 1;
+        }
+    }
+
     /// The oldest entry of a queue gives way. False if there is none, or nobody knows which it is.
-    pub(super) fn drop_oldest(&mut self, session: SessionKey, fx: &mut Effects) -> bool {
+    fn drop_oldest(&mut self, session: SessionKey, fx: &mut Effects) -> bool {
         if let Some(dropped) = self.dequeue(session) {
             self.record_dropped(session, &dropped, DropReason::QueueFull, fx);
             return true;
