@@ -166,6 +166,8 @@ pub struct Counters {
     pub stale_inputs: u64,
     /// links that were not read for a while because of `peer_bytes_max`
     pub paused_links: u64,
+    /// what was refused, not kept or not taken for now because the store had no room
+    pub refused_no_room: u64,
 }
 
 macro_rules! add_fields {
@@ -186,5 +188,5 @@ add_fields! {
     packets_received packets_sent wills_published dropped_qos0 dropped_qos0_offline
     dropped_peer_qos0 dropped_queue_full dropped_expired dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
-    refused_by_clients stale_inputs paused_links
+    refused_by_clients stale_inputs paused_links refused_no_room
 }

@@ -25,6 +25,7 @@ mod publish;
 mod record;
 mod restore;
 mod retained;
+mod room;
 mod seal;
 mod sends;
 mod session;
@@ -147,6 +148,10 @@ pub struct Broker {
     /// sessions that have more to send than one call may take
     work: VecDeque<SessionKey>,
     sweep_from: usize,
+    /// the store has no room
+    no_room: bool,
+    /// links that are not read because there was no room for their last PUBLISH
+    not_taken: Vec<LinkKey>,
     // Memory that is reused from call to call:
     scratch: Vec<u8>,
     encoded: Vec<u8>,
@@ -182,6 +187,8 @@ impl Broker {
             paused: Vec::new(),
             work: VecDeque::new(),
             sweep_from: 0,
+            no_room: false,
+            not_taken: Vec::new(),
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -217,6 +224,7 @@ impl Broker {
             Input::Tick => self.on_tick(now, common, fx),
             Input::Shrink => self.on_shrink(common.interests()),
             Input::Shutdown => self.on_shutdown(now, common, fx),
+            Input::Full(full) => self.on_full(full, fx),
         }
         if !self.work.is_empty() {
             self.do_work(now, 1, common, fx);

@@ -164,6 +164,7 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("log_lines", f.log_lines_dropped),
         ("refused_by_clients", c.refused_by_clients),
         ("stale_inputs", c.stale_inputs),
+        ("no_room", c.refused_no_room),
     ] {
         topics.insert(format!("limits/{topic}"), value.to_string());
     }

@@ -4,6 +4,7 @@
 
 use super::clients::HERDS;
 use super::rng::Rng;
+use super::room::Fulls;
 use super::sim::Sim;
 
 /// A herd that is under way.
@@ -24,13 +25,15 @@ pub struct Extras {
     herds: usize,
     power: Rng,
     losses: usize,
+    fulls: Fulls,
 }
 
 impl Extras {
     pub fn new(seed: u64) -> Self {
         let mut power = Rng::new(seed, 4);
         let losses = power.pick(&[0, 1, 2, 5]);
-        Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses }
+        let fulls = Fulls::new(seed);
+        Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses, fulls }
     }
 }
 
@@ -46,6 +49,7 @@ impl Sim {
     /// No more herds, and nothing is held back.
     pub fn end_extras(&mut self) {
         self.world.held_pipe = None;
+        self.world.end_fulls(&mut self.shadow);
         self.extras = None;
     }
 
@@ -55,6 +59,7 @@ impl Sim {
             extras.herd = None;
             self.power_loss(&mut extras.power);
         }
+        extras.fulls.step(&mut self.world, &mut self.shadow);
         let rng = &mut extras.rng;
         if rng.one_in(500) {
             let shard = rng.below(self.world.shards.len());

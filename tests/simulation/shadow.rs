@@ -141,6 +141,8 @@ pub struct Shadow {
     pub deliveries: u64,
     /// a shard's backlog may cost QoS 0 messages
     pub drops_qos0: bool,
+    /// some shard was told that the disk is full
+    pub full: bool,
 }
 
 /// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
@@ -217,6 +219,7 @@ impl Shadow {
             lossy,
             deliveries: 0,
             drops_qos0: false,
+            full: false,
         }
     }
 
@@ -359,7 +362,7 @@ impl Shadow {
         if m.retain {
             let topic = m.topic;
             self.retained.insert(topic, serial);
-            if self.will_set_at.insert(topic, self.now) == Some(self.now) {
+            if self.will_set_at.insert(topic, self.now) == Some(self.now) || self.full {
                 self.retained_unsure.insert(topic); // two at the same time: in any order
             } else {
                 self.retained_unsure.remove(topic);
@@ -518,6 +521,7 @@ impl Shadow {
         packet: &Packet<'_>,
     ) {
         let (kind, id) = match packet {
+            Packet::ConnAck(c) if c.reason.is_error() => return,
             Packet::ConnAck(_) => {
                 self.sessions[client].iter_mut().for_each(|s| (s.told, s.will_told) = (true, true));
                 (2, 0)

@@ -197,6 +197,8 @@ impl Run {
                 Ok(())
             }
             ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
+            ("disk", "full") => self.world().disk(true),
+            ("disk", "free") => self.world().disk(false),
             ("deliver", _) => self.world().deliver_peers(),
             ("release", _) => self.world().release(),
             ("count", name) => match self.world().count(name)? {

@@ -79,6 +79,7 @@ impl Plan {
                 ("hold" | "commit" | "deliver" | "release", _) => {
                     return Err("it holds records or messages between shards back");
                 }
+                ("disk", _) => return Err("its disk is full"),
                 ("limits", _) if started => return Err("settings change on the way"),
                 ("limits", _) => plan.limits(rest)?,
                 ("shards", n) => plan.shards = Some(n.parse().expect("a number of shards")),
