@@ -40,6 +40,10 @@ struct Waiting {
     shared: bool,
     /// a message: perhaps a Will
     messages: bool,
+    /// a seal: at QoS 2 nothing goes into flight before its own
+    seals: bool,
+    /// entries that come to their end meanwhile: QoS 1, or they would not have been sent
+    ended: BTreeSet<(u64, u64)>,
 }
 
 impl Waiting {
@@ -50,7 +54,15 @@ impl Waiting {
             }
             _ => None,
         };
-        Self { topics: records.iter().filter_map(set).collect(), ..Self::default() }
+        let ended = |staged: &Staged| match &staged.2 {
+            Some(Record::Acknowledged { session, order }) => Some((session.0, *order)),
+            _ => None,
+        };
+        Self {
+            topics: records.iter().filter_map(set).collect(),
+            ended: records.iter().filter_map(ended).collect(),
+            ..Self::default()
+        }
     }
 
     /// Whether it has to wait too.
@@ -63,12 +75,18 @@ impl Waiting {
             Record::Retained { message, .. } => !self.topics.contains(message.topic_str()),
             Record::SessionEnd { .. } => known && !self.shared,
             Record::Will { .. } => known && !self.messages,
+            Record::InFlight { .. }
+                if self.seals && !entry.is_some_and(|e| self.ended.contains(&e)) =>
+            {
+                false
+            }
             _ => entry.map_or(known, |entry| !self.entries.contains(&entry)),
         };
         if !goes {
             self.sessions.extend(session);
             self.entries.extend(entry);
             self.shared |= matches!(record, Record::Queued { group: Some(_), .. });
+            self.seals |= matches!(record, Record::Inbound { seals: Some(_), .. });
             self.messages |= matches!(record, Record::Queued { .. } | Record::Retained { .. });
         }
         !goes
