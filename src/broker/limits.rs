@@ -64,6 +64,9 @@ pub struct Limits {
     pub peer_bytes_max: usize,
     /// bytes of the match cache
     pub match_cache_bytes_max: usize,
+    /// bytes of records that are not committed before the links whose PUBLISHes cause them are not
+    /// read; what is under way from other shards (`peer_bytes_max` each) still comes
+    pub uncommitted_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -93,6 +96,7 @@ impl Default for Limits {
             will_bytes_max: 256 << 20,
             peer_bytes_max: 64 << 20,
             match_cache_bytes_max: 8 << 20,
+            uncommitted_bytes_max: 64 << 20,
         }
     }
 }
@@ -168,6 +172,8 @@ pub struct Counters {
     pub paused_links: u64,
     /// what was refused, not kept or not taken for now because the store had no room
     pub refused_no_room: u64,
+    /// links that were not read for a while because of `uncommitted_bytes_max`
+    pub paused_uncommitted: u64,
 }
 
 macro_rules! add_fields {
@@ -189,4 +195,5 @@ add_fields! {
     dropped_peer_qos0 dropped_queue_full dropped_expired dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
     refused_by_clients stale_inputs paused_links refused_no_room
+    paused_uncommitted
 }

@@ -25,6 +25,8 @@ pub(super) enum Hold {
     GateFull = 4,
     /// There was no room for its last PUBLISH, which was not taken.
     NoRoom = 8,
+    /// So much of what was published waits for the store.
+    StoreBehind = 16,
 }
 
 /// One Network Connection that has sent a valid CONNECT. One cache line: each packet touches one.

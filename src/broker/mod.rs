@@ -36,6 +36,7 @@ mod subscriptions;
 mod time;
 mod timers;
 mod tree;
+mod uncommitted;
 mod void;
 mod will;
 
@@ -75,6 +76,7 @@ use seal::Seals;
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
+use uncommitted::Uncommitted;
 use void::Span;
 
 use crate::codec::{DecodeError, Packet, ReasonCode, encode_within};
@@ -152,6 +154,9 @@ pub struct Broker {
     no_room: bool,
     /// links that are not read because there was no room for their last PUBLISH
     not_taken: Vec<LinkKey>,
+    uncommitted: Uncommitted,
+    /// credit is kept back because of it
+    credit_kept: bool,
     // Memory that is reused from call to call:
     scratch: Vec<u8>,
     encoded: Vec<u8>,
@@ -189,6 +194,8 @@ impl Broker {
             sweep_from: 0,
             no_room: false,
             not_taken: Vec::new(),
+            uncommitted: Uncommitted::default(),
+            credit_kept: false,
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -330,6 +337,7 @@ impl Broker {
     /// Adds a record for the log.
     fn record(&mut self, fx: &mut Effects, record: Record) {
         self.seq.0 += 1;
+        self.uncommitted.push(self.seq, &record);
         fx.records.push(record);
     }
 
@@ -581,6 +589,7 @@ impl Broker {
             fx.peers.push((ShardId(shard as u8), PeerMessage::Credit { bytes }));
         }
         self.resume_paused(fx);
+        self.store_caught_up(fx);
     }
 
     /// Links end, and with them the sessions that are no longer than they: their Wills go to those

@@ -257,6 +257,9 @@ impl Broker {
                 publication.exactly_once = p.qos == QoS::ExactlyOnce && persistent;
                 let reason = self.route(now, &mut publication, &matched, fx);
                 let records = self.since(before);
+                if !records.is_empty() && self.is_store_behind() {
+                    self.hold_for_store(link, fx);
+                }
                 if let (Some(id), true) = (p.packet_id, publication.is_unsealed()) {
                     self.seal_with_identifier(&mut publication, session, id);
                 }

@@ -23,6 +23,7 @@ impl Broker {
         if !full {
             self.take_again(fx);
         }
+        self.store_caught_up(fx);
     }
 
     /// There may be room: what was not taken is handed in again.
@@ -166,11 +167,17 @@ impl Broker {
         }
     }
 
-    /// Tells `to` that its bytes have arrived, in portions that are small against its limit.
+    /// Tells `to` that its bytes have arrived, in portions that are small against its limit; not
+    /// while the store is behind with what it has already.
     pub(super) fn give_credit(&mut self, to: ShardId, bytes: usize, fx: &mut Effects) {
+        let behind = self.is_store_behind();
         let owed = &mut self.credit_owed[usize::from(to.0)];
         *owed += bytes;
         if *owed >= self.limits.peer_bytes_max / 8 {
+            if behind {
+                self.credit_kept = true;
+                return;
+            }
             let bytes = std::mem::take(owed);
             fx.peers.push((to, PeerMessage::Credit { bytes }));
         }

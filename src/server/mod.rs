@@ -280,6 +280,7 @@ fn limits(settings: &Settings, shards: usize) -> Limits {
         will_bytes_max: share(l.will_bytes_max),
         peer_bytes_max: l.peer_bytes_max,
         match_cache_bytes_max: l.match_cache_bytes,
+        ..Limits::default()
     }
 }
 

@@ -2,6 +2,8 @@
 //! a client of another shard publishes to it at once and the news of the interest is still on its
 //! way. What waits for an interest that somebody else has started shows here only.
 
+use stonechat::broker::Limits;
+
 use super::clients::HERDS;
 use super::rng::Rng;
 use super::room::Fulls;
@@ -29,10 +31,10 @@ pub struct Extras {
 }
 
 impl Extras {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, limits: &mut Limits) -> Self {
         let mut power = Rng::new(seed, 4);
         let losses = power.pick(&[0, 1, 2, 5]);
-        let fulls = Fulls::new(seed);
+        let fulls = Fulls::new(seed, limits);
         Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses, fulls }
     }
 }

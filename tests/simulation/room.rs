@@ -1,7 +1,7 @@
 //! A disk that is full for a while: the store writes only what frees, each shard is told at a
 //! moment of its own, and what it refuses must never be seen again.
 
-use stonechat::broker::Input;
+use stonechat::broker::{Input, Limits};
 use stonechat::codec::{Connect, Publish, QoS};
 
 use super::rng::Rng;
@@ -16,9 +16,13 @@ pub struct Fulls {
 }
 
 impl Fulls {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, limits: &mut Limits) -> Self {
         let mut rng = Rng::new(seed, 5);
         let left = rng.pick(&[0, 0, 1, 4]);
+        // A store that is soon behind.
+        if rng.percent(30) {
+            limits.uncommitted_bytes_max = rng.range(200, 3_000);
+        }
         Self { rng, left }
     }
 

@@ -117,7 +117,7 @@ impl Sim {
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
         let lossy = rng.percent(15);
-        let limits = limits(&mut rng, lossy);
+        let mut limits = limits(&mut rng, lossy);
         let count = rng.range(6, 30);
         let mut clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
@@ -148,8 +148,8 @@ impl Sim {
         let mut shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
         let check_every = rng.pick(&[1, 10, 50]);
+        let extras = (!plain).then(|| Extras::new(seed, &mut limits));
         let world = World::new(shards, seed, &limits, check_every);
-        let extras = (!plain).then(|| Extras::new(seed));
         Self { world, shadow, clients, rng, plan, extras }
     }
 

@@ -140,4 +140,37 @@ pub(crate) const ROWS: &[Row] = &[
          b> subscribe 1 u 1; b< suback 1 01; b cut; hold commits; p> publish u x q1#2; disk full
          release; a> pubrec 1; a< pubrel 1; a> pubcomp 1; disk free; p< puback 2",
     ),
+    row(
+        "uncommitted_bytes_max: whose PUBLISHes are recorded is not read until half is committed",
+        "limits uncommitted_bytes_max=500; shards 1; a joins v5 expiry=9; a> subscribe 1 t 1
+         a< suback 1 01; a cut; p joins v5; q joins v5; commit; hold commits; p> publish t x*500 q1#1
+         p> pingreq; count paused_uncommitted 1; q> publish u x*999 q1#1; q< puback 1 10
+         q> publish t y q0; commit; p< puback 1; p< pingresp",
+    ),
+    row(
+        "[MQTT-3.1.2-22] the Keep Alive rests meanwhile",
+        "limits uncommitted_bytes_max=500; shards 1; a joins v5 expiry=9; a> subscribe 1 t 1
+         a< suback 1 01; a cut; p joins v5 ka=2; commit; hold commits; p> publish t x*500 q1#1; wait 8s; commit
+         p< puback 1; p> pingreq; p< pingresp; p cut",
+    ),
+    row(
+        "void records do not count",
+        "limits uncommitted_bytes_max=500; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
+         p joins v5; commit; hold commits; p> publish t x*500 q1#1; a< publish t x*500 q1#1
+         a> puback 1; p< puback 1; p> pingreq; p< pingresp",
+    ),
+    row(
+        "publishers on other shards are paused by what they have under way",
+        "limits uncommitted_bytes_max=500 peer_bytes_max=300; shards 3; a at 0; p at 1
+         a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; commit
+         hold commits; p> publish t x*500 q1#1; p> publish t y*500 q1#2
+         count paused_links 0; p> publish t z q1#3; count paused_links 1; p> pingreq; commit
+         p<* puback 1 | puback 2 | puback 3 | pingresp",
+    ),
+    row(
+        "with the disk full they are read, and refused",
+        "limits uncommitted_bytes_max=500; shards 1; a joins v5 expiry=9; a> subscribe 1 t 1
+         a< suback 1 01; a cut; p joins v5; commit; hold commits; p> publish t x*500 q1#1; p> publish t y q1#2
+         disk full; disk free; release; p< puback 1; p< puback 2 97",
+    ),
 ];

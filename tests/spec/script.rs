@@ -345,6 +345,7 @@ impl Run {
                 "wills_max" => l.wills_max = n,
                 "will_bytes_max" => l.will_bytes_max = n,
                 "peer_bytes_max" => l.peer_bytes_max = n,
+                "uncommitted_bytes_max" => l.uncommitted_bytes_max = n,
                 "retained_max" => self.retained.0 = n,
                 "retained_bytes_max" => self.retained.1 = n,
                 other => return Err(format!("no limit {other}")),
