@@ -10,6 +10,7 @@ use super::inflight::InboundId;
 use super::input::{
     Effects, LinkKey, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
 };
+use super::link::Link;
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 use super::pending::{HeldPacket, Until};
 use super::record::Record;
@@ -249,13 +250,30 @@ impl Broker {
             properties: p.properties,
             payload: p.payload,
         };
-        let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
-        let before = self.seq;
+        let publication = Publication::of_packet(parts, session, &mut self.scratch);
+        self.take(now, link, p, publication, &matched, common, fx);
+        Ok(())
+    }
+
+    /// A PUBLISH that is not refused goes to everybody whom it concerns.
+    #[expect(clippy::too_many_arguments, reason = "the second half of `on_publish`")]
+    fn take(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        p: &Publish<'_>,
+        mut publication: Publication<'_>,
+        matched: &Matched,
+        common: &mut impl Common,
+        fx: &mut Effects,
+    ) {
+        let Some(Link { session, version, .. }) = self.links.get(link) else { return };
+        let (session, is_v5, before) = (*session, version.is_v5(), self.seq);
         let (reason, until) = match self.store_retained(now, &mut publication, is_v5, common, fx) {
             Ok(()) => {
                 let persistent = self.sessions.get(session).is_some_and(Session::is_persistent);
                 publication.exactly_once = p.qos == QoS::ExactlyOnce && persistent;
-                let reason = self.route(now, &mut publication, &matched, fx);
+                let reason = self.route(now, &mut publication, matched, fx);
                 let records = self.since(before);
                 if !records.is_empty() && self.is_store_behind() {
                     self.hold_for_store(link, fx);
@@ -268,7 +286,6 @@ impl Broker {
             Err(reason) => (reason, Until::default()),
         };
         self.acknowledge(now, link, p, reason, until, fx);
-        Ok(())
     }
 
     /// The keyed hash of a session's Client Identifier: what its retained messages are known by.

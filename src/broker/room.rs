@@ -5,7 +5,8 @@
 //! and is not taken at all; its link is not read, and the packet is handed in again when there may
 //! be room. So at most one packet of a link waits, where it was read to.
 //!
-//! Invariant: nothing that frees room depends on reading a link that is held.
+//! A link that is not read is not heard either: what its client would acknowledge waits with it,
+//! and room has to come from others. Invariant: what does not take room is never refused.
 
 use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
 use super::link::Hold;

@@ -114,8 +114,8 @@ impl World {
         })
     }
 
-    /// The broker refused the PUBLISH, or did not take it: as if it had not been handed in. At QoS 0
-    /// it is only not retained.
+    /// The broker refused the PUBLISH, or did not take it: as if it had not been handed in. At
+    /// QoS 0 it is only not retained.
     pub fn take_back(&mut self, id: usize, p: &Publish<'_>, b: Before, shadow: &mut Shadow) {
         let told_full = self.shards[self.conns[id].shard].told_full;
         assert!(told_full, "c{}: refused, and there is room", self.conns[id].client);

@@ -19,7 +19,7 @@
 //! | `wait 10s`, `wait 5ms` | time passes; otherwise none does |
 //! | `limits name=value …` | settings that differ; after the first packet it is a reload |
 //! | `hold commits`, `commit`, `commit a` | records are on disk only when the row says so, everywhere or on `a`'s shard |
-//! | `disk full`, `disk free` | the store has no room, or has room again, and the brokers are told |
+//! | `disk full`, `disk free` | the store has no room, or has some again, and the brokers know |
 //! | `hold peers`, `deliver` | messages between shards arrive when the row says so |
 //! | `release` | neither is held any more |
 //! | `shards 3`, `a at 1` | so many shards; the home of a Client Identifier instead of its hash |
@@ -83,8 +83,8 @@ macro_rules! sections {
     };
 }
 sections! {
-    alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained room
-    seal session shared subscribe topic unsubscribe v311 will
+    alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained
+    room seal session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]
