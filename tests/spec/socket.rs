@@ -95,6 +95,9 @@ impl Plan {
     fn limits(&mut self, words: &str) -> Result<(), &'static str> {
         for word in words.split_whitespace() {
             let (name, value) = word.split_once('=').expect("limits name=value");
+            if name == "uncommitted_bytes_max" {
+                return Err("a limit without a setting");
+            }
             let known = SETTINGS.iter().find(|s| s.0 == name);
             let &(_, setting, least) = known.unwrap_or_else(|| panic!("no limit {name}"));
             if value.parse::<u64>().is_ok_and(|n| n < least) {
