@@ -36,6 +36,8 @@ mod power;
 mod receive;
 #[path = "simulation/rng.rs"]
 mod rng;
+#[path = "simulation/room.rs"]
+mod room;
 #[path = "simulation/shadow.rs"]
 mod shadow;
 #[path = "simulation/sim.rs"]

@@ -49,6 +49,12 @@ impl Broker {
             self.refuse(link, c, why, fx);
             return;
         }
+        if self.lacks_room_for_session(now, opening.client_id, c) {
+            self.counters.refused_no_room += 1;
+            let why = refusal(ReasonCode::QuotaExceeded, "the store has no room");
+            self.refuse(link, c, why, fx);
+            return;
+        }
         self.take_over(now, opening.client_id, common, fx);
         self.catch_up(now, opening.client_id, common, fx);
         let mut existing = self.find_session(opening.client_id);

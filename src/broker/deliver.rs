@@ -150,7 +150,7 @@ impl Broker {
                 let out = Out { dup: false, qos, retain, packet_id: None, extra };
                 self.write(now, link, publication, &out, fx);
             }
-            None if self.limits.queue_qos0 && s.is_persistent() => {
+            None if self.limits.queue_qos0 && s.is_persistent() && !self.no_room => {
                 self.enqueue_qos0(to, publication, retain, extra, fx);
             }
             None => self.counters.dropped_qos0_offline += 1,

@@ -120,6 +120,8 @@ pub enum Input<'a> {
     Shrink,
     /// The process ends: clients are told (0x8B), links closed.
     Shutdown,
+    /// The store has no room for more (true), or has room again.
+    Full(bool),
 }
 
 /// What a broker wants done: four lists, reused from call to call.

@@ -73,6 +73,9 @@ pub struct Limits {
     /// per session: bytes of messages under way to the client, above which further ones wait; and
     /// of those that wait in a queue that the log does not have, which is full then
     pub session_memory_bytes_max: usize,
+    /// bytes of records that are not committed before the links whose PUBLISHes cause them are not
+    /// read; what is under way from other shards (`peer_bytes_max` each) still comes
+    pub uncommitted_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -105,6 +108,7 @@ impl Default for Limits {
             queue_memory_bytes: 0,
             queue_memory_total_bytes: usize::MAX,
             session_memory_bytes_max: 64 << 20,
+            uncommitted_bytes_max: 64 << 20,
         }
     }
 }
@@ -189,6 +193,10 @@ pub struct Counters {
     /// QoS 0 messages that would have had to wait in a queue at `queue_memory_bytes` or
     /// `queue_memory_total_bytes`
     pub dropped_qos0_queue: u64,
+    /// what was refused, not kept or not taken for now because the store had no room
+    pub refused_no_room: u64,
+    /// links that were not read for a while because of `uncommitted_bytes_max`
+    pub paused_uncommitted: u64,
 }
 
 macro_rules! add_fields {
@@ -209,6 +217,6 @@ add_fields! {
     packets_received packets_sent wills_published dropped_qos0 dropped_qos0_offline
     dropped_peer_qos0 dropped_queue_full dropped_expired dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
-    refused_by_clients stale_inputs paused_links
+    refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
     queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue
 }

@@ -23,6 +23,10 @@ pub(super) enum Hold {
     Paused = 2,
     /// So many packets are held back that no more are taken.
     GateFull = 4,
+    /// There was no room for its last PUBLISH, which was not taken.
+    NoRoom = 8,
+    /// So much of what was published waits for the store.
+    StoreBehind = 16,
 }
 
 /// One Network Connection that has sent a valid CONNECT. One cache line: each packet touches one.

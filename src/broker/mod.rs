@@ -26,6 +26,7 @@ mod publish;
 mod record;
 mod restore;
 mod retained;
+mod room;
 mod seal;
 mod sends;
 mod session;
@@ -37,6 +38,7 @@ mod tail;
 mod time;
 mod timers;
 mod tree;
+mod uncommitted;
 mod void;
 mod will;
 
@@ -78,6 +80,7 @@ use seal::Seals;
 use session::Session;
 use subscriptions::Subscriptions;
 use timers::{Timer, Timers};
+use uncommitted::Uncommitted;
 use void::Span;
 
 use crate::codec::{DecodeError, Packet, ReasonCode, encode_within};
@@ -154,6 +157,13 @@ pub struct Broker {
     work: VecDeque<SessionKey>,
     sweep_from: usize,
     loads: Loads,
+    /// the store has no room
+    no_room: bool,
+    /// links that are not read because there was no room for their last PUBLISH
+    not_taken: Vec<LinkKey>,
+    uncommitted: Uncommitted,
+    /// credit is kept back because of it
+    credit_kept: bool,
     // Memory that is reused from call to call:
     scratch: Vec<u8>,
     encoded: Vec<u8>,
@@ -191,6 +201,10 @@ impl Broker {
             work: VecDeque::new(),
             sweep_from: 0,
             loads: Loads::default(),
+            no_room: false,
+            not_taken: Vec::new(),
+            uncommitted: Uncommitted::default(),
+            credit_kept: false,
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -225,6 +239,7 @@ impl Broker {
             Input::Tick => self.on_tick(now, common, fx),
             Input::Shrink => self.on_shrink(common.interests()),
             Input::Shutdown => self.on_shutdown(now, common, fx),
+            Input::Full(full) => self.on_full(full, fx),
         }
         if !self.work.is_empty() {
             self.do_work(now, 1, common, fx);
@@ -330,6 +345,7 @@ impl Broker {
     /// Adds a record for the log.
     fn record(&mut self, fx: &mut Effects, record: Record) {
         self.seq.0 += 1;
+        self.uncommitted.push(self.seq, &record);
         fx.records.push(record);
     }
 
@@ -594,6 +610,7 @@ impl Broker {
             fx.peers.push((ShardId(shard as u8), PeerMessage::Credit { bytes }));
         }
         self.resume_paused(fx);
+        self.store_caught_up(fx);
     }
 
     /// Links end, and with them the sessions that are no longer than they: their Wills go to those

@@ -259,6 +259,8 @@ impl Broker {
             return;
         }
         self.gate.settled.commit(seq);
+        self.uncommitted.commit(seq);
+        self.store_caught_up(fx);
         self.send_receipts(now, fx);
         self.open_gate(now, fx);
         self.loads_go_on(now, fx);
@@ -270,9 +272,11 @@ impl Broker {
         for &seq in seqs {
             if seq <= self.seq {
                 new |= self.gate.settled.make_void(seq);
+                self.uncommitted.make_void(seq);
             }
         }
         if new {
+            self.store_caught_up(fx);
             self.send_receipts(now, fx);
             self.open_gate(now, fx);
         } else {

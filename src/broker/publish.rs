@@ -10,7 +10,7 @@ use super::inflight::InboundId;
 use super::input::{
     Effects, LinkKey, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
 };
-use super::link::Hold;
+use super::link::Link;
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
 use super::record::Record;
@@ -45,7 +45,7 @@ pub(super) struct Publication<'a> {
     message: Option<Message>,
     /// by version class, QoS > 0, RETAIN: where it stands in the broker's `encoded`
     variants: [Option<Variant>; 8],
-    publisher: Option<SessionKey>,
+    pub(super) publisher: Option<SessionKey>,
     /// what receipts somebody waits for, if anybody does
     pub(super) when: Option<ReceiptWhen>,
     /// it counts on all shards or on none
@@ -235,6 +235,11 @@ impl Broker {
             self.acknowledge(now, link, p, reason, Until::default(), fx);
             return Ok(());
         }
+        let matched = self.matched(topic, common);
+        if p.qos != QoS::AtMostOnce && self.lacks_room(session, p, &matched) {
+            self.refuse_for_room(now, link, p, fx);
+            return Ok(());
+        }
         let parts = MessageParts {
             qos: p.qos,
             retain: p.retain,
@@ -245,14 +250,34 @@ impl Broker {
             properties: p.properties,
             payload: p.payload,
         };
-        let mut publication = Publication::of_packet(parts, session, &mut self.scratch);
-        let before = self.seq;
+        let publication = Publication::of_packet(parts, session, &mut self.scratch);
+        self.take(now, link, p, publication, &matched, common, fx);
+        Ok(())
+    }
+
+    /// A PUBLISH that is not refused goes to everybody whom it concerns.
+    #[expect(clippy::too_many_arguments, reason = "the second half of `on_publish`")]
+    fn take(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        p: &Publish<'_>,
+        mut publication: Publication<'_>,
+        matched: &Matched,
+        common: &mut impl Common,
+        fx: &mut Effects,
+    ) {
+        let Some(Link { session, version, .. }) = self.links.get(link) else { return };
+        let (session, is_v5, before) = (*session, version.is_v5(), self.seq);
         let (reason, until) = match self.store_retained(now, &mut publication, is_v5, common, fx) {
             Ok(()) => {
                 let persistent = self.sessions.get(session).is_some_and(Session::is_persistent);
                 publication.exactly_once = p.qos == QoS::ExactlyOnce && persistent;
-                let reason = self.route(now, &mut publication, common, fx);
+                let reason = self.route(now, &mut publication, matched, fx);
                 let records = self.since(before);
+                if !records.is_empty() && self.is_store_behind() {
+                    self.hold_for_store(link, fx);
+                }
                 if let (Some(id), true) = (p.packet_id, publication.is_unsealed()) {
                     self.seal_with_identifier(&mut publication, session, id);
                 }
@@ -261,7 +286,6 @@ impl Broker {
             Err(reason) => (reason, Until::default()),
         };
         self.acknowledge(now, link, p, reason, until, fx);
-        Ok(())
     }
 
     /// The keyed hash of a session's Client Identifier: what its retained messages are known by.
@@ -379,7 +403,7 @@ impl Broker {
     }
 
     /// PUBACK or PUBREC, once `until` is met.
-    fn acknowledge(
+    pub(super) fn acknowledge(
         &mut self,
         now: Time,
         link: LinkKey,
@@ -433,6 +457,11 @@ impl Broker {
         if !publication.retain() || !self.limits.retain_available {
             return Ok(()); // [MQTT-3.3.1-8]
         }
+        if self.no_room && publication.payload_len() > 0 {
+            // Nobody can be told, or it would have been refused: forwarded and not kept.
+            self.counters.refused_no_room += 1;
+            return Ok(());
+        }
         let message = publication.message(&mut self.scratch);
         let version = if message.payload().is_empty() {
             common.retained().clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
@@ -464,12 +493,11 @@ impl Broker {
         &mut self,
         now: Time,
         publication: &mut Publication<'_>,
-        common: &mut impl Common,
+        matched: &Matched,
         fx: &mut Effects,
     ) -> ReasonCode {
-        let matched = self.matched(publication.topic(), common);
         let mut anybody = !matched.groups.is_empty() || !matched.peers.present.is_empty();
-        if publication.exactly_once && self.reaches_durable_peers(&matched) {
+        if publication.exactly_once && self.reaches_durable_peers(matched) {
             publication.when = Some(ReceiptWhen::Unsealed);
         }
         for r in &matched.receivers {
@@ -523,67 +551,6 @@ impl Broker {
         let asks = durable || publication.is_unsealed();
         let receipt = if asks { self.ask_receipt(publication) } else { None };
         fx.peers.push((shard, PeerMessage::Publish { message, receipt }));
-    }
-
-    /// Whether a message may go to another shard, of which so many bytes are under way already:
-    /// QoS 0 is dropped, what was acknowledged goes, and its publisher is not read for a while.
-    pub(super) fn may_send_to(
-        &mut self,
-        shard: ShardId,
-        publication: &Publication<'_>,
-        fx: &mut Effects,
-    ) -> bool {
-        if self.peer_bytes[usize::from(shard.0)] < self.limits.peer_bytes_max {
-            return true;
-        }
-        if publication.qos() == QoS::AtMostOnce {
-            self.counters.dropped_peer_qos0 += 1;
-            return false;
-        }
-        self.pause(publication.publisher, fx);
-        true
-    }
-
-    fn pause(&mut self, publisher: Option<SessionKey>, fx: &mut Effects) {
-        let link = publisher.and_then(|p| self.sessions.get(p)).and_then(|s| s.link);
-        if let Some(l) = link.and_then(|link| self.links.get_mut(link))
-            && !l.is_held(Hold::Paused)
-        {
-            l.hold(Hold::Paused, true);
-            self.counters.paused_links += 1;
-            self.paused.push(l.key);
-            fx.sends.hold_reads(l.key, true);
-        }
-    }
-
-    /// Bytes under way to a peer have arrived: links that were not read because of them are read
-    /// again once half of the limit is free everywhere.
-    pub(super) fn on_credit(&mut self, from: ShardId, bytes: usize, fx: &mut Effects) {
-        let left = &mut self.peer_bytes[usize::from(from.0)];
-        *left = left.saturating_sub(bytes);
-        self.resume_paused(fx);
-    }
-
-    /// Reads the links again that `peer_bytes_max` held, if there is room again.
-    pub(super) fn resume_paused(&mut self, fx: &mut Effects) {
-        if self.peer_bytes.iter().all(|&b| b <= self.limits.peer_bytes_max / 2) {
-            for link in std::mem::take(&mut self.paused) {
-                if let Some(l) = self.links.get_mut(link) {
-                    l.hold(Hold::Paused, false);
-                    fx.sends.hold_reads(link, l.reads_held());
-                }
-            }
-        }
-    }
-
-    /// Tells `to` that its bytes have arrived, in portions that are small against its limit.
-    pub(super) fn give_credit(&mut self, to: ShardId, bytes: usize, fx: &mut Effects) {
-        let owed = &mut self.credit_owed[usize::from(to.0)];
-        *owed += bytes;
-        if *owed >= self.limits.peer_bytes_max / 8 {
-            let bytes = std::mem::take(owed);
-            fx.peers.push((to, PeerMessage::Credit { bytes }));
-        }
     }
 
     /// Another shard's publication, for this shard's own subscriptions.
@@ -683,7 +650,8 @@ impl Broker {
         }
         // A retained message that finds no room is still forwarded: nobody could be told.
         let _ = self.store_retained(now, &mut publication, false, common, fx);
-        self.route(now, &mut publication, common, fx);
+        let matched = self.matched(publication.topic(), common);
+        self.route(now, &mut publication, &matched, fx);
         if let Some(session) = publisher {
             self.will_goes(now, &mut publication, session, fx);
         }

@@ -209,10 +209,13 @@ impl Record {
         }
     }
 
-    /// Whether it frees more than it takes: such records are written even when the disk is full.
+    /// Whether it frees more than it takes, or lets that begin: such records are written even when
+    /// the disk is full. A session is among them, as a client that comes back for its messages
+    /// frees them; new ones are refused when the disk is full.
     pub fn frees(&self) -> bool {
         match self {
-            Self::SessionEnd { .. }
+            Self::Session { .. }
+            | Self::SessionEnd { .. }
             | Self::Disconnected { .. }
             | Self::Will { will: None, .. }
             | Self::Unsubscribed { .. }

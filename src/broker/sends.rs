@@ -73,6 +73,9 @@ pub struct Outbox {
     pub wants_room: bool,
     /// The broker does not want this link's socket to be read for now.
     pub reads_held: bool,
+    /// The packet handed in last was not taken: it is the first to be handed in when the reading is
+    /// no longer held. To be taken note of, and reset, by whoever hands in packets.
+    pub not_taken: bool,
 }
 
 impl Outbox {
@@ -247,6 +250,13 @@ impl Sends {
                 outbox.dirty = true;
                 self.dirty.push(link);
             }
+        }
+    }
+
+    /// The packet that was just handed in is not taken.
+    pub(super) fn leave(&mut self, link: LinkKey) {
+        if let Some(outbox) = self.outbox_mut(link) {
+            outbox.not_taken = true;
         }
     }
 

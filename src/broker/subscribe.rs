@@ -101,6 +101,10 @@ impl Broker {
         let Some(s) = self.sessions.get_mut(session) else {
             return Granted::refused(ReasonCode::UnspecifiedError);
         };
+        if self.no_room && s.is_persistent() {
+            self.counters.refused_no_room += 1;
+            return Granted::refused(ReasonCode::QuotaExceeded);
+        }
         let full = s.subscriptions.len() >= self.limits.subscriptions_per_session_max
             || self.subscriptions.len() >= self.limits.subscriptions_max
             || self.counters.subscription_bytes as usize + filter.text.len()

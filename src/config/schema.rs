@@ -122,6 +122,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits", "queue_memory_bytes", Int(4 * KIB, BYTES)),
     key("limits", "queue_memory_total_bytes", Int(64 * KIB, BYTES)),
     key("limits", "session_memory_bytes_max", Int(KIB, BYTES)),
+    key("limits", "uncommitted_bytes_max", Int(64 * KIB, BYTES)),
     key("limits", "peer_bytes_max", Int(64 * KIB, BYTES)),
     key("limits", "match_cache_bytes", Int(0, 1024 * MIB)),
     key("log", "level", LogLevel),

@@ -262,6 +262,8 @@ pub struct Limits {
     pub queue_memory_total_bytes: usize,
     /// Per session: bytes under way, or waiting in memory alone.
     pub session_memory_bytes_max: usize,
+    /// Per broker: bytes recorded and not yet on disk.
+    pub uncommitted_bytes_max: usize,
     /// Between two shards: bytes under way.
     pub peer_bytes_max: usize,
     /// Per shard: cache of topic to receivers.

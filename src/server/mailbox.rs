@@ -33,7 +33,6 @@ pub(crate) enum ToShard {
     /// Queued messages that were read back.
     Loaded(SessionKey, Box<LoadedEntries>),
     /// Whether the log is without room.
-    #[expect(dead_code, reason = "wip")]
     Full(bool),
     /// All shards have their sessions of before the start: clients may come.
     Restored,

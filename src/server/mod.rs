@@ -349,6 +349,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_memory_bytes: if has_log { l.queue_memory_bytes } else { 0 },
         queue_memory_total_bytes: share(l.queue_memory_total_bytes),
         session_memory_bytes_max: l.session_memory_bytes_max,
+        uncommitted_bytes_max: share(l.uncommitted_bytes_max),
     }
 }
 

@@ -242,7 +242,7 @@ impl<S: Store> Shard<S> {
             ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
             ToShard::Loaded(session, entries) => self.handle(Input::Loaded(session, entries)),
-            ToShard::Full(_) => {}
+            ToShard::Full(full) => self.handle(Input::Full(full)),
             ToShard::Restored => self.begin(),
             ToShard::Report(answer) => {
                 let _ = answer.send(Report {
@@ -416,6 +416,7 @@ impl<S: Store> Shard<S> {
     /// are used.
     fn packets(&mut self, link: LinkKey, bytes: &[u8]) -> usize {
         let (mut at, mut left) = (0, PACKETS_PER_TURN);
+        let mut before = 0; // where the last packet began
         if self.connections.get(link.index()).is_some_and(|c| c.stage == Stage::Porch) {
             at = self.at_porch(link, bytes);
         }
@@ -426,10 +427,11 @@ impl<S: Store> Shard<S> {
         }
         loop {
             // Nothing behind a DISCONNECT or a takeover is looked at.
-            match self.fx.sends.outbox(link) {
+            match self.fx.sends.outbox_mut(link) {
                 Some(outbox) if outbox.closing().is_none() => {
                     if outbox.reads_held {
-                        return at;
+                        let not_taken = std::mem::take(&mut outbox.not_taken);
+                        return if not_taken { before } else { at };
                     }
                 }
                 _ => return bytes.len(),
@@ -445,6 +447,7 @@ impl<S: Store> Shard<S> {
             match codec::frame(&bytes[at..], self.parts.packet_bytes_max) {
                 Ok(Framed::Partial { .. }) => return at,
                 Ok(Framed::Whole(frame)) => {
+                    before = at;
                     at += frame.len;
                     match codec::decode(frame, From::Client, version) {
                         Ok(packet) => self.handle(Input::Packet(link, packet)),

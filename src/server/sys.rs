@@ -168,6 +168,8 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("log_lines", f.log_lines_dropped),
         ("refused_by_clients", c.refused_by_clients),
         ("stale_inputs", c.stale_inputs),
+        ("no_room", c.refused_no_room),
+        ("uncommitted_bytes_max/paused", c.paused_uncommitted),
     ] {
         topics.insert(format!("limits/{topic}"), value.to_string());
     }

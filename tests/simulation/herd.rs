@@ -2,8 +2,11 @@
 //! a client of another shard publishes to it at once and the news of the interest is still on its
 //! way. What waits for an interest that somebody else has started shows here only.
 
+use stonechat::broker::Limits;
+
 use super::clients::HERDS;
 use super::rng::Rng;
+use super::room::Fulls;
 use super::sim::Sim;
 
 /// A herd that is under way.
@@ -24,13 +27,15 @@ pub struct Extras {
     herds: usize,
     power: Rng,
     losses: usize,
+    fulls: Fulls,
 }
 
 impl Extras {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, limits: &mut Limits) -> Self {
         let mut power = Rng::new(seed, 4);
         let losses = power.pick(&[0, 1, 2, 5]);
-        Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses }
+        let fulls = Fulls::new(seed, limits);
+        Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses, fulls }
     }
 }
 
@@ -46,6 +51,7 @@ impl Sim {
     /// No more herds, and nothing is held back.
     pub fn end_extras(&mut self) {
         self.world.held_pipe = None;
+        self.world.end_fulls(&mut self.shadow);
         self.extras = None;
     }
 
@@ -58,6 +64,7 @@ impl Sim {
         if extras.power.percent(20) {
             self.world.load(&mut self.shadow, &mut extras.power);
         }
+        extras.fulls.step(&mut self.world, &mut self.shadow);
         let rng = &mut extras.rng;
         if rng.one_in(500) {
             let shard = rng.below(self.world.shards.len());

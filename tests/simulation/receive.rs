@@ -85,8 +85,10 @@ impl Client {
                 self.out.retain(|o| o.id != id || o.stage != Stage::Release);
             }
             Packet::SubAck(a) => {
-                let errors = a.reasons.iter().any(|r| r.is_error());
-                assert!(!errors, "{}: a subscription was refused", self.name);
+                let refused = world.conns[conn].refused_subs.contains(&a.packet_id.get());
+                let errors = a.reasons.iter().all(|r| r.is_error());
+                let is_told = self.is.version != Version::V31;
+                assert_eq!(errors, refused && is_told, "{}: {:?}", self.name, a.reasons);
                 let asked = self.subs_pending.remove(&a.packet_id.get());
                 assert!(asked, "{}: a SUBACK that nobody asked for", self.name);
                 shadow.suback(self.index, conn, a.packet_id.get());
@@ -111,7 +113,11 @@ impl Client {
         ack: &ConnAck<'_>,
     ) {
         assert!(!self.connected, "{}: a second CONNACK", self.name);
-        assert_eq!(ack.reason, ReasonCode::Success, "{}: refused", self.name);
+        let refused = world.conns[conn].refused;
+        assert_eq!(ack.reason.is_error(), refused, "{}: {:?}", self.name, ack.reason);
+        if refused {
+            return;
+        }
         let (present, epoch) = (world.conns[conn].present, world.conns[conn].epoch);
         let told = present && self.is.version != Version::V31;
         assert_eq!(ack.session_present, told, "{}: Session Present", self.name);

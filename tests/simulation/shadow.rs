@@ -143,6 +143,8 @@ pub struct Shadow {
     pub drops_qos0: bool,
     /// queues have little memory: what would wait in one at QoS 0 may be dropped
     pub spills: bool,
+    /// some shard was told that the disk is full
+    pub full: bool,
 }
 
 /// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
@@ -220,6 +222,7 @@ impl Shadow {
             deliveries: 0,
             drops_qos0: false,
             spills: false,
+            full: false,
         }
     }
 
@@ -362,7 +365,7 @@ impl Shadow {
         if m.retain {
             let topic = m.topic;
             self.retained.insert(topic, serial);
-            if self.will_set_at.insert(topic, self.now) == Some(self.now) {
+            if self.will_set_at.insert(topic, self.now) == Some(self.now) || self.full {
                 self.retained_unsure.insert(topic); // two at the same time: in any order
             } else {
                 self.retained_unsure.remove(topic);
@@ -521,6 +524,7 @@ impl Shadow {
         packet: &Packet<'_>,
     ) {
         let (kind, id) = match packet {
+            Packet::ConnAck(c) if c.reason.is_error() => return,
             Packet::ConnAck(_) => {
                 self.sessions[client].iter_mut().for_each(|s| (s.told, s.will_told) = (true, true));
                 (2, 0)

@@ -5,7 +5,7 @@
 //! Rules of the faults: peer messages of one pair of shards stay in order; commits come late, in
 //! order; bytes of a connection arrive in order, and when it is cut a prefix of them does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::ops::Not;
 
@@ -40,6 +40,8 @@ pub struct Shard {
     ticks: (Time, u32),
     idle_ticks: u32,
     stale: Option<LinkKey>,
+    /// what it was told of the disk
+    pub told_full: bool,
 }
 
 /// A Network Connection, both ends of it.
@@ -63,7 +65,11 @@ pub struct Conn {
     pub closing: Option<Closing>,
     /// the broker's end is closed: nothing follows `down`
     pub server_closed: bool,
-    gate: GateShadow,
+    pub gate: GateShadow,
+    /// the broker refused its CONNECT
+    pub refused: bool,
+    /// SUBSCRIBEs that the broker refused
+    pub refused_subs: BTreeSet<u16>,
     aliases: Vec<(u16, &'static str)>,
     pub epoch: u64,
     pub present: bool,
@@ -136,6 +142,7 @@ pub fn new_shard(i: usize, shards: usize, seed: u64, limits: &Limits) -> Shard {
         ticks: (Time(0), 0),
         idle_ticks: 0,
         stale: None,
+        told_full: false,
     }
 }
 
@@ -199,6 +206,8 @@ impl World {
             closing: None,
             server_closed: false,
             gate: GateShadow::default(),
+            refused: false,
+            refused_subs: BTreeSet::new(),
             aliases: Vec::new(),
             epoch: 0,
             present: false,
@@ -366,9 +375,20 @@ impl World {
             }
             Ok((packet, len)) if opened => {
                 self.conns[id].last_in = now;
+                let publish = match &packet {
+                    Packet::Publish(p) => Some(*p),
+                    _ => None,
+                };
+                let known = publish.and_then(|p| self.before_publish(id, &p, shadow));
+                let refusals = self.refusals(shard);
                 let cause = self.foresee(id, &packet, shadow);
                 self.feed(shard, Input::Packet(link, packet), &cause, shadow);
-                len
+                if let (Some(p), Some(known)) = (publish, known)
+                    && self.refusals(shard) > refusals
+                {
+                    self.take_back(id, &p, known, shadow);
+                }
+                if self.was_left(id) { 0 } else { len }
             }
             Err(error) if opened => {
                 self.feed(shard, Input::Malformed(link, error), &Cause::default(), shadow);
@@ -382,6 +402,16 @@ impl World {
         let client = client_of(c.client_id);
         let will = c.will.as_ref().map(|w| (serial_of(w.payload).unwrap(), w.delay_s));
         let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
+        let shard = self.conns[id].shard;
+        if self.refuses_connect(shard, client, c, shadow) {
+            let conn = &mut self.conns[id];
+            (conn.opened, conn.ended, conn.refused) = (true, true, true);
+            let link = conn.link;
+            let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
+            self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
+            assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
+            return;
+        }
         let (present, epoch) = shadow.opened(client, id, c.clean_start, expiry_s, will);
         let conn = &mut self.conns[id];
         (conn.opened, conn.last_in) = (true, self.now);
@@ -409,6 +439,12 @@ impl World {
             }
             Packet::Subscribe(s) => {
                 (cause.answer, cause.packet_id) = (9, s.packet_id.get());
+                let shard = conn.shard;
+                if self.refuses_subscribe(shard, client, shadow) {
+                    self.conns[id].refused_subs.insert(s.packet_id.get());
+                    return cause;
+                }
+                let conn = &self.conns[id];
                 for (filter, options) in &s.filters {
                     let filter = filter_named(filter.text).unwrap();
                     let mut options = *options;
@@ -446,13 +482,9 @@ impl World {
         p: &stonechat::codec::Publish<'_>,
         shadow: &mut Shadow,
     ) -> Cause {
-        let conn = &mut self.conns[id];
         let packet_id = p.packet_id.map_or(0, |id| id.get());
-        let alias = p.topic_alias.map_or(0, |a| a.get());
-        let topic = match p.topic {
-            Some(topic) => topic_named(topic.as_str()),
-            None => conn.aliases.iter().find(|(a, _)| *a == alias).map(|(_, t)| *t),
-        };
+        let (topic, alias) = self.topic_of(id, p);
+        let conn = &mut self.conns[id];
         let Some(topic) = topic else {
             return Cause { conn: Some(id), refused: true, ..Cause::default() };
         };
@@ -473,6 +505,21 @@ impl World {
         }
         let answer = p.qos as u8 + 3;
         Cause { conn: Some(id), client, answer, packet_id, serial, refused: false }
+    }
+
+    /// The topic that is meant, and the alias that was given.
+    pub fn topic_of(
+        &self,
+        id: usize,
+        p: &stonechat::codec::Publish<'_>,
+    ) -> (Option<&'static str>, u16) {
+        let alias = p.topic_alias.map_or(0, |a| a.get());
+        let known = &self.conns[id].aliases;
+        let topic = match p.topic {
+            Some(topic) => topic_named(topic.as_str()),
+            None => known.iter().find(|(a, _)| *a == alias).map(|(_, t)| *t),
+        };
+        (topic, alias)
     }
 
     /// The broker's end closes: it has heard that the client is gone, or flushed its last bytes.
@@ -553,6 +600,10 @@ impl World {
             for (shard, seq) in self.log.commit(self.now).unwrap() {
                 shadow.committed[shard] = seq.0;
                 progress = true;
+            }
+            for (shard, seq) in std::mem::take(&mut self.log.ahead) {
+                shadow.void.insert((shard, seq.0));
+                self.shards[shard].void.push(seq);
             }
         }
         if all || rng.percent(60) {

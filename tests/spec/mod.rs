@@ -19,6 +19,7 @@
 //! | `wait 10s`, `wait 5ms` | time passes; otherwise none does |
 //! | `limits name=value …` | settings that differ; after the first packet it is a reload |
 //! | `hold commits`, `commit`, `commit a` | records are on disk only when the row says so, everywhere or on `a`'s shard |
+//! | `disk full`, `disk free` | the store has no room, or has some again, and the brokers know |
 //! | `hold peers`, `deliver` | messages between shards arrive when the row says so |
 //! | `hold loads`, `load` | what a broker reads back from the log comes when the row says so |
 //! | `release` | nothing is held any more |
@@ -54,6 +55,7 @@ mod publish;
 mod qos;
 mod queue;
 mod retained;
+mod room;
 mod script;
 mod seal;
 mod session;
@@ -84,7 +86,7 @@ macro_rules! sections {
 }
 sections! {
     alias auth bounds bridge connack connect disconnect flow gate malformed publish qos queue
-    retained seal session shared subscribe topic unsubscribe v311 will
+    retained room seal session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]

@@ -198,6 +198,8 @@ impl Run {
                 Ok(())
             }
             ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
+            ("disk", "full") => self.world().disk(true),
+            ("disk", "free") => self.world().disk(false),
             ("deliver", _) => self.world().deliver_peers(),
             ("load", _) => self.world().answer_loads(),
             ("release", _) => self.world().release(),
@@ -347,6 +349,7 @@ impl Run {
                 "peer_bytes_max" => l.peer_bytes_max = n,
                 "queue_memory_bytes" => l.queue_memory_bytes = n,
                 "queue_memory_total_bytes" => l.queue_memory_total_bytes = n,
+                "uncommitted_bytes_max" => l.uncommitted_bytes_max = n,
                 "retained_max" => self.retained.0 = n,
                 "retained_bytes_max" => self.retained.1 = n,
                 other => return Err(format!("no limit {other}")),

@@ -79,6 +79,7 @@ impl Plan {
                 ("hold" | "commit" | "deliver" | "load" | "release", _) => {
                     return Err("it holds records or messages between shards back");
                 }
+                ("disk", _) => return Err("its disk is full"),
                 ("limits", _) if started => return Err("settings change on the way"),
                 ("limits", _) => plan.limits(rest)?,
                 ("shards", n) => plan.shards = Some(n.parse().expect("a number of shards")),
@@ -95,7 +96,9 @@ impl Plan {
         for word in words.split_whitespace() {
             let (name, value) = word.split_once('=').expect("limits name=value");
             if name.starts_with("queue_memory") {
-                return Err("the memory of queues is no setting yet");
+                return Err("queues smaller than their setting takes");
+            if name == "uncommitted_bytes_max" {
+                return Err("a bound smaller than its setting takes");
             }
             let known = SETTINGS.iter().find(|s| s.0 == name);
             let &(_, setting, least) = known.unwrap_or_else(|| panic!("no limit {name}"));

@@ -182,6 +182,15 @@ impl World {
         self.settle()
     }
 
+    /// The disk is full, or has room again, and the brokers are told.
+    pub(crate) fn disk(&mut self, full: bool) -> Done {
+        self.log.full = full;
+        for shard in 0..self.shards.len() {
+            self.input(shard, Input::Full(full))?;
+        }
+        self.settle()
+    }
+
     /// Messages between shards arrive: those that are under way now.
     pub(crate) fn deliver_peers(&mut self) -> Done {
         let now: Vec<_> = self.peers.iter().map(|(way, mail)| (*way, mail.len())).collect();
@@ -319,6 +328,9 @@ impl World {
         for (shard, seq) in self.log.commit(self.now)? {
             self.input(shard, Input::Committed(seq))?;
         }
+        for (shard, seq) in std::mem::take(&mut self.log.ahead) {
+            self.input(shard, Input::Void(&[seq]))?;
+        }
         Ok(true)
     }
 
@@ -446,7 +458,12 @@ impl World {
                 }
             };
             if let Some(client) = self.clients.get_mut(name) {
-                client.to_read = bytes[taken..].to_vec();
+                let link = client.link;
+                let left = link.is_some_and(|(shard, link)| {
+                    let outbox = self.shards[shard].fx.sends.outbox_mut(link);
+                    outbox.is_some_and(|o| std::mem::take(&mut o.not_taken))
+                });
+                client.to_read = bytes[if left { 0 } else { taken }..].to_vec();
             }
         }
     }

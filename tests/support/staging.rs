@@ -2,7 +2,7 @@
 //! are written, and commits in batches, as the log does: one for all shards, in the order in which
 //! they were handed in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::{Record, Seq, Time};
 
@@ -21,6 +21,76 @@ pub(crate) struct Staging {
     batch: Vec<Staged>,
     pub(crate) fold: Fold,
     pub(crate) voided: u64,
+    /// the disk is full
+    pub(crate) full: bool,
+    /// by shard: all up to here is committed
+    upto: BTreeMap<usize, Seq>,
+    /// committed ahead of what waits: as good as void
+    pub(crate) ahead: Vec<(usize, Seq)>,
+}
+
+/// What records of a full disk wait for: those before them that wait.
+#[derive(Debug, Default)]
+struct Waiting {
+    sessions: BTreeSet<u64>,
+    entries: BTreeSet<(u64, u64)>,
+    /// topics that are to be set
+    topics: BTreeSet<String>,
+    /// a message of a shared group: perhaps of a session that ends
+    shared: bool,
+    /// a message: perhaps a Will
+    messages: bool,
+    /// a seal: at QoS 2 nothing goes into flight before its own
+    seals: bool,
+    /// entries that come to their end meanwhile: QoS 1, or they would not have been sent
+    ended: BTreeSet<(u64, u64)>,
+}
+
+impl Waiting {
+    fn of(records: &[Staged]) -> Self {
+        let set = |staged: &Staged| match &staged.2 {
+            Some(Record::Retained { message, .. }) if !message.payload().is_empty() => {
+                Some(message.topic_str().to_owned())
+            }
+            _ => None,
+        };
+        let ended = |staged: &Staged| match &staged.2 {
+            Some(Record::Acknowledged { session, order }) => Some((session.0, *order)),
+            _ => None,
+        };
+        Self {
+            topics: records.iter().filter_map(set).collect(),
+            ended: records.iter().filter_map(ended).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether it has to wait too.
+    fn holds(&mut self, record: &Record) -> bool {
+        let session = record.session().map(|session| session.0);
+        let entry = record.entry().map(|(session, order)| (session.0, order));
+        let known = session.is_none_or(|session| !self.sessions.contains(&session));
+        let goes = match record {
+            _ if !record.frees() => false,
+            Record::Retained { message, .. } => !self.topics.contains(message.topic_str()),
+            Record::SessionEnd { .. } => known && !self.shared,
+            Record::Will { .. } => known && !self.messages,
+            Record::InFlight { .. }
+                if self.seals && !entry.is_some_and(|e| self.ended.contains(&e)) =>
+            {
+                false
+            }
+            _ => entry.map_or(known, |entry| !self.entries.contains(&entry)),
+        };
+        if !goes {
+            self.sessions.extend(session);
+            self.entries.extend(entry);
+            self.shared |= matches!(record, Record::Queued { group: Some(_), .. });
+            self.seals |= matches!(record, Record::Inbound { seals: Some(_), .. });
+            self.messages |= matches!(record, Record::Queued { .. } | Record::Retained { .. });
+        }
+        !goes
+    }
 }
 
 impl Staging {
@@ -75,22 +145,51 @@ impl Staging {
             return false;
         }
         let all = std::mem::take(&mut self.records);
-        let takes = |staged: &Staged| only.is_none_or(|only| only == staged.0);
+        let (full, mut waiting) = (self.full, Waiting::of(&all));
+        let takes = |staged: &Staged| {
+            let waits = full && staged.2.as_ref().is_some_and(|record| waiting.holds(record));
+            !waits && only.is_none_or(|only| only == staged.0)
+        };
         (self.batch, self.records) = all.into_iter().partition(takes);
         self.voidable.clear();
+        if full {
+            self.keep_voidable();
+        }
         !self.batch.is_empty()
     }
 
     /// The batch is on disk. Returns what is committed now, by shard.
     pub(crate) fn commit(&mut self, now: Time) -> Result<BTreeMap<usize, Seq>, String> {
-        let mut upto = BTreeMap::new();
+        let mut last = BTreeMap::new();
         for (shard, seq, record) in std::mem::take(&mut self.batch) {
-            upto.insert(shard, seq);
+            let waits =
+                self.records.iter().find(|(of, _, record)| *of == shard && record.is_some());
+            match waits.map(|(_, waits, _)| *waits).filter(|&waits| waits < seq) {
+                Some(waits) => {
+                    last.insert(shard, Seq(waits.0 - 1));
+                    self.ahead.push((shard, seq));
+                }
+                None => drop(last.insert(shard, seq)),
+            }
             if let Some(record) = record {
                 self.fold.add(&record, now)?;
             }
         }
-        Ok(upto)
+        last.retain(|shard, seq| {
+            let known = self.upto.entry(*shard).or_default();
+            *seq > std::mem::replace(known, (*seq).max(*known))
+        });
+        Ok(last)
+    }
+
+    /// What waits for room can still become void.
+    fn keep_voidable(&mut self) {
+        for (at, (_, _, record)) in self.records.iter().enumerate() {
+            let Some((session, order)) = record.as_ref().and_then(Record::entry) else { continue };
+            self.voidable.entry((session.0, order)).or_default().push(at);
+        }
+        let queued = |at: &Vec<usize>| matches!(self.records[at[0]].2, Some(Record::Queued { .. }));
+        self.voidable.retain(|_, of_entry| queued(of_entry));
     }
 
     /// Power is lost; the batch that was being written may be on disk.
@@ -100,6 +199,8 @@ impl Staging {
         if written {
             self.commit(now)?;
         }
+        self.upto.clear();
+        self.ahead.clear();
         self.batch.clear();
         self.fold.recover();
         Ok(())

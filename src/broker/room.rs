@@ -1,0 +1,186 @@
+//! When there is no room: in the store, in queues, on the way to other shards. What is refused is
+//! refused before anything of it is routed or retained: all or nothing.
+//!
+//! An MQTT 5.0 publisher is told so (0x97). One of 3.x cannot be: its PUBLISH stays unacknowledged
+//! and is not taken at all; its link is not read, and the packet is handed in again when there may
+//! be room. So at most one packet of a link waits, where it was read to.
+//!
+//! A link that is not read is not heard either: what its client would acknowledge waits with it,
+//! and room has to come from others. Invariant: what does not take room is never refused.
+
+use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
+use super::link::Hold;
+use super::pending::Until;
+use super::publish::Publication;
+use super::session::Session;
+use super::subscriptions::{GroupId, Matched, NoLocal};
+use super::{Broker, Time};
+use crate::codec::{Connect, Publish, QoS, ReasonCode};
+
+impl Broker {
+    /// The store has no room for more, or has room again.
+    pub(super) fn on_full(&mut self, full: bool, fx: &mut Effects) {
+        self.no_room = full;
+        if !full {
+            self.take_again(fx);
+        }
+        self.store_caught_up(fx);
+    }
+
+    /// There may be room: what was not taken is handed in again.
+    pub(super) fn take_again(&mut self, fx: &mut Effects) {
+        for link in std::mem::take(&mut self.not_taken) {
+            if let Some(l) = self.links.get_mut(link) {
+                l.hold(Hold::NoRoom, false);
+                fx.sends.hold_reads(link, l.reads_held());
+            }
+        }
+    }
+
+    /// Whether a PUBLISH at QoS 1 or 2 finds no room for what would have to be kept of it.
+    pub(super) fn lacks_room(
+        &self,
+        publisher: SessionKey,
+        p: &Publish<'_>,
+        matched: &Matched,
+    ) -> bool {
+        self.no_room && self.is_to_be_recorded(publisher, p, matched)
+    }
+
+    /// Whether the log would have to be told of it. Of a group with members on other shards it is
+    /// not known whether they are durable: they count as if they were.
+    fn is_to_be_recorded(&self, publisher: SessionKey, p: &Publish<'_>, matched: &Matched) -> bool {
+        let lasts = |s: SessionKey| self.sessions.get(s).is_some_and(Session::is_persistent);
+        let keeps = |group: &GroupId| {
+            let Some(g) = self.subscriptions.groups.get(*group as usize) else { return false };
+            let sub = |&sub: &u32| &self.subscriptions.subs[sub as usize];
+            g.has_remotes()
+                || g.members
+                    .iter()
+                    .map(sub)
+                    .any(|s| s.options.qos != QoS::AtMostOnce && lasts(s.session))
+        };
+        p.retain && self.limits.retain_available && !p.payload.is_empty()
+            || p.qos == QoS::ExactlyOnce && lasts(publisher)
+            || !matched.peers.durable.is_empty()
+            || matched.receivers.iter().any(|r| {
+                let own = r.session == publisher && r.no_local == NoLocal::All;
+                r.qos != QoS::AtMostOnce && !own && lasts(r.session)
+            })
+            || matched.groups.iter().any(keeps)
+    }
+
+    /// Refuses a PUBLISH of which nothing was routed.
+    pub(super) fn refuse_for_room(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        p: &Publish<'_>,
+        fx: &mut Effects,
+    ) {
+        self.counters.refused_no_room += 1;
+        let Some(l) = self.links.get_mut(link) else { return };
+        if l.version.is_v5() {
+            let reason = ReasonCode::QuotaExceeded;
+            self.acknowledge(now, link, p, reason, Until::default(), fx);
+            return;
+        }
+        // As if it had not been read.
+        l.inbound_used = l.inbound_used.saturating_sub(1);
+        self.counters.packets_received -= 1;
+        self.counters.publish_received -= 1;
+        self.counters.publish_bytes_received -= p.payload.len() as u64;
+        if !l.is_held(Hold::NoRoom) {
+            l.hold(Hold::NoRoom, true);
+            self.not_taken.push(link);
+        }
+        fx.sends.hold_reads(link, true);
+        fx.sends.leave(link);
+    }
+
+    /// Whether a CONNECT asks for something that the store has no room for: a new session that
+    /// lasts, or a Will of one. One that lasts already comes back: its messages free room when they
+    /// are delivered, and its record is small.
+    pub(super) fn lacks_room_for_session(
+        &self,
+        now: Time,
+        client_id: &str,
+        c: &Connect<'_>,
+    ) -> bool {
+        if !self.no_room {
+            return false;
+        }
+        let known = self.find_session(client_id).and_then(|s| self.sessions.get(s));
+        match known.filter(|s| !c.clean_start && s.is_persistent() && s.ends_at() > now) {
+            Some(_) => c.will.is_some(),
+            None => c.session_expiry_s.min(self.limits.session_expiry_max_s) > 0,
+        }
+    }
+
+    /// Whether a message may go to another shard, of which so many bytes are under way already:
+    /// QoS 0 is dropped, what was acknowledged goes, and its publisher is not read for a while.
+    pub(super) fn may_send_to(
+        &mut self,
+        shard: ShardId,
+        publication: &Publication<'_>,
+        fx: &mut Effects,
+    ) -> bool {
+        if self.peer_bytes[usize::from(shard.0)] < self.limits.peer_bytes_max {
+            return true;
+        }
+        if publication.qos() == QoS::AtMostOnce {
+            self.counters.dropped_peer_qos0 += 1;
+            return false;
+        }
+        self.pause(publication.publisher, fx);
+        true
+    }
+
+    fn pause(&mut self, publisher: Option<SessionKey>, fx: &mut Effects) {
+        let link = publisher.and_then(|p| self.sessions.get(p)).and_then(|s| s.link);
+        if let Some(l) = link.and_then(|link| self.links.get_mut(link))
+            && !l.is_held(Hold::Paused)
+        {
+            l.hold(Hold::Paused, true);
+            self.counters.paused_links += 1;
+            self.paused.push(l.key);
+            fx.sends.hold_reads(l.key, true);
+        }
+    }
+
+    /// Bytes under way to a peer have arrived: links that were not read because of them are read
+    /// again once half of the limit is free everywhere.
+    pub(super) fn on_credit(&mut self, from: ShardId, bytes: usize, fx: &mut Effects) {
+        let left = &mut self.peer_bytes[usize::from(from.0)];
+        *left = left.saturating_sub(bytes);
+        self.resume_paused(fx);
+    }
+
+    /// Reads the links again that `peer_bytes_max` held, if there is room again.
+    pub(super) fn resume_paused(&mut self, fx: &mut Effects) {
+        if self.peer_bytes.iter().all(|&b| b <= self.limits.peer_bytes_max / 2) {
+            for link in std::mem::take(&mut self.paused) {
+                if let Some(l) = self.links.get_mut(link) {
+                    l.hold(Hold::Paused, false);
+                    fx.sends.hold_reads(link, l.reads_held());
+                }
+            }
+        }
+    }
+
+    /// Tells `to` that its bytes have arrived, in portions that are small against its limit; not
+    /// while the store is behind with what it has already.
+    pub(super) fn give_credit(&mut self, to: ShardId, bytes: usize, fx: &mut Effects) {
+        let behind = self.is_store_behind();
+        let owed = &mut self.credit_owed[usize::from(to.0)];
+        *owed += bytes;
+        if *owed >= self.limits.peer_bytes_max / 8 {
+            if behind {
+                self.credit_kept = true;
+                return;
+            }
+            let bytes = std::mem::take(owed);
+            fx.peers.push((to, PeerMessage::Credit { bytes }));
+        }
+    }
+}
