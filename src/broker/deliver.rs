@@ -42,7 +42,7 @@ impl Broker {
             && !s.outbound.has_unsent()
             && s.outbound.used() < l.window
             && s.outbound.has_free_id()
-            && s.outbound.bytes() < self.limits.queued_bytes_max
+            && s.outbound.bytes() < self.limits.session_memory_bytes_max
             && fx.sends.backlog(l.key) < self.limits.output_bytes_max
     }
 
@@ -405,7 +405,7 @@ impl Broker {
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
-                || s.outbound.bytes() >= self.limits.queued_bytes_max
+                || s.outbound.bytes() >= self.limits.session_memory_bytes_max
                 || head.qos == QoS::ExactlyOnce && !self.is_sealed(head.seal));
         if waits && !expired {
             return false;

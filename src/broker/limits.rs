@@ -67,8 +67,12 @@ pub struct Limits {
     /// bytes of a persistent session's queue that are kept in memory, 0: all. What comes beyond is
     /// on the log alone, and read back when its turn is near
     pub queue_memory_bytes: usize,
-    /// the same for the queues of all sessions together
+    /// bytes of all queues in memory together. Beyond it, queues that the log has leave memory, and
+    /// of the others messages are dropped by `queue_full`
     pub queue_memory_total_bytes: usize,
+    /// per session: bytes of messages under way to the client, above which further ones wait; and
+    /// of those that wait in a queue that the log does not have, which is full then
+    pub session_memory_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -100,6 +104,7 @@ impl Default for Limits {
             match_cache_bytes_max: 8 << 20,
             queue_memory_bytes: 0,
             queue_memory_total_bytes: usize::MAX,
+            session_memory_bytes_max: 64 << 20,
         }
     }
 }

@@ -146,10 +146,16 @@ impl Broker {
     pub(super) fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
         loop {
             let Some(s) = self.sessions.get(to) else { return true };
-            let fits = s.queue.len() < self.limits.queued_messages_max
-                && s.queue.bytes() + bytes <= self.limits.queued_bytes_max
-                && (self.counters.queued_bytes + self.counters.in_flight_bytes) as usize + bytes
-                    <= self.limits.queue_bytes_max;
+            let (l, c) = (&self.limits, &self.counters);
+            let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
+            // What the log keeps leaves memory when it is too much there; the rest stays.
+            let stays = !s.is_recorded() || l.queue_memory_bytes == 0;
+            let fits = s.queue.len() < l.queued_messages_max
+                && s.queue.bytes() + bytes <= l.queued_bytes_max
+                && all <= l.queue_bytes_max
+                && (!stays
+                    || s.queue.bytes() + bytes <= l.session_memory_bytes_max
+                        && all - c.queued_unread_bytes as usize <= l.queue_memory_total_bytes);
             if fits {
                 return true;
             }
