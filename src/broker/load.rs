@@ -7,11 +7,12 @@
 //! for again after the next commit.
 //!
 //! Documented consequences: a QoS 0 message that would have to wait where no memory is left is
-//! dropped and counted. One that expires in a tail is dropped when it is met. `drop oldest` drops
-//! what the log alone has without reading it; only after a restart, while nobody knows which entry
-//! is the oldest, the newest gives way, and a portion is read. If a session ends whose tail may
-//! hold shared messages, it is read in portions, and its end is recorded behind it; each portion is
-//! with others before the next is asked for.
+//! dropped and counted. One that expires in a tail is dropped when it is met, or found in the
+//! background: at each sweep a portion of one tail whose client is away is read. `drop oldest`
+//! drops what the log alone has without reading it; only where nobody knows which entry is the
+//! oldest (after a restart, and behind expired ones), the newest gives way, and a portion is read.
+//! If a session ends whose tail may hold shared messages, it is read in portions, and its end is
+//! recorded behind it; each portion is with others before the next is asked for.
 //!
 //! Invariants: one load per session at a time; an answer is taken if it is the one that was asked
 //! for, else ignored and counted; what is read is handled in the order of its numbers.
@@ -32,6 +33,8 @@ use crate::codec::QoS;
 const PORTION_BYTES: usize = 256 << 10;
 /// The same for a session that has ended.
 const ENDING_PORTION_BYTES: usize = 64 << 10;
+/// How many sessions one sweep looks at to find a tail that may have expired messages.
+const WALK_SESSIONS_MAX: usize = 1_000;
 /// How many entries are read at a time.
 const PORTION_MESSAGES_MAX: usize = 4 * PUMP_MESSAGES_MAX;
 
@@ -44,6 +47,8 @@ pub(super) struct Loads {
     waiting: Vec<SessionKey>,
     /// likewise
     waiting_endings: Vec<EndingKey>,
+    /// where the search for expired messages goes on
+    walk_from: usize,
 }
 
 /// The tail of a session that has ended.
@@ -118,7 +123,13 @@ impl Broker {
         }
         self.drop_seal_ref(entry.seal);
         let (order, bytes, shared) = (entry.order, entry.cost_bytes(), entry.is_shared());
-        self.change_queue(to, |queue| queue.tail_from(order).push(order, bytes, shared, seq));
+        self.change_queue(to, |queue| {
+            let tail = queue.tail_from(order);
+            tail.push(order, bytes, shared, seq);
+            if entry.message.expires() != Time::NEVER {
+                tail.can_expire();
+            }
+        });
     }
 
     /// The seal of entries has come: those in the tail need no memory any longer.
@@ -245,6 +256,11 @@ impl Broker {
             return;
         };
         self.counters.loads += 1;
+        if asked.walk {
+            self.take_walk(now, session, loaded, fx);
+            self.go_on(now, session, fx);
+            return;
+        }
         for (order, entry) in in_order(loaded) {
             self.take_loaded(now, session, order, entry, fx);
         }
@@ -302,6 +318,53 @@ impl Broker {
         }
     }
 
+    /// Asks for a portion of the next tail whose client is away, to see what has expired in it.
+    pub(super) fn walk_tails(&mut self, fx: &mut Effects) {
+        for _ in 0..WALK_SESSIONS_MAX.min(self.sessions.len()) {
+            let next = self.sessions.next_from(self.loads.walk_from);
+            let Some((session, s)) = next.or_else(|| self.sessions.next_from(0)) else { return };
+            self.loads.walk_from = session.index() + 1;
+            if s.link.is_some() || !s.queue.has_tail() {
+                continue;
+            }
+            let (number, committed) = (s.number, self.gate.settled.committed());
+            let bytes_max = PORTION_BYTES.min(self.room_in_all());
+            let ask = |queue: &mut Queue| queue.tail_mut()?.ask_walk(bytes_max, committed);
+            if bytes_max > 0
+                && let Some(from_order) = self.change_queue(session, ask).flatten()
+            {
+                let count = PORTION_MESSAGES_MAX;
+                fx.requests.push(Request::Load { session, number, from_order, count, bytes_max });
+                return;
+            }
+        }
+    }
+
+    /// Drops what has expired, and leaves the rest where it is.
+    fn take_walk(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        loaded: LoadedEntries,
+        fx: &mut Effects,
+    ) {
+        let next = loaded.next_order;
+        for entry in loaded.entries.into_iter().filter(|entry| entry.message.is_expired(now)) {
+            let (order, entry) = (entry.order, entry.queued());
+            let expire = |queue: &mut Queue| {
+                queue.tail_mut()?.expire(order, entry.cost_bytes()).then_some(())
+            };
+            if self.change_queue(session, expire).flatten().is_some() {
+                self.counters.dropped_expired += 1;
+                self.record_unread_dropped(session, order, DropReason::Expired, fx);
+            }
+        }
+        let seq = self.seq;
+        self.change_queue(session, |queue| {
+            queue.tail_mut().into_iter().for_each(|tail| tail.is_walked(next, seq));
+        });
+    }
+
     /// Something was committed: the log may have what it did not have yet.
     pub(super) fn loads_go_on(&mut self, now: Time, fx: &mut Effects) {
         for session in std::mem::take(&mut self.loads.waiting) {
@@ -332,6 +395,7 @@ impl Broker {
             && let Some(ending) = ending
         {
             tail.waits = false; // it was the session that waited
+            tail.load.take_if(|load| load.walk);
             self.loads.bytes += tail.load.map_or(0, |load| load.bytes);
             self.end_waits_for(ending, Unread { tail, in_memory });
         }

@@ -536,6 +536,7 @@ impl Broker {
         if self.shard == ShardId(0) {
             common.retained().expire(now, SWEEP_MAX);
         }
+        self.walk_tails(fx);
         // Links and sessions that came and went leave their timers behind.
         if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
             self.drop_stale_timers();

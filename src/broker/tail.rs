@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use super::input::Seq;
 use super::seal::SealRef;
 use super::session::Queued;
+use super::time::Time;
 
 /// See the module.
 #[derive(Debug)]
@@ -27,6 +28,14 @@ pub(super) struct Tail {
     first_is_there: bool,
     /// Some of them may be shared messages: others get those when the session ends.
     pub(super) shared: bool,
+    /// Some of them may expire.
+    expiring: bool,
+    /// Where the search for expired ones goes on.
+    walked: u64,
+    /// Those that it found, in order: the log may still have them.
+    gone: Vec<u64>,
+    /// The number of the last record that says so.
+    gone_seq: Seq,
     /// The session stands in the list of those that wait for a commit.
     pub(super) waits: bool,
     count: usize,
@@ -47,6 +56,8 @@ pub(super) struct Load {
     pub(super) bytes: usize,
     /// what was committed when it was asked for
     pub(super) committed: Seq,
+    /// only looks for what has expired: everything else stays where it is
+    pub(super) walk: bool,
 }
 
 /// What the oldest entry of a tail was.
@@ -71,6 +82,10 @@ impl Tail {
             dense_from: first,
             first_is_there: false,
             shared: false,
+            expiring: false,
+            walked: 0,
+            gone: Vec::new(),
+            gone_seq: Seq(0),
             waits: false,
             count: 0,
             bytes: 0,
@@ -84,8 +99,8 @@ impl Tail {
     /// A tail as the log knows it after a restart; `first` has an entry.
     pub(super) fn restored(first: u64, last: u64, count: usize, bytes: usize) -> Self {
         let tail = Self::new(first);
-        let (dense_from, first_is_there, shared) = (last + 1, true, true);
-        Self { last, count, bytes, dense_from, first_is_there, shared, ..tail }
+        let (dense_from, first_is_there, shared, expiring) = (last + 1, true, true, true);
+        Self { last, count, bytes, dense_from, first_is_there, shared, expiring, ..tail }
     }
 
     /// How many entries are on the log alone.
@@ -123,11 +138,17 @@ impl Tail {
         self.shared |= shared;
     }
 
+    /// The newest entry can expire.
+    pub(super) fn can_expire(&mut self) {
+        self.expiring = true;
+    }
+
     /// The same for one that has to stay in memory; it may be unknown to the log.
     pub(super) fn keep(&mut self, entry: Queued, seq: Seq) {
         if entry.order > 0 {
             (self.last, self.last_seq) = (entry.order, seq);
             self.shared |= entry.is_shared();
+            self.expiring |= entry.message.expires() != Time::NEVER;
         }
         self.kept_bytes += entry.cost_bytes();
         self.kept.push_back((self.last, entry));
@@ -173,7 +194,7 @@ impl Tail {
 
     /// Whether an entry of this order, from the log, is one of the tail's.
     pub(super) fn has(&self, order: u64) -> bool {
-        (self.first..=self.last).contains(&order)
+        (self.first..=self.last).contains(&order) && self.gone.binary_search(&order).is_err()
     }
 
     /// One of them is no longer unread. What it counts for may not be known: then it is the mean.
@@ -186,6 +207,7 @@ impl Tail {
 
     /// Everything before `to` is taken; `is_there`: the log has an entry of that order.
     pub(super) fn advance(&mut self, to: u64, is_there: bool) {
+        let is_there = is_there && self.gone.binary_search(&to).is_err();
         if self.first < to {
             (self.first, self.first_is_there) = (to, is_there);
         } else if self.first == to {
@@ -216,8 +238,52 @@ impl Tail {
         if self.load.is_some() || self.waits || self.count == 0 {
             return None;
         }
-        self.load = Some(Load { from_order: self.first, bytes, committed });
+        self.forget_gone(committed);
+        let from_order = self.first;
+        self.load = Some(Load { from_order, bytes, committed, walk: false });
         Some(self.first)
+    }
+
+    /// The same for a search for what has expired.
+    pub(super) fn ask_walk(&mut self, bytes: usize, committed: Seq) -> Option<u64> {
+        self.forget_gone(committed);
+        let busy = self.load.is_some() || self.waits || !self.gone.is_empty();
+        if busy || !self.expiring || self.count == 0 {
+            return None;
+        }
+        let from_order = self.walked.max(self.first);
+        self.load = Some(Load { from_order, bytes, committed, walk: true });
+        Some(from_order)
+    }
+
+    /// The search went so far, `None`: to the end. All that it found is recorded, last in `seq`.
+    pub(super) fn is_walked(&mut self, next: Option<u64>, seq: Seq) {
+        (self.walked, self.gone_seq) = (next.unwrap_or(0), seq);
+    }
+
+    /// What is asked for from now on is without those that the log knows to be gone.
+    fn forget_gone(&mut self, committed: Seq) {
+        if self.gone_seq <= committed {
+            self.gone = Vec::new();
+        }
+    }
+
+    /// One in the midst of them has expired: it is there no longer. False if it is not one of those
+    /// on the log alone.
+    pub(super) fn expire(&mut self, order: u64, bytes: usize) -> bool {
+        let kept = self.kept.iter().any(|(_, entry)| entry.order == order);
+        if kept || !self.has(order) || self.count == 0 {
+            return false;
+        }
+        self.dense_from = self.dense_from.max(order + 1);
+        self.gone.push(order);
+        if order == self.first {
+            self.take(order, Some(bytes));
+        } else {
+            self.count -= 1;
+            self.bytes = if self.count > 0 { self.bytes.saturating_sub(bytes) } else { 0 };
+        }
+        true
     }
 
     /// The load that began there came to its end.

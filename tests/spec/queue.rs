@@ -95,6 +95,14 @@ pub(crate) const ROWS: &[Row] = &[
          a< publish t 3 q1#2; count dropped_expired 1; count queued_messages 0",
     ),
     row(
+        "or found in the background, where the client is away; what is left keeps its place",
+        "limits queue_memory_bytes=100; a joins v5 expiry=999; a> subscribe 1 t 1; a< suback 1 01
+         a cut; p joins v5; p> publish t 1 q1#1 + publish t 2 q1#2 + publish t 3 q1#3 expiry=5
+         p gets 3 puback; p> publish t 4 q1#4; p< puback 4; wait 60s; count dropped_expired 1
+         count queued_messages 3; count queued_unread 2; count queued_bytes 246
+         a resumes v5 expiry=9; a< publish t 1 q1#1; a< publish t 2 q1#2; a< publish t 4 q1#3",
+    ),
+    row(
         "[MQTT-3.1.2-4] Clean Start ends all of it; the answer to the session before is ignored",
         "limits queue_memory_bytes=100; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
          a cut; p joins v5; p> publish t 1 q1#1 + publish t 2 q1#2; p gets 2 puback; hold loads
