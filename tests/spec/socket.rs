@@ -97,6 +97,7 @@ impl Plan {
             let (name, value) = word.split_once('=').expect("limits name=value");
             if name.starts_with("queue_memory") {
                 return Err("queues smaller than their setting takes");
+            }
             if name == "uncommitted_bytes_max" {
                 return Err("a bound smaller than its setting takes");
             }
