@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use stonechat::cli::{self, Command};
-use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources, default_directory};
+use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources};
 use stonechat::logtool;
 
 fn main() -> ExitCode {
@@ -23,8 +23,13 @@ fn main() -> ExitCode {
         },
         Ok(Command::ExampleConfig) => print(EXAMPLE),
         Ok(Command::Log(command)) => {
-            let here = || default_directory(&std::env::vars_os().collect::<Vec<_>>());
-            let directory = command.directory.unwrap_or_else(here);
+            let directory = match command.directory {
+                Some(directory) => directory,
+                None => match load(command.sources) {
+                    Ok(loaded) => loaded.settings.store.directory.into(),
+                    Err(errors) => return refuse(&errors),
+                },
+            };
             let (mut out, mut err) = (BufWriter::new(std::io::stdout()), std::io::stderr());
             ExitCode::from(logtool::run(&directory, &command.action, &mut out, &mut err))
         }

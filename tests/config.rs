@@ -309,7 +309,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 44);
+    assert_eq!(explained.len(), 50);
 }
 
 /// The range that the comment tells is the one that is enforced.
@@ -337,20 +337,6 @@ fn check_range(section: &str, key: &str, comment: &[&str]) {
         let fine = result.as_ref().err().is_none_or(|error| error.contains(" is above "));
         assert!(fine, "{section}.{key} = {inside}: {result:?}");
     }
-}
-
-#[test]
-fn where_the_log_is_by_default() {
-    let directory = |environment: &[(&str, &str)]| {
-        let environment: Vec<_> = environment.iter().map(|(k, v)| (k.into(), v.into())).collect();
-        stonechat::config::default_directory(&environment).display().to_string()
-    };
-    let home = ("HOME", "/home/a");
-    assert_eq!(directory(&[home, ("STATE_DIRECTORY", "/var/lib/b")]), "/var/lib/b");
-    assert_eq!(directory(&[("STATE_DIRECTORY", "/var/lib/b:/var/lib/c")]), "/var/lib/b");
-    assert_eq!(directory(&[home, ("STATE_DIRECTORY", "")]), "/home/a/.local/state/stonechat");
-    assert_eq!(directory(&[("HOME", ""), ("STATE_DIRECTORY", ":")]), "./data");
-    assert_eq!(directory(&[]), "./data");
 }
 
 // The program

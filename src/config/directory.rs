@@ -1,24 +1,53 @@
-//! Where the log is if no setting says so.
+//! Where the log is when nobody says: the one decision that rests on the environment.
 //!
-//! May use: the environment, as it is handed in. Invariant: a service manager's own directory comes
-//! before a home, and there is always an answer.
-
+//! Pure functions. Invariant: the setting wins; then the service manager's word; then a place of
+//! the user's own.
+use super::settings::Store;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 
-/// `$STATE_DIRECTORY` (the first, if systemd gives several); else `.local/state/stonechat` in
-/// `$HOME`; else `data` in the working directory. What is empty is not set.
-pub fn default_directory(environment: &[(OsString, OsString)]) -> PathBuf {
-    let value = |name: &str| {
-        let found = environment.iter().find(|(key, _)| key == name)?;
-        Some(found.1.as_os_str()).filter(|value| !value.is_empty())
+/// Fills in `store.directory` if it is empty: the first of `$STATE_DIRECTORY`, which systemd sets;
+/// else `.local/state/stonechat` in `$HOME`; else `data` where the process was started.
+pub(super) fn decide(store: &mut Store, environment: &[(OsString, OsString)]) {
+    if !store.directory.is_empty() {
+        return;
+    }
+    let variable = |wanted: &str| {
+        let found = environment.iter().find(|(name, _)| name == wanted);
+        found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
     };
-    let first = |list: &OsStr| {
-        let first = list.as_bytes().split(|byte| *byte == b':').find(|part| !part.is_empty())?;
-        Some(PathBuf::from(OsStr::from_bytes(first)))
+    let text = |path: &OsStr| path.to_string_lossy().into_owned();
+    store.directory = match (variable("STATE_DIRECTORY"), variable("HOME")) {
+        // It may list several.
+        (Some(state), _) => text(state).split(':').next().unwrap_or_default().to_owned(),
+        (None, Some(home)) => text(Path::new(home).join(".local/state/stonechat").as_os_str()),
+        (None, None) => "./data".to_owned(),
     };
-    let state = value("STATE_DIRECTORY").and_then(first);
-    let home = || value("HOME").map(|home| PathBuf::from(home).join(".local/state/stonechat"));
-    state.or_else(home).unwrap_or_else(|| PathBuf::from("./data"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Settings, Sources};
+
+    #[test]
+    fn a_directory_is_found() {
+        type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
+        let cases: [Case<'_>; 6] = [
+            (&[], "", "./data"),
+            (&[("HOME", "")], "", "./data"),
+            (&[("HOME", "/home/a")], "", "/home/a/.local/state/stonechat"),
+            (&[("HOME", "/h"), ("STATE_DIRECTORY", "/var/lib/s")], "", "/var/lib/s"),
+            (&[("STATE_DIRECTORY", "/var/lib/s:/var/lib/t")], "", "/var/lib/s"),
+            (&[("STATE_DIRECTORY", "/var/lib/s")], "here", "here"),
+        ];
+        for (environment, set, expected) in cases {
+            let sources = Sources {
+                environment: environment.iter().map(|(n, v)| (n.into(), v.into())).collect(),
+                set: vec![format!("store.directory={set}")],
+                ..Sources::default()
+            };
+            let found = Settings::load(&sources).unwrap().settings.store.directory;
+            assert_eq!(found, expected, "{environment:?} {set:?}");
+        }
+    }
 }

@@ -12,10 +12,10 @@ mod schema;
 mod settings;
 mod sources;
 
-pub use directory::default_directory;
 pub use mistakes::{ConfigErrors, Mistake, Place};
 pub use settings::{
-    Auth, Limits, Listener, Log, LogFormat, LogTo, Mqtt, QueueFull, Server, Settings,
+    Auth, Limits, Listener, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull, Server, Settings,
+    Store, StorePolicy,
 };
 pub use sources::{ConfigFile, Sources};
 
@@ -57,6 +57,7 @@ impl Settings {
         match merged {
             Ok((mut settings, said)) if errors.mistakes.is_empty() => {
                 listeners::decide(&mut settings, said, &layers);
+                directory::decide(&mut settings.store, &sources.environment);
                 let warnings = listeners::warnings(&settings);
                 Ok(Loaded { settings, warnings })
             }

@@ -96,7 +96,8 @@ use crate::broker::Seq;
 
 /// Takes the records of one shard, in order.
 pub trait Store {
-    /// Takes `records` (and empties the list), the last of which is number `last`. Appends to
+    /// Takes `records` (and empties the list), the last of which is number `last`; `sync`: one of
+    /// them is waited for until it is safe, not only written. Appends to
     /// `void` those that need not be waited for any longer (`Input::Void`): their entry came to its
     /// end before they were written. Returns what is committed already; what is committed later
     /// comes as `Input::Committed`.
@@ -104,7 +105,13 @@ pub trait Store {
     /// To be called before messages to other shards are sent that were made with these records:
     /// what they cause there must come behind them in the log. The records of one call are written
     /// together or not at all.
-    fn append(&mut self, records: &mut Vec<Record>, last: Seq, void: &mut Vec<Seq>) -> Option<Seq>;
+    fn append(
+        &mut self,
+        records: &mut Vec<Record>,
+        last: Seq,
+        sync: bool,
+        void: &mut Vec<Seq>,
+    ) -> Option<Seq>;
 }
 
 /// Keeps nothing: everything is lost when the process ends.
@@ -112,7 +119,13 @@ pub trait Store {
 pub struct Memory;
 
 impl Store for Memory {
-    fn append(&mut self, records: &mut Vec<Record>, last: Seq, _: &mut Vec<Seq>) -> Option<Seq> {
+    fn append(
+        &mut self,
+        records: &mut Vec<Record>,
+        last: Seq,
+        _: bool,
+        _: &mut Vec<Seq>,
+    ) -> Option<Seq> {
         records.clear();
         Some(last)
     }
