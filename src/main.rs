@@ -26,7 +26,7 @@ fn main() -> ExitCode {
             let directory = match command.directory {
                 Some(directory) => directory,
                 None => match load(command.sources) {
-                    Ok(loaded) => loaded.settings.store.directory.into(),
+                    Ok(loaded) => loaded.settings.store.directory,
                     Err(errors) => return refuse(&errors),
                 },
             };

@@ -22,7 +22,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["topic", "codec", "broker"]),
     ("server", &["topic", "codec", "auth", "broker", "store", "config"]),
     ("admin", &["topic", "codec", "auth", "broker", "store", "config", "server"]),
-    ("config", &[]), // plain data: it knows nothing of the broker
+    ("config", &["topic"]), // plain data: it knows nothing of the broker
     ("cli", &["topic", "config"]),
     ("logtool", &["topic", "broker", "store", "server", "cli"]),
     ("main", &["config", "cli", "server", "logtool"]),
