@@ -31,7 +31,8 @@ enum Plan {
 
 impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     /// What is to be done between batches: makes the spare segment, and cleans, reading at most
-    /// about `budget_bytes`. Returns whether there is more to do.
+    /// about `budget_bytes`. Returns whether there is more to do. Directly behind a commit it
+    /// leaves out what can wait until nothing is to be committed.
     ///
     /// # Errors
     /// If the disk fails. That it is full is no error here.
@@ -42,7 +43,9 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             Err(LogError::Full) => false,
             result => result?,
         };
-        Ok(self.prepare_spare()? || more)
+        let more = self.prepare_spare()? || more;
+        self.busy = false;
+        Ok(more)
     }
 
     /// Segments in which damage was met while the broker ran: they are kept, and everything newer

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::stored::Entry;
+use super::stored::EntryNote;
 
 /// A part of the log that cannot be read although it was synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Losses {
     pub(super) fn entry_met(
         &mut self,
         session: u64,
-        entry: &Entry<'_>,
+        entry: &EntryNote,
         written: Option<u64>,
         next_order: u64,
     ) {

@@ -9,15 +9,38 @@ use hashbrown::HashMap;
 use super::batch::BATCH_HEADER_BYTES;
 use super::index::Index;
 use super::record::Record;
-use super::stored::{Content, Entry, Stored, Timeline};
-use super::wire::put_varint;
+use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
+use super::wire::{Reader, put_varint};
 use crate::broker::Message;
+
+/// So much room for a batch is always kept.
+const KEPT_BYTES: usize = 512 << 10;
+
+/// What the index is told of a record, so that it need not be read again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum What {
+    Message(MessageNote),
+    Queued(EntryNote),
+    Other,
+}
+
+/// A record of the batch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Note {
+    pub(super) what: What,
+    /// where the record ends
+    pub(super) end: u32,
+}
 
 /// A batch in the making.
 pub(super) struct Encoder {
     /// room for the header, then records
     pub(super) bytes: Vec<u8>,
     pub(super) records: u32,
+    /// a note for each record
+    pub(super) notes: Vec<Note>,
+    /// how large batches were lately
+    recent_bytes: usize,
     /// the highest number that a message has
     pub(super) last_message: u64,
     /// above it, messages were written in this batch
@@ -36,6 +59,8 @@ impl Encoder {
         Self {
             bytes: Vec::new(),
             records: 0,
+            notes: Vec::new(),
+            recent_bytes: 0,
             last_message: 0,
             first_message: 0,
             again: Vec::new(),
@@ -47,9 +72,12 @@ impl Encoder {
 
     /// Begins a batch.
     pub(super) fn clear(&mut self) {
-        self.bytes.clear();
         // What one large batch took is not kept for ever.
-        self.bytes.shrink_to(1 << 20);
+        self.recent_bytes = self.bytes.len().max(self.recent_bytes - self.recent_bytes / 8);
+        self.bytes.clear();
+        self.bytes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES));
+        self.notes.clear();
+        self.notes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES) / size_of::<Note>());
         self.bytes.resize(BATCH_HEADER_BYTES, 0);
         self.records = 0;
         self.first_message = self.last_message;
@@ -61,6 +89,26 @@ impl Encoder {
     /// Appends what is stored already.
     pub(super) fn put(&mut self, stored: &Stored<'_>) {
         stored.put(&mut self.bytes);
+        let what = match stored {
+            Stored::Message { number, content } => What::Message(content.note(*number)),
+            Stored::Queued(entry) => What::Queued(entry.note()),
+            _ => What::Other,
+        };
+        self.note(what);
+    }
+
+    /// Appends records that are bytes already.
+    pub(super) fn put_all(&mut self, records: &[u8]) {
+        let mut r = Reader::new(records);
+        while let Ok(stored) = Stored::read(&mut r) {
+            self.put(&stored);
+        }
+    }
+
+    fn note(&mut self, what: What) {
+        // A batch that is longer does not fit into a segment: `Log::append` refuses it.
+        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        self.notes.push(Note { what, end });
         self.records += 1;
     }
 
@@ -171,7 +219,7 @@ impl Encoder {
             group: group.as_deref(),
         };
         Stored::Queued(entry).put(&mut self.bytes);
-        self.records += 1;
+        self.note(What::Queued(entry.note()));
     }
 }
 

@@ -16,7 +16,7 @@ use hashbrown::{HashMap, HashSet};
 use super::damage::Losses;
 use super::messages::{Messages, Segments, Slot};
 use super::queue::{Place, Queue, QueueEntry};
-use super::stored::{Content, Entry, Numbers, Stored};
+use super::stored::{EntryNote, MessageNote, Numbers, Stored};
 
 /// A delivery under way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -123,8 +123,12 @@ impl Index {
 
     /// Takes note of a record of `bytes` that stands at `place`.
     pub(super) fn apply(&mut self, stored: &Stored<'_>, place: Place, bytes: usize) {
-        if let Stored::Message { number, content } = stored {
-            return self.message(*number, content, place);
+        match stored {
+            Stored::Message { number, content } => {
+                return self.message(&content.note(*number), place);
+            }
+            Stored::Queued(entry) => return self.queued(&entry.note(), place, bytes),
+            _ => {}
         }
         self.segments.record_written(place.segment, bytes as u64);
         if let Some(session) = stored.session() {
@@ -132,7 +136,6 @@ impl Index {
         }
         match *stored {
             Stored::SessionEnd { session } => self.end_session(session),
-            Stored::Queued(entry) => self.queue(&entry, place),
             Stored::Acknowledged { session, order } | Stored::Dropped { session, order, .. } => {
                 self.end_entry(session, order);
             }
@@ -205,9 +208,11 @@ impl Index {
         }
     }
 
-    fn message(&mut self, number: u64, content: &Content<'_>, place: Place) {
+    /// The same for a message.
+    pub(super) fn message(&mut self, note: &MessageNote, place: Place) {
+        let &MessageNote { number, bytes, copied } = note;
         self.numbers.message = self.numbers.message.max(number);
-        let bytes = u32::try_from(content.bytes()).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let (before, now) = self.messages.change(number, |slot| {
             let before = *slot;
             (slot.place, slot.bytes) = (place, bytes);
@@ -216,8 +221,8 @@ impl Index {
         self.segments.message_ends(before);
         self.segments.message_begins(now);
         match self.copied.as_mut() {
-            Some(copied) if content.copied => {
-                copied.insert(number);
+            Some(all) if copied => {
+                all.insert(number);
             }
             _ if now.refs == 0 => self.unreferenced.push(number),
             _ => {}
@@ -237,8 +242,11 @@ impl Index {
         self.messages.change(number, |slot| slot.refs = slot.refs.saturating_sub(1));
     }
 
-    fn queue(&mut self, entry: &Entry<'_>, place: Place) {
-        let &Entry { session, order, nth, message, sealed, copied, .. } = entry;
+    /// The same for an entry.
+    pub(super) fn queued(&mut self, entry: &EntryNote, place: Place, bytes: usize) {
+        let &EntryNote { session, order, nth, message, sealed, copied } = entry;
+        self.segments.record_written(place.segment, bytes as u64);
+        self.numbers.session = self.numbers.session.max(session);
         let s = self.sessions.entry(session).or_default();
         if let Some(losses) = self.losses.as_mut() {
             losses.entry_met(session, entry, s.written, s.next_order);

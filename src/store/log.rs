@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::batch::{BATCH_HEADER_BYTES, BatchHeader, HEADER_BYTES, seed};
 use super::disk::Disk;
-use super::encode::Encoder;
+use super::encode::{Encoder, What};
 use super::queue::Place;
 use super::spare::Spare;
 use super::staging::Taken;
@@ -145,6 +145,8 @@ pub struct Log<D: Disk, S: Shared<D::File>> {
     pub(super) encoder: Encoder,
     pub(super) poisoned: Option<String>,
     pub(super) full: bool,
+    /// a batch was committed since `maintain` was called last
+    pub(super) busy: bool,
     pub(super) counts: LogCounts,
 }
 
@@ -167,6 +169,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.encode(taken, clock);
         let mut committed = Committed { upto: taken.upto.clone(), ..Committed::default() };
         if self.encoder.records > 0 {
+            self.busy = true;
             committed.records = self.encoder.records;
             committed.bytes = self.append(clock, taken.frees())?;
             self.counts.content_bytes += self.encoder.content_bytes;
@@ -308,17 +311,25 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             return;
         }
         let start = current.tail - encoder.bytes.len() as u64;
-        let mut r = Reader::new(&encoder.bytes[BATCH_HEADER_BYTES..]);
-        while !r.is_empty() {
+        let mut end = BATCH_HEADER_BYTES;
+        for portion in encoder.notes.chunks(256) {
             shared.with(|state| {
-                for _ in 0..256 {
-                    let offset = encoder.bytes.len() - r.left();
-                    let before = r.left();
-                    // The encoder wrote it: it reads back, or nothing is left.
-                    let Ok(stored) = Stored::read(&mut r) else { break };
-                    let offset = (start + offset as u64) as u32;
+                for note in portion {
+                    let offset = (start + end as u64) as u32;
                     let place = Place { segment: current.number, offset };
-                    state.index.apply(&stored, place, before - r.left());
+                    let bytes = note.end as usize - end;
+                    match &note.what {
+                        What::Message(message) => state.index.message(message, place),
+                        What::Queued(entry) => state.index.queued(entry, place, bytes),
+                        What::Other => {
+                            // The encoder wrote it: it reads back.
+                            let mut r = Reader::new(&encoder.bytes[end..note.end as usize]);
+                            if let Ok(stored) = Stored::read(&mut r) {
+                                state.index.apply(&stored, place, bytes);
+                            }
+                        }
+                    }
+                    end = note.end as usize;
                 }
             });
         }

@@ -573,13 +573,13 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             encoder: Encoder::new(options.hash_seed),
             poisoned: None,
             full: false,
+            busy: false,
             counts: LogCounts::default(),
         };
         log.encoder.last_message = last_message;
         if repair.1 > 0 {
             log.encoder.clear();
-            log.encoder.bytes.extend_from_slice(&repair.0);
-            log.encoder.records = repair.1;
+            log.encoder.put_all(&repair.0);
             log.append(clock, true)?;
             log.sync()?;
             log.apply_last();

@@ -5,9 +5,10 @@
 //! header in it, synced; its name is synced too before a batch is written to it.
 //!
 //! A new spare is filled with zeros, which halves the time of a sync in it: then no sync has to
-//! write the file system's own records. But that doubles what is written, so it is done only as
-//! long as the zeros are few compared with the batches; a segment that the cleaner freed is used
-//! again as it is. What such a file still holds of its earlier life cannot be taken for batches of
+//! write the file system's own records. But that doubles what is written, and each slice of zeros
+//! has a sync of its own: so it is done only between batches, when nobody waits, and as long as the
+//! zeros are few compared with the batches; a segment that the cleaner freed is used again as it
+//! is. What such a file still holds of its earlier life cannot be taken for batches of
 //! its new one: their checksums begin with the segment's number (`record.rs`).
 
 use std::io;
@@ -76,9 +77,15 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                 }
             }
             Spare::Filling { file, bytes, done } => {
-                if done >= bytes || !self.may_write_zeros() {
+                // It has to be ready before it is needed.
+                let needed_soon = self.busy && self.current.tail > self.current.bytes / 2;
+                if done >= bytes || needed_soon || !self.may_write_zeros() {
                     self.finish_spare(file, bytes)?;
                     return Ok(false);
+                }
+                if self.busy {
+                    self.spare = Spare::Filling { file, bytes, done };
+                    return Ok(true);
                 }
                 let zeros = vec![0; SLICE_BYTES.min((bytes - done) as usize)];
                 let written = self.disk.write_at(&file, &zeros, done);
@@ -105,7 +112,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     }
 
     fn may_write_zeros(&self) -> bool {
-        let few = 2 * self.options.segment_bytes;
+        let few = self.options.segment_bytes;
         self.counts.zero_bytes < few + self.counts.batch_bytes / 16
     }
 

@@ -28,6 +28,8 @@ struct Voidable {
 }
 
 const NOWHERE: u32 = u32::MAX;
+/// Room for so many records is made ahead.
+const RESERVED_MAX: usize = 1 << 13;
 
 /// What one batch is to hold.
 #[derive(Debug, Default)]
@@ -197,8 +199,10 @@ impl Staging {
     pub fn take(&mut self) -> Taken {
         self.voidable.clear();
         self.counts.staged_bytes = 0;
+        // The next batch will be about as large.
+        let next = Vec::with_capacity(self.records.len().min(RESERVED_MAX));
         Taken {
-            records: std::mem::take(&mut self.records),
+            records: std::mem::replace(&mut self.records, next),
             upto: std::mem::take(&mut self.last),
             wants_sync: std::mem::take(&mut self.wants_sync),
         }

@@ -5,7 +5,7 @@
 //! [`Message`] is built only from a topic and properties that are valid.
 
 use super::record::{DropReason, SessionNumber};
-use super::wire::{Garbled, Reader, put_bytes, put_varint, text};
+use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
 use crate::broker::{Message, MessageParts, Time};
 use crate::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
 use crate::topic::TopicName;
@@ -104,6 +104,18 @@ impl<'a> Content<'a> {
         self.expires_ms.is_some_and(|at| at <= log_now)
     }
 
+    pub(super) fn note(&self, number: u64) -> MessageNote {
+        MessageNote { number, bytes: self.bytes(), copied: self.copied }
+    }
+
+    /// How many bytes `put` appends.
+    fn len(&self) -> usize {
+        let publisher = if self.publisher != 0 { size_of::<u64>() } else { 0 };
+        let prefixes =
+            varint_len(self.topic.len() as u64) + varint_len(self.properties.len() as u64);
+        1 + publisher + self.expires_ms.map_or(0, varint_len) + prefixes + self.bytes()
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         let flags = self.qos as u8
             | flag(self.retain, RETAIN)
@@ -181,10 +193,35 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    pub(super) fn note(&self) -> EntryNote {
+        let Self { session, order, nth, message, sealed, copied, .. } = *self;
+        EntryNote { session, order, nth, message, sealed, copied }
+    }
+
     pub(super) fn subscription_ids(&self) -> Box<[u32]> {
         let mut r = Reader::new(self.ids);
         std::iter::from_fn(|| (!r.is_empty()).then(|| r.varint_u32().unwrap_or(0))).collect()
     }
+}
+
+/// What the index keeps of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MessageNote {
+    pub(super) number: u64,
+    /// see `Content::bytes`
+    pub(super) bytes: usize,
+    pub(super) copied: bool,
+}
+
+/// What the index keeps of an entry.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EntryNote {
+    pub(super) session: u64,
+    pub(super) order: u64,
+    pub(super) nth: u64,
+    pub(super) message: u64,
+    pub(super) sealed: bool,
+    pub(super) copied: bool,
 }
 
 /// A record on disk.
@@ -305,12 +342,19 @@ impl<'a> Stored<'a> {
     /// Appends it.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         match *self {
-            Self::Message { number, content } => frame(out, kind::MESSAGE, |out| {
+            Self::Message { number, content } => {
+                // Its length is known before, so that a long payload is copied once.
+                let len = varint_len(number) + content.len() + size_of::<u32>();
+                out.reserve(len + 11);
+                out.push(kind::MESSAGE);
+                put_varint(out, len as u64);
+                let start = out.len();
                 checked(out, |out| {
                     put_varint(out, number);
                     content.put(out);
                 });
-            }),
+                debug_assert_eq!(out.len() - start, len, "the length of a message");
+            }
             Self::Session { session, expiry_s, written, offline, client_id } => {
                 let numbers = [session, expiry_s.into(), written, or_zero(offline)];
                 put_all(out, kind::SESSION, &numbers, client_id.as_bytes());

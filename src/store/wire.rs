@@ -16,6 +16,11 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
+/// How many bytes `put_varint` appends.
+pub(super) fn varint_len(n: u64) -> usize {
+    (1 | n).ilog2() as usize / 7 + 1
+}
+
 /// Appends the bytes' number, then the bytes.
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
@@ -116,6 +121,7 @@ mod tests {
             put_varint(&mut out, n);
             let mut r = Reader::new(&out);
             assert_eq!((r.varint(), r.is_empty()), (Ok(n), true), "{n}");
+            assert_eq!(varint_len(n), out.len(), "{n}");
         }
         for bad in [&[0x80][..], &[0xff; 10], &[0xff; 11], &[]] {
             assert!(Reader::new(bad).varint().is_err());

@@ -180,3 +180,26 @@ fn retained_messages_that_expired_do_not_stay() {
         world.disk = disk;
     }
 }
+
+/// Zeros are written ahead, a sync for each slice, only when no batch has just been committed; and
+/// the spare is there before it is needed all the same.
+#[test]
+fn zeros_wait_for_idle_moments() {
+    let mut world = start(256 << 10);
+    let mut order = 0;
+    while order < 3000 {
+        for _ in 0..50 {
+            world.pending.push(queued(order));
+            order += 1;
+        }
+        commit(&mut world);
+        assert_eq!(world.log().counts().zero_bytes, 0, "at {order}");
+    }
+    assert!(log_bytes(&world) > 3 * (256 << 10));
+    // Nothing is committed for a while.
+    let mut world = start(256 << 10);
+    let clock = world.clock();
+    while world.log().maintain(clock, 64 << 10).unwrap() {}
+    let zeros = world.log().counts().zero_bytes;
+    assert!(zeros > 0 && zeros < 256 << 10, "{zeros}");
+}
