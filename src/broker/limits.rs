@@ -78,6 +78,13 @@ pub struct Limits {
     pub uncommitted_bytes_max: usize,
 }
 
+impl Limits {
+    /// Whether queues that the log has are bounded in memory.
+    pub(super) fn queues_leave_memory(&self) -> bool {
+        self.queue_memory_bytes > 0 || self.queue_memory_total_bytes < usize::MAX
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -149,7 +149,7 @@ impl Broker {
             let (l, c) = (&self.limits, &self.counters);
             let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
             // What the log keeps leaves memory when it is too much there; the rest stays.
-            let stays = !s.is_recorded() || l.queue_memory_bytes == 0;
+            let stays = !s.is_recorded() || !l.queues_leave_memory();
             let fits = s.queue.len() < l.queued_messages_max
                 && s.queue.bytes() + bytes <= l.queued_bytes_max
                 && all <= l.queue_bytes_max

@@ -317,6 +317,12 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
     let (mqtt, l) = (&settings.mqtt, &settings.limits);
     let share = |all: usize| all.div_ceil(shards);
+    // Without a log everything that waits is in memory.
+    let memory = share(l.queue_memory_total_bytes);
+    let (queue_memory_bytes, queue_memory_total_bytes, queue_bytes_max) = match has_log {
+        true => (l.queue_memory_bytes, memory, share(l.queue_bytes_max)),
+        false => (0, usize::MAX, share(l.queue_bytes_max).min(memory)),
+    };
     Limits {
         session_expiry_max_s: mqtt.session_expiry_max_s,
         keep_alive_max_s: mqtt.keep_alive_max_s,
@@ -330,7 +336,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         output_bytes_max: l.output_bytes_max,
         queued_messages_max: l.queued_messages_max,
         queued_bytes_max: l.queued_bytes_max,
-        queue_bytes_max: share(l.queue_bytes_max),
+        queue_bytes_max,
         queue_full: match l.queue_full {
             config::QueueFull::DropOldest => QueueFull::DropOldest,
             config::QueueFull::DropNewest => QueueFull::DropNewest,
@@ -345,9 +351,8 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         will_bytes_max: share(l.will_bytes_max),
         peer_bytes_max: l.peer_bytes_max,
         match_cache_bytes_max: l.match_cache_bytes,
-        // Without a log everything that waits is in memory.
-        queue_memory_bytes: if has_log { l.queue_memory_bytes } else { 0 },
-        queue_memory_total_bytes: share(l.queue_memory_total_bytes),
+        queue_memory_bytes,
+        queue_memory_total_bytes,
         session_memory_bytes_max: l.session_memory_bytes_max,
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
     }
