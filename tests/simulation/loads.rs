@@ -16,13 +16,16 @@ pub struct Pending {
 }
 
 /// Queues get little memory in half of the seeds.
-pub fn draw_memory(seed: u64, limits: &mut Limits) {
+pub fn draw_memory(seed: u64, limits: &mut Limits, lossy: bool) {
     let mut rng = Rng::new(seed, 5);
     if rng.percent(40) {
         limits.queue_memory_bytes = rng.pick(&[1, 100, 300, 1_000, 5_000]);
     }
     if rng.percent(15) {
-        limits.queue_memory_total_bytes = rng.pick(&[0, 200, 1_000, 10_000]);
+        let total = rng.pick(&[0, 200, 1_000, 10_000]);
+        // Queues that the log does not have cannot leave memory: at this limit they lose messages.
+        limits.queue_memory_total_bytes = if lossy { total } else { usize::MAX };
+        limits.queue_memory_bytes = limits.queue_memory_bytes.max(1);
     }
 }
 

@@ -120,7 +120,7 @@ impl Sim {
         let lossy = rng.percent(15);
         let mut limits = limits(&mut rng, lossy);
         if !plain {
-            draw_memory(seed, &mut limits);
+            draw_memory(seed, &mut limits, lossy);
         }
         let count = rng.range(6, 30);
         let mut clients: Vec<Client> =

@@ -91,8 +91,9 @@ impl World {
         limits.topic_alias_outgoing_max = rng.pick(&[0, 2, 16]);
         limits.queue_qos0 = rng.percent(50);
         if is_bounded(&limits) && rng.percent(50) {
-            limits.queue_memory_bytes = rng.pick(&[0, 1, 200, 1_000]);
-            limits.queue_memory_total_bytes = rng.pick(&[500, usize::MAX]);
+            limits.queue_memory_bytes = rng.pick(&[5_000, 1, 200, 1_000]);
+            let total = rng.pick(&[500, usize::MAX]);
+            limits.queue_memory_total_bytes = if shadow.lossy { total } else { usize::MAX };
         }
         self.feed(shard, Input::Reload(Box::new(limits)), &Cause::default(), shadow);
     }

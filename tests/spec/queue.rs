@@ -81,7 +81,8 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "queue_memory_total_bytes: of all queues together",
-        "limits queue_memory_total_bytes=170; shards 1; a joins v5 expiry=9; a> subscribe 1 t 1
+        "limits queue_memory_bytes=9999 queue_memory_total_bytes=170; shards 1
+         a joins v5 expiry=9; a> subscribe 1 t 1
          a< suback 1 01; a cut; b joins v5 expiry=9; b> subscribe 1 t 1; b< suback 1 01; b cut
          p joins v5; p> publish t 1 q1#1 + publish t 2 q1#2; p gets 2 puback
          count queued_unread 2; a resumes v5 expiry=9; a< publish t 1 q1#1; a< publish t 2 q1#2
