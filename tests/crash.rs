@@ -7,12 +7,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // layer 3 and above
 
+#[cfg(target_os = "linux")]
+#[path = "crash/forgetful.rs"]
+mod forgetful;
 #[path = "crash/ledger.rs"]
 mod ledger;
 #[path = "crash/life.rs"]
 mod life;
 #[path = "crash/play.rs"]
 mod play;
+#[cfg(target_os = "linux")]
+#[path = "crash/power.rs"]
+mod power;
 #[path = "crash/publisher.rs"]
 mod publisher;
 #[path = "crash/receiver.rs"]
