@@ -84,7 +84,7 @@ struct Run {
 impl Run {
     fn commit(&mut self) -> usize {
         self.seq += self.records.len() as u64;
-        self.staging.push(ShardId(0), &mut self.records, Seq(self.seq), &mut Vec::new());
+        self.staging.push(ShardId(0), &mut self.records, Seq(self.seq), true, &mut Vec::new());
         let taken = self.staging.take();
         let committed = self.log.commit(&taken, CLOCK, Sync::Now).unwrap();
         self.log.maintain(CLOCK, 256 << 10).unwrap();
@@ -219,7 +219,7 @@ fn staging() {
             records.push(Record::Acknowledged { session: SESSION, order: round * 64 + n });
         }
         seq += 128;
-        staging.push(ShardId(0), &mut records, Seq(seq), &mut void);
+        staging.push(ShardId(0), &mut records, Seq(seq), true, &mut void);
         void.clear();
         if round % 16 == 0 {
             staging.take();

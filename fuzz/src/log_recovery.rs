@@ -174,14 +174,14 @@ fn log(source: &mut Source<'_>) -> (Files, Vec<Vec<u8>>) {
             }
             _ => {
                 seq += records.len() as u64;
-                staging.push(ShardId(0), &mut records, Seq(seq), &mut Vec::new());
+                staging.push(ShardId(0), &mut records, Seq(seq), true, &mut Vec::new());
                 log.commit(&staging.take(), CLOCK, Sync::Now).expect("a commit");
                 log.maintain(CLOCK, 5000).expect("cleaning");
             }
         }
     }
     seq += records.len() as u64;
-    staging.push(ShardId(0), &mut records, Seq(seq), &mut Vec::new());
+    staging.push(ShardId(0), &mut records, Seq(seq), true, &mut Vec::new());
     log.commit(&staging.take(), CLOCK, Sync::Now).expect("a commit");
     if source.flag() {
         log.close(CLOCK).expect("closing");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use triomphe::ThinArc;
 
 use super::time::Time;
-use crate::codec::{Properties, QoS};
+use crate::codec::{Properties, Property, QoS};
 use crate::topic::TopicName;
 
 /// Payloads longer than this many bytes are not copied into a receiver's output buffer: the
@@ -181,6 +181,13 @@ pub(super) fn expiry_left_s(expires: Time, now: Time) -> Option<u32> {
         Time::NEVER => None,
         at => Some(at.ms_since(now).div_ceil(1000).min(u64::from(u32::MAX)) as u32),
     }
+}
+
+/// Whether the payload is what the Payload Format Indicator says (3.3.2.3.2).
+pub(super) fn is_well_formed(properties: Properties<'_>, payload: &[u8]) -> bool {
+    properties.as_bytes().is_empty()
+        || !properties.iter().any(|p| p == Property::PayloadFormatIndicator(true))
+        || std::str::from_utf8(payload).is_ok()
 }
 
 #[cfg(test)]

@@ -125,6 +125,8 @@ pub struct Broker {
     sessions: Arena<Session>,
     by_client_id: HashTable<SessionKey>,
     hasher: FixedState,
+    /// what publishers' names are hashed with
+    publishers: FixedState,
     subscriptions: Subscriptions,
     interests: Interests,
     gate: Gate,
@@ -169,6 +171,7 @@ impl Broker {
             sessions: Arena::default(),
             by_client_id: HashTable::new(),
             hasher: FixedState::with_seed(seed),
+            publishers: FixedState::with_seed(seed),
             interests: Interests::new(usize::from(shards)),
             gate: Gate::default(),
             seals: Seals::default(),
@@ -341,6 +344,16 @@ impl Broker {
     /// start, before the first input.
     pub fn start_numbers_above(&mut self, highest: SessionNumber) {
         self.session_numbers = highest.0 >> SHARD_BITS;
+    }
+
+    /// Publishers' names are hashed with this key, which messages of before a restart were: what a
+    /// client retained then is still its own (No Local). For the start, before the first input.
+    pub fn name_publishers_by(&mut self, key: u64) {
+        self.publishers = FixedState::with_seed(key);
+    }
+
+    fn publisher_hash(&self, client_id: &str) -> u64 {
+        self.publishers.hash_one(client_id)
     }
 
     fn hash(&self, client_id: &str) -> u64 {

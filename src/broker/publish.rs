@@ -11,7 +11,7 @@ use super::input::{
     Effects, LinkKey, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
 };
 use super::link::Hold;
-use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
+use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
 use super::record::Record;
 use super::retained::RetainedStore;
@@ -20,7 +20,7 @@ use super::shared::Group;
 use super::subscriptions::{GroupId, Matched, NoLocal};
 use super::void::Span;
 use super::{Broker, Common, Refusal, Time, refusal};
-use crate::codec::{Properties, Property, Publish, PublishHead, QoS, ReasonCode, Version};
+use crate::codec::{Properties, Publish, PublishHead, QoS, ReasonCode, Version};
 use crate::topic::TopicName;
 
 /// How long after its expiry a message may still arrive from another shard.
@@ -265,9 +265,8 @@ impl Broker {
     }
 
     /// The keyed hash of a session's Client Identifier: what its retained messages are known by.
-    /// A session and what it published are of the same shard, and so of the same key.
     pub(super) fn publisher_of(&self, session: SessionKey) -> u64 {
-        self.sessions.get(session).map_or(0, |s| self.hash(&s.client_id) | 1)
+        self.sessions.get(session).map_or(0, |s| self.publisher_hash(&s.client_id) | 1)
     }
 
     /// Topic Alias (section 3.3.2.3.4): the topic that is meant.
@@ -452,7 +451,10 @@ impl Broker {
                 }
             }
         };
-        self.record(fx, Record::Retained { version, message });
+        // What the broker says of itself is said anew after a restart.
+        if !is_dollar_sys(message.topic()) {
+            self.record(fx, Record::Retained { version, message });
+        }
         Ok(())
     }
 
@@ -692,11 +694,4 @@ impl Broker {
 pub(super) fn is_dollar_sys(topic: TopicName<'_>) -> bool {
     let topic = topic.as_str();
     topic.strip_prefix("$SYS").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// Whether the payload is what the Payload Format Indicator says (3.3.2.3.2).
-pub(super) fn is_well_formed(properties: Properties<'_>, payload: &[u8]) -> bool {
-    properties.as_bytes().is_empty()
-        || !properties.iter().any(|p| p == Property::PayloadFormatIndicator(true))
-        || std::str::from_utf8(payload).is_ok()
 }

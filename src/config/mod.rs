@@ -4,6 +4,7 @@
 //! May use files and the `config` and `toml_edit` crates; knows nothing of the broker. Invariant:
 //! a [`Loaded`] is within every documented range, and a mistake in any source is reported together
 //! with all others and where it stands, never defaulted away.
+mod directory;
 mod file;
 mod listeners;
 mod mistakes;
@@ -13,7 +14,8 @@ mod sources;
 
 pub use mistakes::{ConfigErrors, Mistake, Place};
 pub use settings::{
-    Auth, Limits, Listener, Log, LogFormat, LogTo, Mqtt, QueueFull, Server, Settings,
+    Auth, Limits, Listener, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull, Server, Settings,
+    Store, StorePolicy,
 };
 pub use sources::{ConfigFile, Sources};
 
@@ -55,6 +57,7 @@ impl Settings {
         match merged {
             Ok((mut settings, said)) if errors.mistakes.is_empty() => {
                 listeners::decide(&mut settings, said, &layers);
+                directory::decide(&mut settings.store, &sources.environment);
                 let warnings = listeners::warnings(&settings);
                 Ok(Loaded { settings, warnings })
             }

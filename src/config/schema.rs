@@ -20,6 +20,8 @@ pub(super) enum Kind {
     Address,
     /// A level or `target=level,…`.
     LogLevel,
+    /// A path of the file system, or nothing.
+    Path,
 }
 
 /// One setting.
@@ -61,7 +63,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind }
 }
 
-use Kind::{Address, Bool, Int, LogLevel, TopicPrefix, Word};
+use Kind::{Address, Bool, Int, LogLevel, Path, TopicPrefix, Word};
 
 /// All settings, in the order of the example file.
 #[rustfmt::skip]
@@ -89,6 +91,12 @@ pub(super) const KEYS: &[Key] = &[
     key("mqtt", "client_id_bytes_max", Int(23, 65_535)),
     key("mqtt", "retain_available", Bool),
     key("mqtt", "sys_interval_s", Int(0, 86_400)),
+    key("store", "directory", Path),
+    key("store", "policy", Word(&["commit", "interval", "os", "memory"])),
+    key("store", "interval_ms", Int(1, 3_600_000)),
+    key("store", "on_damage", Word(&["refuse", "keep_rest"])),
+    key("store", "segment_bytes", Int(64 * KIB, 1024 * MIB)),
+    key("store", "log_bytes_max", Int(0, BYTES)),
     key("limits", "output_bytes_max", Int(4 * KIB, BYTES)),
     key("limits", "read_bytes_per_pass", Int(4 * KIB, 16 * MIB)),
     key("limits", "queued_messages_max", Int(1, COUNT)),
@@ -142,6 +150,7 @@ impl Key {
                 text.len() <= max && !text.contains(|c: char| c.is_control() || "+#".contains(c))
             }
             (Address, Given::Text(text)) => is_address(text),
+            (Path, Given::Text(text)) => !text.contains('\0'),
             (LogLevel, Given::Text(text)) => text.split(',').all(is_log_directive),
             _ => false,
         };
@@ -169,6 +178,7 @@ impl Key {
             Int(min, max) => format!("a whole number from {min} to {max}"),
             Word(words) => format!("\"{}\"", words.join("\" or \"")),
             TopicPrefix(max) => format!("a text of at most {max} bytes without +, # and controls"),
+            Path => "a path".into(),
             Address => "\"host:port\" such as \"0.0.0.0:1883\" or \"[::]:1883\"".into(),
             LogLevel => "error, warn, info, debug, trace or off, or a comma-separated list of \
                          these and target=level"

@@ -19,6 +19,8 @@ pub struct Settings {
     pub server: Server,
     /// What is told to clients, and the protocol's own limits.
     pub mqtt: Mqtt,
+    /// What is kept on disk.
+    pub store: Store,
     /// Bounds of memory and of counts.
     pub limits: Limits,
     /// Where log lines go.
@@ -108,6 +110,48 @@ pub struct Mqtt {
     pub retain_available: bool,
     /// Between two rounds of `$SYS` messages; 0 is off.
     pub sys_interval_s: u32,
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Where the log is; already decided, so never empty.
+    pub directory: String,
+    /// How safe is safe.
+    pub policy: StorePolicy,
+    /// Between two syncs with `StorePolicy::Interval`.
+    pub interval_ms: u64,
+    /// What to do when something that was kept is gone.
+    pub on_damage: OnDamage,
+    /// Length of one file of the log.
+    pub segment_bytes: u64,
+    /// All files together; 0 is as much as there is room for.
+    pub log_bytes_max: u64,
+}
+
+/// `store.policy`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StorePolicy {
+    /// Acknowledged when it is synced.
+    Commit,
+    /// Acknowledged when it is written; synced every `interval_ms`.
+    Interval,
+    /// Acknowledged when it is written; the system syncs when it likes.
+    Os,
+    /// Nothing is kept on disk.
+    Memory,
+}
+
+/// `store.on_damage`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDamage {
+    /// Do not start.
+    Refuse,
+    /// Say what is gone, and go on.
+    KeepRest,
 }
 
 /// `[limits]`

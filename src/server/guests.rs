@@ -39,13 +39,18 @@ pub(super) struct Doors {
 }
 
 impl Doors {
-    /// Whoever stands there already is told of in the first pass.
-    pub(super) fn new(doors: Vec<Door>, poller: &Poller) -> io::Result<Self> {
-        for (number, door) in doors.iter().enumerate() {
+    /// They are closed: whoever comes waits with the system.
+    pub(super) fn new(doors: Vec<Door>) -> Self {
+        let knocked = VecDeque::new();
+        Self { doors, knocked, rests_until: Time(0), warn_again: Time(0) }
+    }
+
+    /// Whoever stands there already is told of in the next pass.
+    fn open(&self, poller: &Poller) -> io::Result<()> {
+        for (number, door) in self.doors.iter().enumerate() {
             poller.add(&door.listener, Who::Door(number))?;
         }
-        let knocked = VecDeque::new();
-        Ok(Self { doors, knocked, rests_until: Time(0), warn_again: Time(0) })
+        Ok(())
     }
 
     pub(super) fn knock(&mut self, number: usize) {
@@ -61,6 +66,16 @@ impl Doors {
 }
 
 impl<S: Store> Shard<S> {
+    /// From here on clients come.
+    pub(super) fn open_doors(&mut self) {
+        if self.stop_at.is_none()
+            && let Err(error) = self.doors.open(&self.parts.poller)
+        {
+            tracing::error!(%error, "a shard cannot wait at its listeners");
+            std::process::exit(1);
+        }
+    }
+
     /// The process ends: nobody is taken in any more, and who has not entered yet goes.
     pub(super) fn close_doors(&mut self) {
         self.doors.doors.clear();

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::memory::Blocks;
 use super::poller::Poller;
 use super::totals::Place;
-use crate::broker::{Counters, Message, PeerMessage, ShardId};
+use crate::broker::{Counters, Message, PeerMessage, Seq, ShardId};
 
 /// A message to a shard.
 #[derive(Debug)]
@@ -26,6 +26,15 @@ pub(crate) enum ToShard {
     Peers(ShardId, Vec<PeerMessage>),
     /// Messages of the broker's own.
     Publish(Vec<Message>),
+    /// All of the shard's records up to this one are kept.
+    Committed(Seq),
+    /// These need not be waited for any longer.
+    Void(Vec<Seq>),
+    /// Whether the log is without room.
+    #[expect(dead_code, reason = "wip")]
+    Full(bool),
+    /// All shards have their sessions of before the start: clients may come.
+    Restored,
     /// Asks for the counters.
     Report(oneshot::Sender<Report>),
     /// Memory that is not used is to be given back; answers with blocks that

@@ -109,32 +109,58 @@ fn drop_and_trim(mut blocks: Vec<Blocks>) {
     let _ = std::thread::Builder::new().name("memory".to_owned()).spawn(move || {
         let dropped = std::thread::Builder::new().spawn(move || drop(std::hint::black_box(blocks)));
         let _ = dropped.map(std::thread::JoinHandle::join);
-        trim();
+        ask(Ask::Trim);
         drop(std::hint::black_box(ends));
     });
+}
+
+/// Keeps the allocator from learning by itself: once a large block was freed (the log makes some),
+/// glibc would keep up to twice its size at the end of each heap for ever.
+pub(crate) fn set_up() {
+    ask(Ask::SetUp);
+}
+
+/// So much that is free at the end of a heap goes back at once.
+const FREE_END_BYTES: i32 = 512 << 10;
+/// Blocks of so many bytes are mapped, and go back, one by one.
+const MAPPED_BYTES: i32 = 2 << 20;
+
+enum Ask {
+    Trim,
+    SetUp,
 }
 
 /// Asks the allocator to return its free pages: by itself glibc only returns those at the end of
 /// its heaps, and what a crowd leaves is in between.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn trim() {
+fn ask(what: Ask) {
     #[expect(
         unsafe_code,
-        reason = "malloc_trim(3) has no safe wrapper. Sound: it may be called at any time from \
-                  any thread, and touches free memory only."
+        reason = "malloc_trim(3) and mallopt(3) have no safe wrapper. Sound: they may be called at \
+                  any time from any thread, and touch free memory and the allocator's settings only."
     )]
     mod c {
+        use std::ffi::c_int;
         unsafe extern "C" {
             /// Leaves `pad` bytes at the end of the main heap; says whether anything was returned.
-            pub(super) safe fn malloc_trim(pad: usize) -> std::ffi::c_int;
+            pub(super) safe fn malloc_trim(pad: usize) -> c_int;
+            pub(super) safe fn mallopt(what: c_int, value: c_int) -> c_int;
+        }
+        pub(super) const M_TRIM_THRESHOLD: c_int = -1;
+        pub(super) const M_MMAP_THRESHOLD: c_int = -3;
+    }
+    match what {
+        Ask::Trim => _ = c::malloc_trim(0),
+        Ask::SetUp => {
+            c::mallopt(c::M_TRIM_THRESHOLD, FREE_END_BYTES);
+            c::mallopt(c::M_MMAP_THRESHOLD, MAPPED_BYTES);
         }
     }
-    c::malloc_trim(0);
 }
 
 /// Other allocators return free pages by themselves.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn trim() {}
+fn ask(_: Ask) {}
 
 #[cfg(test)]
 mod tests {

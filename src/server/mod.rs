@@ -5,6 +5,7 @@
 //! flushed, all within `server.shutdown_ms`; whatever happens then, the process ends.
 #![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
+mod committer;
 mod connection;
 mod guests;
 mod interests;
@@ -13,8 +14,10 @@ mod mailbox;
 mod memory;
 mod poller;
 mod porch;
+mod restore;
 mod retained;
 mod shard;
+mod storage;
 mod sys;
 mod totals;
 
@@ -23,6 +26,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -34,7 +38,10 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use crate::broker::{Broker, Commons, Limits, QueueFull, RetainedStore, SHARDS_MAX, ShardId};
+use crate::broker::{
+    Broker, Commons, Limits, QueueFull, RestoredSession, RetainedStore, SHARDS_MAX, SessionNumber,
+    ShardId,
+};
 use crate::config::{self, Loaded, Settings};
 use crate::store::Memory;
 use interests::SharedInterests;
@@ -42,8 +49,10 @@ use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
 use poller::Poller;
 use porch::{Door, Porch};
+use restore::Restore;
 use retained::SharedRetained;
 use shard::ShardParts;
+use storage::{LogWatch, ShardStore, Storage, StorageError, StorageThreads};
 use totals::Totals;
 
 /// What is left of `server.shutdown_ms` for threads to end after their shards have.
@@ -56,6 +65,8 @@ enum StartError {
     Listen { address: String, error: io::Error },
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// Runs the broker until SIGTERM or SIGINT. Exit code 0 after an orderly end, 1 if it could not
@@ -105,10 +116,15 @@ struct House {
     common: Commons<SharedRetained, SharedInterests>,
     totals: Arc<Totals>,
     started: Instant,
+    storage: Option<Storage>,
 }
 
 fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
+    let started = Instant::now();
+    memory::set_up();
     raise_file_limit(settings.server.connections_max);
+    // First of all: another broker may have the directory.
+    let storage = Storage::open(&settings.store, started)?;
     let shards = shard_count(settings);
     let mut boxes = Vec::new();
     for _ in 0..shards {
@@ -116,7 +132,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         let (sender, mail) = mailbox(&poller)?;
         boxes.push((sender, poller, mail));
     }
-    let house = House {
+    let mut house = House {
         shards: boxes.iter().map(|(sender, ..)| sender.clone()).collect(),
         common: Commons {
             retained: SharedRetained::new(
@@ -126,7 +142,8 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
             interests: SharedInterests::new(random_u64()?),
         },
         totals: Arc::default(),
-        started: Instant::now(),
+        started,
+        storage,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let received = {
@@ -138,23 +155,71 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         doors[n % shards].push(door);
     }
     let porch = Arc::new(porch(settings, &house)?);
+    let mut begins = house.begin(&porch)?;
+    let (done, restored) = mpsc::channel();
     let mut threads = Vec::new();
     for (n, ((_, poller, mail), doors)) in boxes.into_iter().zip(doors).enumerate() {
-        let seed = random_u64()?;
-        let inlets = Inlets { poller, mail, doors };
-        let make =
-            shard_parts(settings, &house, Arc::clone(&porch), ShardId(n as u8), inlets, seed);
-        threads.push(start_thread(n, make)?);
+        let restore =
+            Restore { sessions: std::mem::take(&mut begins.sessions[n]), done: Some(done.clone()) };
+        let inlets = Inlets { poller, mail, doors, restore };
+        let made = Made { shard: ShardId(n as u8), seed: random_u64()?, porch: Arc::clone(&porch) };
+        threads.push(start_thread(n, shard_parts(settings, &house, &begins, made, inlets))?);
+    }
+    drop(done);
+    let log_threads = house.storage.take().map(|storage| storage.start(&house.shards));
+    let log_threads = log_threads.transpose()?;
+    // Until every shard knows what all others want, nobody may come.
+    while restored.recv().is_ok() {}
+    for shard in &house.shards {
+        let _ = shard.send(ToShard::Restored);
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
-        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped()));
+        let watch = log_threads.as_ref().map(StorageThreads::watch);
+        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), watch));
         tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
         received.serve(&house.shards).await;
-        let wait = Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
-        join(threads, Instant::now() + wait).await;
+        let until =
+            Instant::now() + Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
+        join(until, || threads.iter().all(JoinHandle::is_finished)).await;
+        if let Some(log) = &log_threads {
+            log.stop();
+            join(until + JOIN_GRACE, || log.is_finished()).await;
+        }
     });
     Ok(())
+}
+
+/// What all shards begin with.
+struct Begins {
+    /// by shard
+    sessions: Vec<Vec<RestoredSession>>,
+    /// session numbers go on above this one
+    highest: SessionNumber,
+    /// what publishers' names are hashed with
+    publishers: u64,
+}
+
+impl House {
+    /// Hands out what the log held: retained messages to all, each session to its home.
+    fn begin(&mut self, porch: &Porch) -> Result<Begins, StartError> {
+        let mut begins = Begins {
+            sessions: self.shards.iter().map(|_| Vec::new()).collect(),
+            highest: SessionNumber(0),
+            publishers: random_u64()?,
+        };
+        let Some(storage) = &mut self.storage else { return Ok(begins) };
+        for session in storage.sessions()? {
+            let home = porch.home_of(&session.client_id);
+            begins.sessions[usize::from(home.0)].push(session);
+        }
+        let recovered = storage.recovered();
+        let retained = std::mem::take(&mut recovered.retained);
+        self.common.retained.restore(retained, recovered.numbers.version);
+        begins.highest = SessionNumber(recovered.numbers.session);
+        begins.publishers = storage.publisher_key();
+        Ok(begins)
+    }
 }
 
 fn porch(settings: &Settings, house: &House) -> io::Result<Porch> {
@@ -288,27 +353,46 @@ struct Inlets {
     poller: Poller,
     mail: Receiver,
     doors: Vec<Door>,
+    restore: Restore,
+}
+
+/// A shard's own.
+struct Made {
+    shard: ShardId,
+    seed: u64,
+    porch: Arc<Porch>,
 }
 
 /// What a shard is made of; the broker itself is made on the shard's own thread, where it stays.
 fn shard_parts(
     settings: &Settings,
     house: &House,
-    porch: Arc<Porch>,
-    shard: ShardId,
+    begins: &Begins,
+    made: Made,
     inlets: Inlets,
-    seed: u64,
-) -> impl FnOnce() -> ShardParts<Memory> + Send + use<> {
+) -> impl FnOnce() -> ShardParts<ShardStore> + Send + use<> {
     let shards = house.shards.len();
     let limits = limits(settings, shards);
     let (common, peers, started) = (house.common.clone(), house.shards.clone(), house.started);
     let (shutdown_ms, l) = (settings.server.shutdown_ms, settings.limits.clone());
     let half_received_bytes_max = settings.server.half_received_bytes_max;
-    let Inlets { poller, mail, doors } = inlets;
+    let Inlets { poller, mail, doors, restore } = inlets;
+    let Made { shard, seed, porch } = made;
+    let (highest, publishers) = (begins.highest, begins.publishers);
+    let store = match &house.storage {
+        Some(storage) => storage.store(shard),
+        None => ShardStore::Memory(Memory),
+    };
+    let broker = move |limits| {
+        let mut broker = Broker::new(shard, shards as u8, seed, limits);
+        broker.start_numbers_above(highest);
+        broker.name_publishers_by(publishers);
+        broker
+    };
     move || ShardParts {
         packet_bytes_max: limits.packet_bytes_max,
-        broker: Broker::new(shard, shards as u8, seed, limits),
-        store: Memory,
+        broker: broker(limits),
+        store,
         common,
         poller,
         mail,
@@ -321,24 +405,20 @@ fn shard_parts(
         half_received_bytes_max,
         output_bytes_max: l.output_bytes_max,
         shutdown_ms,
+        restore,
     }
 }
 
 fn start_thread<F>(n: usize, make: F) -> io::Result<JoinHandle<()>>
 where
-    F: FnOnce() -> ShardParts<Memory> + Send + 'static,
+    F: FnOnce() -> ShardParts<ShardStore> + Send + 'static,
 {
-    std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || {
-        if let Err(error) = shard::run(make()) {
-            tracing::error!(%error, shard = n, "a shard cannot run");
-            std::process::exit(1);
-        }
-    })
+    std::thread::Builder::new().name(format!("shard-{n}")).spawn(move || shard::run(make()))
 }
 
-/// Waits for the shards' threads, but not for ever.
-async fn join(threads: Vec<JoinHandle<()>>, until: Instant) {
-    while !threads.iter().all(JoinHandle::is_finished) && Instant::now() < until {
+/// Waits for threads that end, but not for ever.
+async fn join(until: Instant, are_finished: impl Fn() -> bool) {
+    while !are_finished() && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -389,6 +469,7 @@ fn publish_sys(
     interval_s: u32,
     house: &House,
     log: log::Dropped,
+    watch: Option<LogWatch>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (shards, totals) = (house.shards.clone(), Arc::clone(&house.totals));
     let (retained, started) = (house.common.retained.clone(), house.started);
@@ -409,6 +490,7 @@ fn publish_sys(
                 retained: retained.usage(),
                 totals: &totals,
                 log_lines_dropped: log.lines(),
+                log: watch.as_ref().map(LogWatch::figures),
                 uptime_s: started.elapsed().as_secs(),
                 elapsed_s: now.duration_since(last).as_secs_f64().max(0.001),
             });

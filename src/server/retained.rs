@@ -25,6 +25,17 @@ impl SharedRetained {
     }
 }
 
+impl SharedRetained {
+    /// Puts back what was retained before a restart. Versions go on above `highest`.
+    pub(crate) fn restore(&self, messages: Vec<(u64, Message)>, highest: u64) {
+        let mut tree = self.tree();
+        for (version, message) in &messages {
+            tree.restore(*version, message);
+        }
+        tree.start_versions_above(highest);
+    }
+}
+
 impl RetainedStore for SharedRetained {
     fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull> {
         self.tree().set(message, now)

@@ -24,6 +24,7 @@ use super::mailbox::{Receiver, Report, Sender, ToShard};
 use super::memory::take_cached_blocks;
 use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
+use super::restore::Restore;
 use super::retained::SharedRetained;
 use crate::broker::{
     Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
@@ -68,6 +69,7 @@ pub(crate) struct ShardParts<S> {
     pub(crate) half_received_bytes_max: usize,
     pub(crate) output_bytes_max: usize,
     pub(crate) shutdown_ms: u64,
+    pub(crate) restore: Restore,
 }
 
 /// A shard at work.
@@ -99,11 +101,12 @@ pub(super) struct Shard<S> {
 }
 
 /// Runs a shard on this thread until it is told to stop and has told its clients.
-pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) -> io::Result<()> {
+pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) {
     let room = parts.read_bytes_per_pass + PARTIAL_IN_SCRATCH_BYTES_MAX;
     let doors = std::mem::take(&mut parts.doors);
+    let sessions = std::mem::take(&mut parts.restore.sessions);
     let mut shard = Shard {
-        doors: Doors::new(doors, &parts.poller)?,
+        doors: Doors::new(doors),
         parts,
         fx: Effects::default(),
         connections: Slab::new(),
@@ -122,14 +125,14 @@ pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) -> io::Result<()> {
         deadlines: BinaryHeap::new(),
         stop_at: None,
     };
+    shard.restore(sessions);
     while !shard.is_over() {
         shard.pass();
     }
-    Ok(())
 }
 
 impl<S: Store> Shard<S> {
-    fn clock(&self) -> Time {
+    pub(super) fn clock(&self) -> Time {
         Time(self.parts.started.elapsed().as_millis() as u64)
     }
 
@@ -159,6 +162,9 @@ impl<S: Store> Shard<S> {
         self.end();
         self.close_overdue();
         self.hurry();
+        if self.parts.restore.done.is_some() {
+            self.tell_restored();
+        }
     }
 
     /// Waits until there is something to do, and notes who is ready.
@@ -230,6 +236,10 @@ impl<S: Store> Shard<S> {
                     self.handle(Input::Publish(message));
                 }
             }
+            ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
+            ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
+            ToShard::Full(_) => {}
+            ToShard::Restored => self.begin(),
             ToShard::Report(answer) => {
                 let _ = answer.send(Report {
                     counters: *self.parts.broker.counters(),
@@ -469,12 +479,12 @@ impl<S: Store> Shard<S> {
     /// Hands the records to the store, then the messages to the other shards: what those cause
     /// there stands behind these records in the log. Only then the broker is told what need not be
     /// waited for; what comes of that is for the next time.
-    fn commit(&mut self) {
+    pub(super) fn commit(&mut self) {
         let mut committed = None;
         if !self.fx.records.is_empty() {
             let last = self.parts.broker.last_seq();
             let Self { parts, fx, void, .. } = self;
-            committed = parts.store.append(&mut fx.records, last, void);
+            committed = parts.store.append(&mut fx.records, last, true, void);
         }
         self.send_peers();
         if !self.void.is_empty() {

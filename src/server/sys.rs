@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::mailbox::Report;
+use super::storage::LogFigures;
 use super::totals::Totals;
 use crate::broker::{Message, MessageParts, RetainedUsage, Time};
 use crate::codec::{Properties, QoS};
@@ -45,6 +46,8 @@ pub(crate) struct Figures<'a> {
     pub(crate) retained: RetainedUsage,
     pub(crate) totals: &'a Totals,
     pub(crate) log_lines_dropped: u64,
+    /// `None`: nothing is kept on disk
+    pub(crate) log: Option<LogFigures>,
     pub(crate) uptime_s: u64,
     /// since the round before
     pub(crate) elapsed_s: f64,
@@ -56,6 +59,7 @@ impl Sys {
         let mut topics = BTreeMap::new();
         gauges(f, &mut self.clients_maximum, &mut topics);
         dropped(f, &mut topics);
+        kept(f.log.as_ref(), &mut topics);
         self.load(f, &mut topics);
         let mut messages = Vec::new();
         for (topic, value) in topics {
@@ -172,6 +176,28 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
     topics.insert("half received/bytes".into(), bytes);
 }
 
+/// What stands on disk, and how it gets there.
+fn kept(log: Option<&LogFigures>, topics: &mut BTreeMap<String, String>) {
+    let state = match log {
+        None => "memory",
+        Some(LogFigures { poisoned: true, .. }) => "failed",
+        Some(LogFigures { full: true, .. }) => "full",
+        Some(_) => "ok",
+    };
+    topics.insert("store/log/state".into(), state.into());
+    let Some(log) = log else { return };
+    for (topic, value) in [
+        ("bytes", log.log_bytes),
+        ("bytes/written", log.batch_bytes),
+        ("batches", log.batches),
+        ("syncs", log.syncs),
+        ("records", log.records),
+        ("records/void", log.void),
+    ] {
+        topics.insert(format!("store/log/{topic}"), value.to_string());
+    }
+}
+
 fn message(topic: &str, value: &str, scratch: &mut Vec<u8>) -> Option<Message> {
     let parts = MessageParts {
         qos: QoS::AtMostOnce,
@@ -197,6 +223,7 @@ mod tests {
             retained: RetainedUsage { count: 0, bytes: 0 },
             totals: &totals,
             log_lines_dropped: 0,
+            log: None,
             uptime_s: 10,
             elapsed_s: 10.0,
         };

@@ -220,6 +220,11 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.options.log_bytes_max = bytes;
     }
 
+    /// The log's own random number, the same for as long as it lives.
+    pub fn id(&self) -> u128 {
+        self.id
+    }
+
     /// Whether there was no room when it was last needed.
     pub fn is_full(&self) -> bool {
         self.full

@@ -19,17 +19,18 @@
 //! writes because of them comes later, or in the same batch. The numbers that come back in `void`
 //! are as good as committed. Then the committer is woken.
 //!
-//! *The committer* (one thread; it owns the [`Log`]): in a loop, [`Staging::take`] under that lock;
-//! [`Log::commit`] without it (the log takes the state's lock for short moments, and never while it
-//! writes or syncs); then each shard gets its `Committed`. Meanwhile the next batch gathers. After
-//! each batch, [`Log::maintain`] with a budget, and when there is nothing to commit as long as it
-//! says that there is more to do. With `interval_ms` or `os`, commit with [`Sync::Later`], and
-//! [`Log::sync`] when the interval is over. At the end [`Log::close`].
+//! *The committer* (one thread; it owns the [`Log`]): in a loop, [`Staging::take`] under that
+//! lock; [`Log::commit`] without it, with [`Sync::Now`] if [`Taken::wants_sync`] (the log takes
+//! the state's lock for short moments, and never while it writes or syncs); then each shard gets
+//! its `Committed`. Meanwhile the next batch gathers. After each batch, [`Log::maintain`] with a
+//! budget, and when there is nothing to commit as long as it says that there is more to do. With
+//! `interval_ms` or `os`, commit with [`Sync::Later`], and [`Log::sync`] when the interval is
+//! over. At the end [`Log::close`].
 //!
 //! - [`LogError::Full`]: nothing of the batch counts. Under the staging's lock,
-//!   [`Staging::put_back`] (it may void more), then [`Staging::take_freeing`] and commit that; if
-//!   it is `Full` too, put it back as well. Tell the brokers; go on with `maintain`, and try again
-//!   after a while.
+//!   [`Staging::put_back`] (it may void more, of any shard), then [`Staging::take_freeing`] and
+//!   commit that; if it is `Full` too, put it back as well. Tell the brokers; go on with
+//!   `maintain`, and try again after a while.
 //! - Any other error: nothing is acknowledged any more, ever ([`Log::poison`] says why).
 //!
 //! *The reader* (one thread, or more): [`Reader::load`], for a request of a broker. It waits for
@@ -94,7 +95,8 @@ use crate::broker::Seq;
 
 /// Takes the records of one shard, in order.
 pub trait Store {
-    /// Takes `records` (and empties the list), the last of which is number `last`. Appends to
+    /// Takes `records` (and empties the list), the last of which is number `last`; `sync`: one of
+    /// them is waited for until it is safe, not only written. Appends to
     /// `void` those that need not be waited for any longer (`Input::Void`): their entry came to its
     /// end before they were written. Returns what is committed already; what is committed later
     /// comes as `Input::Committed`.
@@ -102,7 +104,13 @@ pub trait Store {
     /// To be called before messages to other shards are sent that were made with these records:
     /// what they cause there must come behind them in the log. The records of one call are written
     /// together or not at all.
-    fn append(&mut self, records: &mut Vec<Record>, last: Seq, void: &mut Vec<Seq>) -> Option<Seq>;
+    fn append(
+        &mut self,
+        records: &mut Vec<Record>,
+        last: Seq,
+        sync: bool,
+        void: &mut Vec<Seq>,
+    ) -> Option<Seq>;
 }
 
 /// Keeps nothing: everything is lost when the process ends.
@@ -110,7 +118,13 @@ pub trait Store {
 pub struct Memory;
 
 impl Store for Memory {
-    fn append(&mut self, records: &mut Vec<Record>, last: Seq, _: &mut Vec<Seq>) -> Option<Seq> {
+    fn append(
+        &mut self,
+        records: &mut Vec<Record>,
+        last: Seq,
+        _: bool,
+        _: &mut Vec<Seq>,
+    ) -> Option<Seq> {
         records.clear();
         Some(last)
     }

@@ -35,9 +35,15 @@ pub struct Taken {
     pub(super) records: Vec<Staged>,
     /// what is committed, by shard, once they are
     pub(super) upto: Vec<(ShardId, Seq)>,
+    wants_sync: bool,
 }
 
 impl Taken {
+    /// Whether something in it waits until it is safe: to be committed with `Sync::Now`.
+    pub fn wants_sync(&self) -> bool {
+        self.wants_sync
+    }
+
     /// Whether there is nothing to commit, nor to say.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.upto.is_empty()
@@ -69,6 +75,8 @@ pub struct Staging {
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
     /// the last number pushed, by shard, where it is not reported as committed yet
     last: Vec<(ShardId, Seq)>,
+    /// something that waits here waits for a sync
+    wants_sync: bool,
     counts: StagingCounts,
 }
 
@@ -79,6 +87,7 @@ impl Staging {
             records: Vec::new(),
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
             last: Vec::new(),
+            wants_sync: false,
             counts: StagingCounts::default(),
         }
     }
@@ -93,25 +102,36 @@ impl Staging {
         StagingCounts { staged: self.records.len(), ..self.counts }
     }
 
+    /// About how many bytes the records that wait hold.
+    pub fn staged_bytes(&self) -> usize {
+        self.counts.staged_bytes
+    }
+
     /// Takes the records of a shard's pass, in order; the last of them is number `last`. To be
-    /// called before the pass's messages to other shards are sent. Appends to `void` the numbers,
-    /// of this shard, of those that need not be waited for any longer: the ending records
-    /// themselves included.
+    /// called before the pass's messages to other shards are sent. `sync`: some of them wait until
+    /// they are safe. Appends to `void` the numbers, of this shard, of those that need not be
+    /// waited for any longer: the ending records themselves included. (A session is one shard's,
+    /// so what ends an entry comes from where it came from.)
     pub fn push(
         &mut self,
         shard: ShardId,
         records: &mut Vec<Record>,
         last: Seq,
+        sync: bool,
         void: &mut Vec<Seq>,
     ) {
         if records.is_empty() {
             return;
         }
+        self.wants_sync |= sync;
         let first = last.0 + 1 - records.len() as u64;
         self.counts.records += records.len() as u64;
         for (seq, record) in (first..).map(Seq).zip(records.drain(..)) {
             self.counts.staged_bytes += record.cost_bytes();
-            self.add(shard, seq, record, void);
+            self.add(shard, seq, record, &mut |of, seq| {
+                debug_assert_eq!(of, shard, "a session is one shard's");
+                void.push(seq);
+            });
         }
         match self.last.iter_mut().find(|(of, _)| *of == shard) {
             Some((_, known)) => *known = last,
@@ -119,7 +139,13 @@ impl Staging {
         }
     }
 
-    fn add(&mut self, shard: ShardId, seq: Seq, record: Record, void: &mut Vec<Seq>) {
+    fn add(
+        &mut self,
+        shard: ShardId,
+        seq: Seq,
+        record: Record,
+        void: &mut impl FnMut(ShardId, Seq),
+    ) {
         let at = u32::try_from(self.records.len()).unwrap_or(NOWHERE);
         match &record {
             Record::Queued { session, order, .. } if at != NOWHERE => {
@@ -139,7 +165,7 @@ impl Staging {
                     }
                     self.counts.staged_bytes -= record.cost_bytes();
                     self.counts.void += 1;
-                    void.push(seq);
+                    void(shard, seq);
                     return;
                 }
             }
@@ -158,12 +184,12 @@ impl Staging {
         }
     }
 
-    fn make_void(&mut self, at: u32, void: &mut Vec<Seq>) {
+    fn make_void(&mut self, at: u32, void: &mut impl FnMut(ShardId, Seq)) {
         let Some(staged) = self.records.get_mut(at as usize) else { return };
         if let Some(record) = staged.record.take() {
             self.counts.staged_bytes -= record.cost_bytes();
             self.counts.void += 1;
-            void.push(staged.seq);
+            void(staged.shard, staged.seq);
         }
     }
 
@@ -171,15 +197,20 @@ impl Staging {
     pub fn take(&mut self) -> Taken {
         self.voidable.clear();
         self.counts.staged_bytes = 0;
-        Taken { records: std::mem::take(&mut self.records), upto: std::mem::take(&mut self.last) }
+        Taken {
+            records: std::mem::take(&mut self.records),
+            upto: std::mem::take(&mut self.last),
+            wants_sync: std::mem::take(&mut self.wants_sync),
+        }
     }
 
     /// Puts back what could not be committed, before everything that came since; some of it may be
-    /// void now (see `push`).
-    pub fn put_back(&mut self, taken: Taken, void: &mut Vec<Seq>) {
+    /// void now (see `push`), of any shard.
+    pub fn put_back(&mut self, taken: Taken, void: &mut Vec<(ShardId, Seq)>) {
         let newer = std::mem::take(&mut self.records);
         self.voidable.clear();
         self.counts.staged_bytes = 0;
+        self.wants_sync |= taken.wants_sync;
         for (shard, seq) in taken.upto {
             if !self.last.iter().any(|(of, _)| *of == shard) {
                 self.last.push((shard, seq));
@@ -188,13 +219,14 @@ impl Staging {
         for staged in taken.records.into_iter().chain(newer) {
             if let Some(record) = staged.record {
                 self.counts.staged_bytes += record.cost_bytes();
-                self.add(staged.shard, staged.seq, record, void);
+                self.add(staged.shard, staged.seq, record, &mut |of, seq| void.push((of, seq)));
             }
         }
     }
 
     /// Takes what frees and depends on nothing that has to wait: what can be written when the disk
-    /// is full. A shard's numbers are committed up to the first that still waits.
+    /// is full. A shard's numbers are committed up to the first that still waits. If anything waits
+    /// for a sync, both parts are said to.
     pub fn take_freeing(&mut self) -> Taken {
         let all = std::mem::take(&mut self.records);
         let mut blocked = HashSet::<u64, FixedState>::with_hasher(FixedState::with_seed(0));
@@ -233,15 +265,17 @@ impl Staging {
         let upto = self.upto(&waiting);
         self.voidable.clear();
         self.counts.staged_bytes = 0;
-        let mut void = Vec::new();
+        let wants_sync = self.wants_sync;
+        self.wants_sync &= !waiting.is_empty();
+        let mut void = 0;
         for staged in waiting {
             if let Some(record) = staged.record {
                 self.counts.staged_bytes += record.cost_bytes();
-                self.add(staged.shard, staged.seq, record, &mut void);
+                self.add(staged.shard, staged.seq, record, &mut |_, _| void += 1);
             }
         }
-        debug_assert!(void.is_empty(), "what ends an entry was voided with it");
-        Taken { records: taken, upto }
+        debug_assert_eq!(void, 0, "what ends an entry was voided with it");
+        Taken { records: taken, upto, wants_sync }
     }
 
     /// Up to where the shards' records are committed if only `waiting` are not.

@@ -50,7 +50,7 @@ fn start(segment_bytes: u64) -> World {
 
 fn commit(world: &mut World) {
     world.seq += world.pending.len() as u64;
-    world.staging.push(ShardId(0), &mut world.pending, Seq(world.seq), &mut world.void);
+    world.staging.push(ShardId(0), &mut world.pending, Seq(world.seq), true, &mut world.void);
     let (clock, taken) = (world.clock(), world.staging.take());
     world.log().commit(&taken, clock, Sync::Now).unwrap();
     world.log().maintain(clock, 64 << 10).unwrap();

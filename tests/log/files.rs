@@ -70,7 +70,7 @@ fn it_works_on_files() {
             records.push(queued(order));
             if order % 10 == 9 {
                 seq += records.len() as u64;
-                staging.push(ShardId(0), &mut records, Seq(seq), &mut Vec::new());
+                staging.push(ShardId(0), &mut records, Seq(seq), true, &mut Vec::new());
                 log.commit(&staging.take(), clock(0, 0), Sync::Now).unwrap();
                 log.maintain(clock(0, 0), 100_000).unwrap();
             }

@@ -18,12 +18,12 @@ fn commit(world: &mut World) -> Result<bool, LogError> {
         Err(LogError::Full) => {}
         Err(error) => return Err(error),
     }
-    world.staging.put_back(taken, &mut world.void);
+    world.staging.put_back(taken, &mut Vec::new());
     let freeing: Taken = world.staging.take_freeing();
     assert!(freeing.frees());
     match world.log().commit(&freeing, clock, Sync::Now) {
         Ok(_) => {}
-        Err(LogError::Full) => world.staging.put_back(freeing, &mut world.void),
+        Err(LogError::Full) => world.staging.put_back(freeing, &mut Vec::new()),
         Err(error) => return Err(error),
     }
     Ok(false)

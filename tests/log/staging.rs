@@ -25,7 +25,7 @@ fn acknowledged(order: u64) -> Record {
 /// The numbers that became void.
 fn push(staging: &mut Staging, records: Vec<Record>, last: u64) -> Vec<u64> {
     let (mut records, mut void) = (records, Vec::new());
-    staging.push(SHARD, &mut records, Seq(last), &mut void);
+    staging.push(SHARD, &mut records, Seq(last), true, &mut void);
     assert!(records.is_empty());
     let mut void: Vec<_> = void.into_iter().map(|seq| seq.0).collect();
     void.sort_unstable();
@@ -45,11 +45,65 @@ fn what_is_acknowledged_in_time_is_void() {
     let mut void = Vec::new();
     staging.put_back(taken, &mut void);
     void.sort_unstable();
-    assert_eq!(void, [Seq(12), Seq(17)]);
+    assert_eq!(void, [(SHARD, Seq(12)), (SHARD, Seq(17))]);
     let counts = StagingCounts { records: 7, void: 7, staged: 1, staged_bytes: 0 };
     assert_eq!(staging.counts(), counts);
     // Nobody waits for anything, but that is still to be said.
     assert!(!staging.is_empty() && !staging.take().is_empty() && staging.is_empty());
+}
+
+/// A session is one shard's, and shards number their records alike.
+#[test]
+fn what_is_given_back_becomes_void_in_its_own_shard() {
+    let other = ShardId(SHARD.0 + 1);
+    let of_other = |record: Record| match record {
+        Record::Queued { order, message, qos, .. } => Record::Queued {
+            session: SessionNumber(SESSION.0 + 1),
+            order,
+            message,
+            qos,
+            retain: false,
+            subscription_ids: [].into(),
+            group: None,
+            sealed: true,
+        },
+        _ => Record::Acknowledged { session: SessionNumber(SESSION.0 + 1), order: 3 },
+    };
+    let mut staging = Staging::new(1);
+    let mut void = Vec::new();
+    push(&mut staging, vec![queued(3), queued(4)], 2);
+    staging.push(other, &mut vec![of_other(queued(3))], Seq(1), true, &mut void);
+    let taken = staging.take();
+    push(&mut staging, vec![acknowledged(4)], 3);
+    staging.push(other, &mut vec![of_other(acknowledged(3))], Seq(2), true, &mut void);
+    assert!(void.is_empty());
+    let mut void = Vec::new();
+    staging.put_back(taken, &mut void);
+    void.sort_unstable();
+    assert_eq!(void, [(SHARD, Seq(2)), (SHARD, Seq(3)), (other, Seq(1)), (other, Seq(2))]);
+}
+
+#[test]
+fn a_batch_waits_for_a_sync_if_one_record_does() {
+    let mut staging = Staging::new(1);
+    let push = |staging: &mut Staging, order: u64, sync: bool| {
+        staging.push(SHARD, &mut vec![queued(order)], Seq(order), sync, &mut Vec::new());
+    };
+    push(&mut staging, 1, false);
+    assert!(staging.staged_bytes() > 0);
+    assert!(!staging.take().wants_sync());
+    assert_eq!(staging.staged_bytes(), 0);
+    push(&mut staging, 2, true);
+    push(&mut staging, 3, false);
+    let taken = staging.take();
+    assert!(taken.wants_sync());
+    push(&mut staging, 4, false);
+    staging.put_back(taken, &mut Vec::new());
+    // What goes ahead may have been what waits, and what stays too.
+    assert!(staging.take_freeing().wants_sync());
+    assert!(staging.take().wants_sync());
+    push(&mut staging, 5, false);
+    assert!(!staging.take().wants_sync());
 }
 
 #[test]

@@ -392,7 +392,7 @@ impl World {
         self.staged.extend(self.pending.iter().cloned());
         self.seq += self.pending.len() as u64;
         let seq = Seq(self.seq);
-        self.staging.push(ShardId(0), &mut self.pending, seq, &mut self.void);
+        self.staging.push(ShardId(0), &mut self.pending, seq, true, &mut self.void);
     }
 
     /// Commits everything; an error is the disk's.

@@ -1,0 +1,45 @@
+//! How a shard begins: with the sessions that the log knew.
+//!
+//! Invariant: nobody is let in before every shard has its sessions, and all shards know what all
+//! of those want.
+
+use std::sync::mpsc;
+
+use super::shard::Shard;
+use crate::broker::{Input, RestoredSession};
+use crate::store::Store;
+
+/// What a shard begins with.
+pub(crate) struct Restore {
+    /// sessions of before the start, in the order of their numbers
+    pub(crate) sessions: Vec<RestoredSession>,
+    /// is told once they are there, and in force on all shards
+    pub(crate) done: Option<mpsc::Sender<()>>,
+}
+
+impl<S: Store> Shard<S> {
+    /// Brings sessions of before the start back. The doors open when all shards have theirs.
+    pub(super) fn restore(&mut self, sessions: Vec<RestoredSession>) {
+        self.now = self.clock();
+        for session in sessions {
+            let Self { parts, fx, now, .. } = self;
+            parts.broker.restore(*now, session, &mut parts.common, fx);
+            self.commit(); // so that lists stay short
+        }
+        self.tell_restored();
+    }
+
+    pub(super) fn tell_restored(&mut self) {
+        if self.parts.broker.is_in_force()
+            && let Some(done) = self.parts.restore.done.take()
+        {
+            let _ = done.send(());
+        }
+    }
+
+    /// All shards have theirs: clients may come.
+    pub(super) fn begin(&mut self) {
+        self.handle(Input::Restored);
+        self.open_doors();
+    }
+}

@@ -1,0 +1,336 @@
+//! What is kept on disk, put together: the directory, the log in it, its two threads, and what a
+//! start finds there.
+//!
+//! May use: the log, files, the clock. Invariants: nothing is written before the log has been read
+//! and it is decided that the broker starts; a directory belongs to one process.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::committer::{Committer, Desk, DeskStore};
+use super::mailbox::Sender;
+use super::random_u64;
+use crate::broker::{Record, RestoredDelivery, RestoredEntry, RestoredSession, Seq, ShardId, Time};
+use crate::config::{OnDamage, Store as StoreSettings, StorePolicy};
+use crate::store::{
+    self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogOptions, Memory, OpenError,
+    Reader, Recovered, RecoveredDelivery, RecoveredSession, Shared, State, Store,
+};
+
+/// How many bytes of messages are read at a time while sessions are restored.
+const RESTORE_BYTES: usize = 1 << 20;
+
+/// Why there is no store.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StorageError {
+    #[error(
+        "cannot keep messages: {0} (store.directory says where, store.policy = \"memory\" \
+             keeps nothing)"
+    )]
+    Directory(#[from] DirectoryError),
+    #[error("cannot open the log in {path}: {error}")]
+    Open { path: String, error: OpenError },
+    #[error("cannot go on in the log: {0}")]
+    Log(#[from] LogError),
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+type File = std::fs::File;
+
+/// The one index of the log, for the committer and the reader.
+pub(crate) struct SharedState(Mutex<State<File>>);
+
+impl Shared<File> for SharedState {
+    fn with<R>(&self, f: impl FnOnce(&mut State<File>) -> R) -> R {
+        // A panic ends the process, so the lock is never poisoned where that matters.
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+pub(crate) type ServerLog = Log<FileDisk, Arc<SharedState>>;
+type ServerReader = Reader<FileDisk, Arc<SharedState>>;
+
+/// What time it is, for the log.
+#[expect(clippy::disallowed_methods, reason = "the wall clock is for spans over a restart")]
+pub(super) fn clock(started: Instant) -> Clock {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+    Clock {
+        now: Time(started.elapsed().as_millis() as u64),
+        wall_ms: wall.map_or(0, |since| since.as_millis() as u64),
+    }
+}
+
+/// How the log is, for whoever asks.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    full: AtomicBool,
+    batches: AtomicU64,
+    batch_bytes: AtomicU64,
+    log_bytes: AtomicU64,
+    syncs: AtomicU64,
+    poisoned: Mutex<Option<String>>,
+}
+
+/// The log's figures at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogFigures {
+    pub(crate) full: bool,
+    pub(crate) poisoned: bool,
+    pub(crate) batches: u64,
+    pub(crate) batch_bytes: u64,
+    pub(crate) log_bytes: u64,
+    pub(crate) syncs: u64,
+    pub(crate) records: u64,
+    pub(crate) void: u64,
+}
+
+impl Health {
+    pub(super) fn update(&self, log: &ServerLog, full: bool) {
+        let counts = log.counts();
+        self.full.store(full, Relaxed);
+        self.batches.store(counts.batches, Relaxed);
+        self.batch_bytes.store(counts.batch_bytes, Relaxed);
+        self.log_bytes.store(counts.log_bytes, Relaxed);
+        self.syncs.store(counts.syncs, Relaxed);
+    }
+
+    pub(super) fn poison(&self, why: String) {
+        *self.poisoned.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+    }
+}
+
+/// A shard's store: the log, or nothing.
+pub(crate) enum ShardStore {
+    Memory(Memory),
+    Log(DeskStore),
+}
+
+impl Store for ShardStore {
+    fn append(
+        &mut self,
+        records: &mut Vec<Record>,
+        last: Seq,
+        sync: bool,
+        void: &mut Vec<Seq>,
+    ) -> Option<Seq> {
+        match self {
+            Self::Memory(memory) => memory.append(records, last, sync, void),
+            Self::Log(desk) => desk.append(records, last, sync, void),
+        }
+    }
+}
+
+/// An open log, before its threads run.
+pub(crate) struct Storage {
+    log: ServerLog,
+    reader: ServerReader,
+    desk: Arc<Desk>,
+    health: Arc<Health>,
+    recovered: Recovered,
+    syncs: bool,
+    sync_every: Option<Duration>,
+    started: Instant,
+}
+
+impl Storage {
+    /// Opens the log that `settings` name; `None` if they say that nothing is kept.
+    pub(crate) fn open(
+        settings: &StoreSettings,
+        started: Instant,
+    ) -> Result<Option<Self>, StorageError> {
+        if settings.policy == StorePolicy::Memory {
+            tracing::warn!("nothing is kept on disk (store.policy = \"memory\")");
+            return Ok(None);
+        }
+        let path = Path::new(&settings.directory);
+        let disk = Arc::new(FileDisk::open(path)?);
+        let id = u128::from(random_u64()?) << 64 | u128::from(random_u64()?);
+        let options = LogOptions {
+            segment_bytes: settings.segment_bytes,
+            log_bytes_max: match settings.log_bytes_max {
+                0 => u64::MAX,
+                bytes => bytes,
+            },
+            on_damage: match settings.on_damage {
+                OnDamage::Refuse => store::OnDamage::Refuse,
+                OnDamage::KeepRest => store::OnDamage::KeepRest,
+            },
+            ..LogOptions::new(id, random_u64()?)
+        };
+        let opened = store::open(Arc::clone(&disk), &options, clock(started));
+        let opened = opened
+            .map_err(|error| StorageError::Open { path: path.display().to_string(), error })?;
+        let state = Arc::new(SharedState(Mutex::new(opened.state)));
+        let log = Log::new(opened.resume, Arc::clone(&state), clock(started))?;
+        let recovered = opened.recovered;
+        tell_of(path, &recovered, started);
+        Ok(Some(Self {
+            log,
+            reader: Reader::new(disk, state),
+            desk: Arc::new(Desk::new(random_u64()?)),
+            health: Arc::default(),
+            recovered,
+            syncs: settings.policy == StorePolicy::Commit,
+            sync_every: (settings.policy != StorePolicy::Os)
+                .then_some(Duration::from_millis(settings.interval_ms)),
+            started,
+        }))
+    }
+
+    /// What the log held, to be handed out.
+    pub(crate) fn recovered(&mut self) -> &mut Recovered {
+        &mut self.recovered
+    }
+
+    /// The sessions, with the messages that were under way.
+    pub(crate) fn sessions(&mut self) -> io::Result<Vec<RestoredSession>> {
+        let sessions = std::mem::take(&mut self.recovered.sessions);
+        sessions.into_iter().map(|session| restored(&mut self.reader, session)).collect()
+    }
+
+    /// What publishers' names are hashed with, the same for as long as the log lives.
+    pub(crate) fn publisher_key(&self) -> u64 {
+        self.log.id() as u64
+    }
+
+    /// A shard's way into the log.
+    pub(crate) fn store(&self, shard: ShardId) -> ShardStore {
+        let desk = DeskStore { desk: Arc::clone(&self.desk), shard, syncs: self.syncs };
+        ShardStore::Log(desk)
+    }
+
+    /// Starts the threads.
+    pub(crate) fn start(self, shards: &[Sender]) -> io::Result<StorageThreads> {
+        let Self { log, desk, health, started, .. } = self;
+        let committer = Committer {
+            log,
+            desk: Arc::clone(&desk),
+            shards: shards.to_vec(),
+            started,
+            health: Arc::clone(&health),
+            sync_every: self.sync_every,
+            unsynced_since: None,
+            full: false,
+            busy: true,
+        };
+        let builder = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let committer = builder("log-commit").spawn(move || committer.run())?;
+        Ok(StorageThreads { desk, health, committer })
+    }
+}
+
+/// The log's threads at work.
+pub(crate) struct StorageThreads {
+    desk: Arc<Desk>,
+    health: Arc<Health>,
+    committer: JoinHandle<()>,
+}
+
+impl StorageThreads {
+    /// For whoever tells the log's figures.
+    pub(crate) fn watch(&self) -> LogWatch {
+        LogWatch { desk: Arc::clone(&self.desk), health: Arc::clone(&self.health) }
+    }
+
+    /// After the shards have ended: what they recorded last is written.
+    pub(crate) fn stop(&self) {
+        self.desk.stop();
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.committer.is_finished()
+    }
+}
+
+/// Sees how the log is.
+#[derive(Clone)]
+pub(crate) struct LogWatch {
+    desk: Arc<Desk>,
+    health: Arc<Health>,
+}
+
+impl LogWatch {
+    pub(crate) fn figures(&self) -> LogFigures {
+        let (counts, h) = (self.desk.counts(), &self.health);
+        LogFigures {
+            full: h.full.load(Relaxed),
+            poisoned: h.poisoned.lock().unwrap_or_else(PoisonError::into_inner).is_some(),
+            batches: h.batches.load(Relaxed),
+            batch_bytes: h.batch_bytes.load(Relaxed),
+            log_bytes: h.log_bytes.load(Relaxed),
+            syncs: h.syncs.load(Relaxed),
+            records: counts.records,
+            void: counts.void,
+        }
+    }
+}
+
+/// Says what was found.
+fn tell_of(path: &Path, recovered: &Recovered, started: Instant) {
+    let queued: usize = recovered.sessions.iter().map(|s| s.queued + s.in_flight.len()).sum();
+    tracing::info!(
+        directory = %path.display(),
+        sessions = recovered.sessions.len(),
+        queued,
+        retained = recovered.retained.len(),
+        closed_in_order = recovered.end.closed,
+        took_ms = started.elapsed().as_millis() as u64,
+        "the log is open"
+    );
+    if recovered.end.cut {
+        tracing::warn!("the log's end was torn and is cut; nothing of it had been acknowledged");
+    }
+    if recovered.unsealed > 0 {
+        let entries = recovered.unsealed;
+        tracing::info!(entries, "publications that were not complete wait to be sent again");
+    }
+    if !recovered.damage.is_empty() {
+        tracing::error!("what was kept is damaged, and the rest goes on: {}", recovered.damage);
+    }
+}
+
+fn entry_of(loaded: Loaded) -> RestoredEntry {
+    let Loaded { order, message, qos, retain, subscription_ids, group, .. } = loaded;
+    RestoredEntry { order, message, qos, retain, subscription_ids, group }
+}
+
+/// A session as the broker takes it.
+fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<RestoredSession> {
+    let mut session = RestoredSession {
+        number: from.number,
+        client_id: from.client_id,
+        expiry_s: from.expiry_s,
+        offline_ms: from.offline_ms,
+        was_connected: from.was_connected,
+        subscriptions: from.subscriptions,
+        will: from.will,
+        inbound: from.inbound,
+        in_flight: Vec::with_capacity(from.in_flight.len()),
+        queued: Vec::new(),
+        last_order: from.next_order.saturating_sub(1),
+    };
+    let released = from.in_flight.iter().filter(|delivery| delivery.released);
+    for delivery in released {
+        let RecoveredDelivery { packet_id, order, .. } = *delivery;
+        session.in_flight.push(RestoredDelivery::Release(packet_id, order));
+    }
+    let mut next = Some(0);
+    while let Some(from) = next {
+        let loaded = reader.load(session.number, from, usize::MAX, RESTORE_BYTES)?;
+        next = loaded.next_order;
+        for entry in loaded.entries {
+            match entry.packet_id {
+                Some(id) => {
+                    session.in_flight.push(RestoredDelivery::Publish(id, entry_of(entry)));
+                }
+                None => session.queued.push(entry_of(entry)),
+            }
+        }
+    }
+    Ok(session)
+}
