@@ -85,10 +85,13 @@ pub(crate) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().map_or(default, |text| text.parse().expect("a number"))
 }
 
+/// Files of the log so short that it begins a new one all the time, and gives old ones back.
+pub(crate) const SHORT_FILES: &str = "store.segment_bytes = 65536";
+
 /// Runs the play in a directory of its own.
-pub(crate) fn run_in_scratch(shards: Shards) {
+pub(crate) fn run_in_scratch(shards: Shards, settings: &str) {
     let scratch = Scratch::new();
-    run(&Play { directory: scratch.path(), shards, settings: "", power: &|_| {} });
+    run(&Play { directory: scratch.path(), shards, settings, power: &|_| {} });
 }
 
 pub(crate) fn run(play: &Play<'_>) {
@@ -292,15 +295,22 @@ impl Director<'_> {
 
 #[test]
 fn one_shard() {
-    run_in_scratch(Shards::Always(1));
+    run_in_scratch(Shards::Always(1), "");
 }
 
 #[test]
 fn two_shards() {
-    run_in_scratch(Shards::Always(2));
+    run_in_scratch(Shards::Always(2), "");
 }
 
 #[test]
 fn another_number_of_shards_each_time() {
-    run_in_scratch(Shards::Changing);
+    run_in_scratch(Shards::Changing, SHORT_FILES);
+}
+
+/// What the others demand is not had for nothing.
+#[test]
+#[should_panic = "faults"]
+fn a_broker_that_keeps_nothing_is_found_out() {
+    run_in_scratch(Shards::Always(2), "store.policy = \"memory\"");
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 
 use super::forgetful::Forgetful;
-use super::play::{Play, Shards, run};
+use super::play::{Play, SHORT_FILES, Shards, run, run_in_scratch};
 use crate::support::Random;
 
 fn mounted() -> Option<Forgetful> {
@@ -22,10 +22,10 @@ fn mounted() -> Option<Forgetful> {
     }
 }
 
-fn with_power_that_fails(shards: Shards) {
+fn with_power_that_fails(shards: Shards, settings: &str) {
     let Some(disk) = mounted() else { return };
     let power = |random: &mut Random| disk.lose_power(random);
-    run(&Play { directory: disk.path(), shards, settings: "", power: &power });
+    run(&Play { directory: disk.path(), shards, settings, power: &power });
     let (files, directories) = disk.syncs();
     println!("{files} syncs of files, {directories} of the directory");
     assert!(files > 0 && directories > 0, "what is never synced cannot be safe");
@@ -33,12 +33,28 @@ fn with_power_that_fails(shards: Shards) {
 
 #[test]
 fn power_fails_with_one_shard() {
-    with_power_that_fails(Shards::Always(1));
+    with_power_that_fails(Shards::Always(1), SHORT_FILES);
 }
 
 #[test]
 fn power_fails_with_two_shards() {
-    with_power_that_fails(Shards::Always(2));
+    with_power_that_fails(Shards::Always(2), "");
+}
+
+#[test]
+fn power_fails_and_the_shards_change() {
+    with_power_that_fails(Shards::Changing, SHORT_FILES);
+}
+
+/// What the others demand is not had for nothing: without syncing, a crash is survived, and a
+/// failure of the power is not.
+#[test]
+fn a_broker_that_does_not_sync_is_found_out() {
+    run_in_scratch(Shards::Always(2), "store.policy = \"os\"");
+    let found = std::panic::catch_unwind(|| {
+        with_power_that_fails(Shards::Always(2), "store.policy = \"os\"");
+    });
+    assert!(found.is_err() || Forgetful::mount().is_err());
 }
 
 /// The file system itself: what is synced stays, the rest may go.
