@@ -24,6 +24,7 @@ use fuser::{
 use crate::support::Random;
 use crate::support::broker::Scratch;
 
+const NAME: &str = "stonechat-forgetful";
 const SECTOR: usize = 512;
 /// Nothing may be cached: what was forgotten must not be seen any more.
 const TTL: Duration = Duration::ZERO;
@@ -69,10 +70,11 @@ pub(crate) struct Forgetful {
 
 impl Forgetful {
     pub(crate) fn mount() -> io::Result<Self> {
+        clear_away();
         let place = Scratch::new();
         let files = Arc::new(Mutex::new(Files { last: INodeNo::ROOT.0, ..Files::default() }));
         let mut config = Config::default();
-        config.mount_options.push(MountOption::FSName("forgetful".into()));
+        config.mount_options.push(MountOption::FSName(NAME.into()));
         let session = fuser::spawn_mount(Shared(Arc::clone(&files)), place.path(), &config)?;
         Ok(Self { files, session: Some(session), place })
     }
@@ -113,6 +115,19 @@ impl Forgetful {
             }
             file.now = file.safe.clone();
             file.opened = 0;
+        }
+    }
+}
+
+/// A test that was killed leaves a mount behind that nobody serves any more.
+fn clear_away() {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for line in mounts.lines().filter(|line| line.starts_with(NAME)) {
+        let place = Path::new(line.split(' ').nth(1).unwrap_or_default());
+        // ENOTCONN: its process is gone.
+        if std::fs::metadata(place).is_err_and(|e| e.kind() == io::ErrorKind::NotConnected) {
+            let _ = std::process::Command::new("umount").arg("-l").arg(place).status();
+            let _ = std::fs::remove_dir(place);
         }
     }
 }
