@@ -59,7 +59,7 @@ struct Run<'a> {
 impl Receiver {
     /// A diary without entries.
     pub(crate) fn diary(&self) -> Diary {
-        let filters = self.filters.iter().copied().chain([(END, QoS::AtLeastOnce)]);
+        let filters = self.filters.iter().copied().chain([(END, QoS::ExactlyOnce)]);
         let filters = filters.map(|(filter, qos)| (filter, qos, 0)).collect();
         Diary { name: self.name, filters, arrivals: Vec::new() }
     }
