@@ -4,16 +4,21 @@
 //! sysexits.h, so that a service manager can tell a mistake that a restart cannot repair from one
 //! that it can.
 use crate::config::{ConfigErrors, ConfigFile, Sources};
+use crate::topic::TopicFilter;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The command line could not be understood (EX_USAGE).
 pub const EXIT_USAGE: u8 = 64;
-/// The configuration file could not be read (EX_NOINPUT).
+/// A log is damaged (EX_DATAERR).
+pub const EXIT_DAMAGED: u8 = 65;
+/// The configuration file could not be read, or there is no log (EX_NOINPUT).
 pub const EXIT_NO_INPUT: u8 = 66;
-/// The answer could not be written (EX_IOERR).
+/// The answer could not be written, or the log not be read (EX_IOERR).
 pub const EXIT_IO: u8 = 74;
+/// A broker has the log: later perhaps (EX_TEMPFAIL).
+pub const EXIT_IN_USE: u8 = 75;
 /// The configuration has mistakes, wherever they stand (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
 
@@ -26,6 +31,48 @@ pub enum Command {
     Check(Sources),
     /// Print the commented example file.
     ExampleConfig,
+    /// Look at the log of a broker that does not run, or mend it.
+    Log(LogCommand),
+}
+
+/// What is to be done with a log.
+#[derive(Clone, Debug)]
+pub struct LogCommand {
+    /// where it is; `None`: where a broker with these settings would have it
+    pub directory: Option<PathBuf>,
+    /// the settings; the environment is not filled in
+    pub sources: Sources,
+    /// what
+    pub action: LogAction,
+}
+
+/// See [`LogCommand`].
+#[derive(Clone, Debug, Subcommand)]
+pub enum LogAction {
+    /// Tell what the log holds, and what is gone
+    Verify,
+    /// Print every record, a line each
+    Dump {
+        /// Only records of this client's sessions, and messages that were queued for them
+        #[arg(long, value_name = "CLIENT")]
+        session: Option<String>,
+        /// Only messages with such topics, and records that are about delivering them
+        #[arg(long, value_name = "FILTER", value_parser = topic_filter)]
+        topic: Option<String>,
+        /// Show so many bytes of each payload
+        #[arg(long, value_name = "BYTES", default_value_t = 64)]
+        payload: usize,
+    },
+    /// Tell what is gone for good; with --yes, let the broker start with the rest
+    Repair {
+        /// Do it
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn topic_filter(text: &str) -> Result<String, String> {
+    TopicFilter::new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }
 
 #[derive(Parser)]
@@ -36,8 +83,9 @@ pub enum Command {
     after_help = "Settings come from the built-in defaults (see example-config), then FILE, then \
                   environment variables such as STONECHAT__MQTT__RECEIVE_MAXIMUM, then these \
                   options; the later wins.\n\n\
-                  Exit codes: 0 done, 64 wrong arguments, 66 unreadable file, 74 output not \
-                  written, 78 mistakes in the configuration."
+                  Exit codes: 0 done, 64 wrong arguments, 65 damaged log, 66 unreadable file or \
+                  no log, 74 output not written or log not read, 75 log in use by a broker, 78 \
+                  mistakes in the configuration."
 )]
 struct Arguments {
     #[command(flatten)]
@@ -71,6 +119,14 @@ enum Action {
     Check,
     /// Print a file with every setting, its meaning and its default
     ExampleConfig,
+    /// Look at the log of a broker that does not run, or mend it
+    Log {
+        /// The log's directory: else the one that a broker would use
+        #[arg(long, value_name = "DIR", global = true)]
+        dir: Option<PathBuf>,
+        #[command(subcommand)]
+        action: LogAction,
+    },
 }
 
 /// Reads the arguments; the first one is the program's name.
@@ -91,6 +147,9 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, clap::Erro
         None => Command::Run(sources),
         Some(Action::Check) => Command::Check(sources),
         Some(Action::ExampleConfig) => Command::ExampleConfig,
+        Some(Action::Log { dir, action }) => {
+            Command::Log(LogCommand { directory: dir, sources, action })
+        }
     })
 }
 

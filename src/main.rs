@@ -1,9 +1,10 @@
 //! The `stonechat` program: arguments and settings in, exit code out. Everything else is in the
 //! library.
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use stonechat::cli::{self, Command};
 use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources};
+use stonechat::logtool;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -21,6 +22,17 @@ fn main() -> ExitCode {
             Err(errors) => refuse(&errors),
         },
         Ok(Command::ExampleConfig) => print(EXAMPLE),
+        Ok(Command::Log(command)) => {
+            let directory = match command.directory {
+                Some(directory) => directory,
+                None => match load(command.sources) {
+                    Ok(loaded) => loaded.settings.store.directory,
+                    Err(errors) => return refuse(&errors),
+                },
+            };
+            let (mut out, mut err) = (BufWriter::new(std::io::stdout()), std::io::stderr());
+            ExitCode::from(logtool::run(&directory, &command.action, &mut out, &mut err))
+        }
         Err(error) => {
             let code = cli::exit_code_of(&error);
             match error.print() {

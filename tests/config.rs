@@ -309,7 +309,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 50);
+    assert_eq!(explained.len(), 55);
 }
 
 /// The range that the comment tells is the one that is enforced.
@@ -367,7 +367,13 @@ fn help_version_and_example() {
 
 #[test]
 fn wrong_arguments() {
-    for arguments in [&["--nonsense"][..], &["frobnicate"], &["--config"], &["check", "-x"]] {
+    for arguments in [
+        &["--nonsense"][..],
+        &["frobnicate"],
+        &["--config"],
+        &["check", "-x"],
+        &["log", "verify", "x"],
+    ] {
         let (code, out, err) = stonechat(arguments, &[]);
         assert_eq!((code, out.as_str()), (64, ""), "{arguments:?}");
         assert!(err.contains("error:"), "{err}");

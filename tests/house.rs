@@ -22,9 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["topic", "codec", "broker"]),
     ("server", &["topic", "codec", "auth", "broker", "store", "config"]),
     ("admin", &["topic", "codec", "auth", "broker", "store", "config", "server"]),
-    ("config", &[]), // plain data: it knows nothing of the broker
-    ("cli", &["config"]),
-    ("main", &["config", "cli", "server"]),
+    ("config", &["topic"]), // plain data: it knows nothing of the broker
+    ("cli", &["topic", "config"]),
+    ("logtool", &["topic", "broker", "store", "server", "cli"]),
+    ("main", &["config", "cli", "server", "logtool"]),
 ];
 
 /// The layers that decide and do nothing: 0 to 2.

@@ -239,7 +239,11 @@ fn spoil(files: &mut Files, source: &mut Source<'_>) {
 fn open_both_ways(files: &Files, payloads: Option<&[Vec<u8>]>) {
     let disk = Arc::new(SimDisk::of(files));
     let _ = inspect::verify(&disk, CLOCK);
-    let _ = inspect::dump(&disk, |_| true);
+    let topic = stonechat::topic::TopicFilter::new("+/#").ok();
+    let chosen = inspect::DumpOptions { payload_bytes_max: 9, client_id: Some("c"), topic };
+    for options in [inspect::DumpOptions::default(), chosen] {
+        let _ = inspect::dump(&disk, &options, |_| true);
+    }
     let refused = match open(Arc::clone(&disk), &options(), CLOCK) {
         Ok(_) => false,
         Err(OpenError::Damaged(damage)) => {

@@ -426,27 +426,23 @@ impl Broker {
         let Some(mut s) = self.sessions.remove(session) else { return };
         self.unname_session(&s.client_id, session);
         self.counters.sessions -= 1;
-        self.counters.queued_messages -= s.queue.len() as u64;
-        self.counters.queued_bytes -= s.queue.bytes() as u64;
         self.counters.in_flight -= s.outbound.len() as u64;
         self.counters.in_flight_bytes -= s.outbound.bytes() as u64;
         let ending = self.begin_ending(session, &s);
+        self.leave_tail(&mut s, ending);
         for entry in s.outbound.drain() {
             // QoS 2 too, as long as it was never sent.
             if entry.stage == Stage::Publish1 || !entry.dup {
-                self.reroute_shared(now, (entry.message, entry.extra), entry.seal, ending, fx);
+                let of = ending.map(|ending| (ending, entry.order));
+                self.reroute_shared(now, (entry.message, entry.extra), entry.seal, of, fx);
             }
             self.drop_seal_ref(entry.seal);
         }
         while let Some(entry) = s.queue.pop() {
             if entry.qos != QoS::AtMostOnce {
-                self.reroute_shared(
-                    now,
-                    (Some(entry.message), entry.extra),
-                    entry.seal,
-                    ending,
-                    fx,
-                );
+                let of = ending.map(|ending| (ending, entry.order));
+                let message = (Some(entry.message), entry.extra);
+                self.reroute_shared(now, message, entry.seal, of, fx);
             }
             self.drop_seal_ref(entry.seal);
         }
@@ -460,13 +456,13 @@ impl Broker {
         now: Time,
         (message, extra): (Option<Message>, Option<Arc<Extra>>),
         seal: SealRef,
-        ending: Option<EndingKey>,
+        of: Option<(EndingKey, u64)>,
         fx: &mut Effects,
     ) {
         if let (Some(message), Some(extra)) = (message, extra)
             && let Some(group) = &extra.group
         {
-            self.reroute_entry(now, (StdArc::clone(group), message), seal, ending, fx);
+            self.reroute_entry(now, (StdArc::clone(group), message), seal, of, fx);
         }
     }
 }

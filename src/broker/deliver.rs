@@ -9,7 +9,6 @@ use triomphe::Arc;
 
 use super::inflight::{InFlight, InboundId, Stage};
 use super::input::{Effects, LinkKey, SessionKey};
-use super::limits::QueueFull;
 use super::link::{Alias, Link};
 use super::message::Message;
 use super::pending::{HeldPacket, Until};
@@ -43,7 +42,7 @@ impl Broker {
             && !s.outbound.has_unsent()
             && s.outbound.used() < l.window
             && s.outbound.has_free_id()
-            && s.outbound.bytes() < self.limits.queued_bytes_max
+            && s.outbound.bytes() < self.limits.session_memory_bytes_max
             && fx.sends.backlog(l.key) < self.limits.output_bytes_max
     }
 
@@ -168,7 +167,12 @@ impl Broker {
     ) {
         let message = publication.message(&mut self.scratch);
         let (extra, qos, seal) = (extra.cloned(), QoS::AtMostOnce, SealRef::default());
-        self.enqueue(to, Queued { message, extra, order: 0, seal, qos, retain }, fx);
+        let entry = Queued { message, extra, order: 0, seal, qos, retain };
+        if entry.cost_bytes() > self.queue_room(to) {
+            self.counters.dropped_qos0_queue += 1; // the log does not keep it
+            return;
+        }
+        self.enqueue(to, entry, fx);
     }
 
     /// Assigns the next Packet Identifier and sends; QoS 2 to a persistent session only once the
@@ -298,35 +302,20 @@ impl Broker {
             self.counters.stale_inputs += 1;
             return;
         };
-        self.counters.queued_messages += 1;
-        self.counters.queued_bytes += entry.cost_bytes() as u64;
-        s.queue.push(entry);
+        if entry.order > 0 || s.queue.has_tail() {
+            self.put_in_queue(to, entry);
+        } else {
+            self.counters.queued_messages += 1;
+            self.counters.queued_bytes += entry.cost_bytes() as u64;
+            s.queue.push(entry);
+        }
+        let Some(s) = self.sessions.get(to) else { return };
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
             outbox.wants_room = true;
         }
     }
 
-    /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
-    fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
-        loop {
-            let Some(s) = self.sessions.get(to) else { return true };
-            let fits = s.queue.len() < self.limits.queued_messages_max
-                && s.queue.bytes() + bytes <= self.limits.queued_bytes_max
-                && (self.counters.queued_bytes + self.counters.in_flight_bytes) as usize + bytes
-                    <= self.limits.queue_bytes_max;
-            if fits {
-                return true;
-            }
-            if self.limits.queue_full == QueueFull::DropNewest {
-                return false;
-            }
-            let Some(dropped) = self.dequeue(to) else { return false };
-            self.counters.dropped_queue_full += 1;
-            self.record_dropped(to, &dropped, DropReason::QueueFull, fx);
-        }
-    }
-
-    fn dequeue(&mut self, session: SessionKey) -> Option<Queued> {
+    pub(super) fn dequeue(&mut self, session: SessionKey) -> Option<Queued> {
         let entry = self.sessions.get_mut(session)?.queue.pop()?;
         self.counters.queued_messages -= 1;
         self.counters.queued_bytes -= entry.cost_bytes() as u64;
@@ -350,22 +339,31 @@ impl Broker {
     }
 
     /// Sends what the session's link has room for: first what is to be sent again, in order
-    /// \[MQTT-4.4.0-1\], then its queue.
+    /// \[MQTT-4.4.0-1\], then its queue, the next part of which is read back in time.
     pub(super) fn pump(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
+        if self.pump_memory(now, session, fx) {
+            self.read_ahead(session, fx);
+        }
+    }
+
+    /// Sends what is in memory; whether there is more on the log.
+    fn pump_memory(&mut self, now: Time, session: SessionKey, fx: &mut Effects) -> bool {
+        let mut tailed = false;
         for _ in 0..PUMP_MESSAGES_MAX {
-            let Some(s) = self.sessions.get_mut(session) else { return };
+            let Some(s) = self.sessions.get_mut(session) else { return false };
+            tailed = s.queue.turn_to_tail();
             if !s.has_more() {
-                return;
+                return tailed;
             }
             let Some(l) = s.link.and_then(|l| self.links.get(l)).filter(|l| l.ready) else {
-                return;
+                return tailed;
             };
             let (link, window) = (l.key, l.window);
             if fx.sends.backlog(link) >= self.limits.output_bytes_max {
                 if let Some(outbox) = fx.sends.outbox_mut(link) {
                     outbox.wants_room = true;
                 }
-                return;
+                return tailed;
             }
             if let Some((id, entry)) = s.outbound.next_unsent(window) {
                 match entry.stage {
@@ -377,10 +375,11 @@ impl Broker {
                 continue;
             }
             if s.outbound.has_unsent() || !self.pump_queue(now, session, link, window, fx) {
-                return; // the window is full: an acknowledgement comes back here
+                return tailed; // the window is full: an acknowledgement comes back here
             }
         }
         self.more_work(session);
+        tailed
     }
 
     /// The same, and retained messages after it: there is room, or there may be.
@@ -406,7 +405,7 @@ impl Broker {
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
-                || s.outbound.bytes() >= self.limits.queued_bytes_max
+                || s.outbound.bytes() >= self.limits.session_memory_bytes_max
                 || head.qos == QoS::ExactlyOnce && !self.is_sealed(head.seal));
         if waits && !expired {
             return false;

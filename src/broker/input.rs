@@ -8,7 +8,8 @@ use super::key::Key;
 use super::link::Link;
 use super::message::Message;
 use super::pending::Wait;
-use super::record::Record;
+use super::record::{Record, SessionNumber};
+use super::restore::RestoredEntry;
 use super::seal::Seal;
 use super::sends::Sends;
 use super::session::Session;
@@ -102,7 +103,7 @@ pub enum Input<'a> {
     /// before they were written.
     Void(&'a [Seq]),
     /// The answer to [`Request::Load`].
-    Loaded(SessionKey, Vec<Message>),
+    Loaded(SessionKey, Box<LoadedEntries>),
     /// The answer to [`Request::Ask`].
     Answer(LinkKey, bool),
     /// After a restart: all shards have their sessions (`Broker::restore`), and all is in force
@@ -242,16 +243,38 @@ pub struct SharedTravel {
 /// A question that takes time.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Read back queued messages of a session; answered by `Input::Loaded`.
+    /// Read back queued messages of a session; answered by `Input::Loaded`, always.
     Load {
-        /// whose
+        /// whose; it may have ended when the answer comes
         session: SessionKey,
-        /// how many
+        /// what the log calls it
+        number: SessionNumber,
+        /// the first entry that is wanted
+        from_order: u64,
+        /// how many at most
         count: usize,
+        /// and not many more bytes (`Message::cost_bytes`), but one at least
+        bytes_max: usize,
     },
     /// Ask an authorizer; the link's input waits for `Input::Answer`.
     Ask {
         /// who asks
         link: LinkKey,
     },
+}
+
+/// The answer to [`Request::Load`]: what the log knew when it was looked up. What is not committed
+/// then is not in it.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedEntries {
+    /// as it was asked
+    pub number: SessionNumber,
+    /// as it was asked
+    pub from_order: u64,
+    /// in order
+    pub entries: Vec<RestoredEntry>,
+    /// entries that cannot be read, in order
+    pub unreadable: Vec<u64>,
+    /// the entry behind those; `None` if the log had no more
+    pub next_order: Option<u64>,
 }

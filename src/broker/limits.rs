@@ -64,6 +64,15 @@ pub struct Limits {
     pub peer_bytes_max: usize,
     /// bytes of the match cache
     pub match_cache_bytes_max: usize,
+    /// bytes of a persistent session's queue that are kept in memory, 0: all. What comes beyond is
+    /// on the log alone, and read back when its turn is near
+    pub queue_memory_bytes: usize,
+    /// bytes of all queues in memory together. Beyond it, queues that the log has leave memory, and
+    /// of the others messages are dropped by `queue_full`
+    pub queue_memory_total_bytes: usize,
+    /// per session: bytes of messages under way to the client, above which further ones wait; and
+    /// of those that wait in a queue that the log does not have, which is full then
+    pub session_memory_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -93,6 +102,9 @@ impl Default for Limits {
             will_bytes_max: 256 << 20,
             peer_bytes_max: 64 << 20,
             match_cache_bytes_max: 8 << 20,
+            queue_memory_bytes: 0,
+            queue_memory_total_bytes: usize::MAX,
+            session_memory_bytes_max: 64 << 20,
         }
     }
 }
@@ -166,6 +178,17 @@ pub struct Counters {
     pub stale_inputs: u64,
     /// links that were not read for a while because of `peer_bytes_max`
     pub paused_links: u64,
+    /// present: messages in queues that are on the log alone
+    pub queued_unread: u64,
+    /// present: bytes of those
+    pub queued_unread_bytes: u64,
+    /// portions of queues that were read back
+    pub loads: u64,
+    /// queued messages that the log could not give back
+    pub dropped_unreadable: u64,
+    /// QoS 0 messages that would have had to wait in a queue at `queue_memory_bytes` or
+    /// `queue_memory_total_bytes`
+    pub dropped_qos0_queue: u64,
 }
 
 macro_rules! add_fields {
@@ -187,4 +210,5 @@ add_fields! {
     dropped_peer_qos0 dropped_queue_full dropped_expired dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
     refused_by_clients stale_inputs paused_links
+    queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue
 }

@@ -19,6 +19,7 @@ mod interest;
 mod key;
 mod limits;
 mod link;
+mod load;
 mod message;
 mod pending;
 mod publish;
@@ -32,6 +33,7 @@ mod shared;
 mod shrink;
 mod subscribe;
 mod subscriptions;
+mod tail;
 mod time;
 mod timers;
 mod tree;
@@ -41,14 +43,15 @@ mod will;
 pub use common::{Common, Commons};
 pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
-    Effects, Input, Interest, LinkKey, Opening, PeerMessage, ReceiptFor, ReceiptWhen, Request,
-    SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel, WaitKey,
+    Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, ReceiptFor,
+    ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel,
+    WaitKey,
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 pub use record::{DropReason, Record, SessionNumber, WillRecord};
-pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession};
+pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
 pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
 pub use sends::{Closing, Outbox, Sends};
 pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
@@ -69,6 +72,7 @@ use hashbrown::HashTable;
 use connect::WillIs;
 use interest::Interests;
 use link::{Hold, Links};
+use load::Loads;
 use pending::{Gate, HeldPacket, Until};
 use seal::Seals;
 use session::Session;
@@ -149,6 +153,7 @@ pub struct Broker {
     /// sessions that have more to send than one call may take
     work: VecDeque<SessionKey>,
     sweep_from: usize,
+    loads: Loads,
     // Memory that is reused from call to call:
     scratch: Vec<u8>,
     encoded: Vec<u8>,
@@ -185,6 +190,7 @@ impl Broker {
             paused: Vec::new(),
             work: VecDeque::new(),
             sweep_from: 0,
+            loads: Loads::default(),
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -211,8 +217,7 @@ impl Broker {
             Input::Peer(from, message) => self.on_peer(now, from, message, common, fx),
             Input::Committed(seq) => self.on_committed(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
-            // Nothing asks for read-backs yet; a late one is stale by definition.
-            Input::Loaded(..) => self.counters.stale_inputs += 1,
+            Input::Loaded(session, loaded) => self.on_loaded(now, session, *loaded, fx),
             Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
             Input::Restored => self.on_restored(),
             Input::Reload(limits) => self.on_reload(*limits, fx),
@@ -550,6 +555,9 @@ impl Broker {
             self.counters.queued_bytes -= entry.cost_bytes() as u64;
             self.record_dropped(session, &entry, DropReason::Expired, fx);
         }
+        if self.sessions.get(session).is_some_and(|s| s.queue.has_tail()) {
+            self.read_ahead(session, fx);
+        }
     }
 
     /// The session has more to send than this call may take: its turn comes again.
@@ -620,6 +628,8 @@ impl Broker {
             s.outbound.check_invariants();
             queued += s.queue.len() as u64;
             queued_bytes += s.queue.iter().map(|q| q.cost_bytes() as u64).sum::<u64>();
+            queued_bytes += s.queue.sums().unread_bytes as u64;
+            assert!(s.queue.tail().is_none_or(|tail| !tail.is_over()), "a tail without entries");
             in_flight += s.outbound.len() as u64;
             wills += u64::from(s.will.is_some());
             will_bytes += s.will.as_ref().map_or(0, |w| w.message.cost_bytes() as u64);
@@ -632,6 +642,7 @@ impl Broker {
         assert_eq!(self.seal_refs(), seals, "entries that name a seal");
         let c = &self.counters;
         assert_eq!((c.queued_messages, c.queued_bytes), (queued, queued_bytes), "queues");
+        self.check_loads();
         assert_eq!((c.in_flight, c.wills, c.will_bytes), (in_flight, wills, will_bytes));
         assert_eq!((c.sessions, c.subscriptions), (self.sessions.len() as u64, subscriptions));
         assert_eq!(self.by_client_id.len(), self.sessions.len(), "names of sessions");

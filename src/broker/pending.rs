@@ -261,6 +261,7 @@ impl Broker {
         self.gate.settled.commit(seq);
         self.send_receipts(now, fx);
         self.open_gate(now, fx);
+        self.loads_go_on(now, fx);
     }
 
     /// Records are void: what waited for them need not wait any longer.

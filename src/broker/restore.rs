@@ -18,6 +18,7 @@ use super::message::Message;
 use super::record::{Record, SessionNumber, WillRecord};
 use super::seal::SealRef;
 use super::session::{Extra, Queued, Session};
+use super::tail::Tail;
 use super::void::Span;
 use super::{Broker, Common, Time};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
@@ -74,6 +75,19 @@ pub struct RestoredSession {
     pub queued: Vec<RestoredEntry>,
     /// the highest number that an entry of the session ever had
     pub last_order: u64,
+    /// what waits behind `queued` and is on the log alone
+    pub tail: Option<RestoredTail>,
+}
+
+/// The part of a queue that is left on the log until the client comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RestoredTail {
+    /// its first entry
+    pub first_order: u64,
+    /// how many entries
+    pub count: usize,
+    /// `Message::cost_bytes` of their messages
+    pub bytes: usize,
 }
 
 impl RestoredEntry {
@@ -81,6 +95,13 @@ impl RestoredEntry {
         let some = !self.subscription_ids.is_empty() || self.group.is_some();
         let subscription_ids = self.subscription_ids.to_vec();
         some.then(|| Arc::new(Extra { subscription_ids, group: self.group.clone() }))
+    }
+
+    /// As it stands in a queue.
+    pub(super) fn queued(self) -> Queued {
+        let (extra, seal) = (self.extra(), SealRef::default());
+        let Self { order, message, qos, retain, .. } = self;
+        Queued { message, extra, order, seal, qos, retain }
     }
 }
 
@@ -109,6 +130,13 @@ impl Broker {
         self.restore_deliveries(session, from.in_flight);
         for entry in from.queued {
             self.restore_queued(session, entry);
+        }
+        if let Some(tail) = from.tail.filter(|tail| tail.count > 0) {
+            let bytes = tail.bytes + tail.count * size_of::<Queued>();
+            let tail = Tail::restored(tail.first_order, from.last_order, tail.count, bytes);
+            self.change_queue(session, |queue| queue.restore_tail(tail));
+            let len = self.sessions.get(session).map_or(0, |s| s.queue.len());
+            self.queued_messages_bound = self.queued_messages_bound.max(len);
         }
         // One that has expired takes nothing more; it ends as soon as time passes.
         if self.sessions.get(session).is_some_and(Session::is_persistent) {
@@ -196,9 +224,7 @@ impl Broker {
 
     fn restore_queued(&mut self, session: SessionKey, entry: RestoredEntry) {
         let Some(s) = self.sessions.get_mut(session) else { return };
-        let (extra, seal) = (entry.extra(), SealRef::default());
-        let RestoredEntry { order, message, qos, retain, .. } = entry;
-        let entry = Queued { message, extra, order, seal, qos, retain };
+        let entry = entry.queued();
         self.counters.queued_messages += 1;
         self.counters.queued_bytes += entry.cost_bytes() as u64;
         s.queue.push(entry);

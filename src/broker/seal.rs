@@ -17,10 +17,11 @@ use super::input::{
     Effects, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
 };
 use super::key::{Arena, Key};
+use super::load::Unread;
 use super::message::Message;
 use super::pending::Wait;
 use super::publish::Publication;
-use super::record::{Record, SessionNumber};
+use super::record::{DropReason, Record, SessionNumber};
 use super::session::Session;
 use super::{Broker, Time};
 use crate::codec::{PacketId, QoS};
@@ -34,7 +35,7 @@ pub struct Seal {
     /// sessions with entries that may wait for it
     sessions: Vec<SessionKey>,
     /// shared messages of sessions that ended meanwhile: they go to other members afterwards
-    reroutes: Vec<(EndingKey, StdArc<str>, Message)>,
+    reroutes: Vec<((EndingKey, u64), StdArc<str>, Message)>,
 }
 
 /// An entry's way to its seal; most need none.
@@ -65,6 +66,10 @@ pub(super) struct Ending {
     pending: u32,
     /// publications that are sealed by its end, and where they are kept
     seals: Vec<(Message, Vec<(ShardId, SealKey)>)>,
+    /// its entries that are on their way to others
+    rerouted: Vec<u64>,
+    /// entries that are on the log alone, which `pending` counts as one
+    unread: Option<Unread>,
 }
 
 /// What happens once all receipts are in.
@@ -157,11 +162,12 @@ impl Broker {
             self.seals.seals.remove(key);
         }
         for session in sessions {
+            self.leave_to_log(session, SealRef(key.index() as u32 + 1));
             self.go_on(now, session, fx);
         }
-        for (ending, group, message) in reroutes {
-            self.reroute(now, &group, &message, Some(ending), fx);
-            self.ending_goes_on(now, ending, fx);
+        for (of, group, message) in reroutes {
+            self.reroute(now, &group, &message, Some(of), fx);
+            self.ending_goes_on(now, of.0, fx);
         }
     }
 
@@ -254,15 +260,16 @@ impl Broker {
     }
 
     /// A message of a member whose session ended goes to another member \[MQTT-4.8.2-5\]; its
-    /// session's end is recorded once that is.
+    /// session's end is recorded once that is. `of` is the session and the entry's order in it.
     pub(super) fn reroute(
         &mut self,
         now: Time,
         key: &str,
         message: &Message,
-        ending: Option<EndingKey>,
+        of: Option<(EndingKey, u64)>,
         fx: &mut Effects,
     ) {
+        let (ending, order) = of.map_or((None, 0), |(ending, order)| (Some(ending), order));
         if message.is_expired(now) {
             self.counters.dropped_expired += 1;
             return;
@@ -278,15 +285,21 @@ impl Broker {
         let mut publication = Publication::of(copy.as_ref().unwrap_or(message));
         let when = if unsealed { ReceiptWhen::Unsealed } else { ReceiptWhen::Recorded };
         publication.when = ending.map(|_| when);
+        let before = self.seq;
         self.route_shared(now, group, &mut publication, fx);
-        if let Some(e) = ending.and_then(|key| self.seals.endings.get_mut(key))
-            && (unsealed || publication.wait.is_some())
-        {
+        let recorded = before < self.seq;
+        let Some(e) = ending.and_then(|key| self.seals.endings.get_mut(key)) else { return };
+        let number = e.number;
+        if unsealed || publication.wait.is_some() {
             e.pending += 1;
-            let of = (e.session, e.number);
+            e.rerouted.extend((order > 0).then_some(order));
+            let of = (e.session, number);
             let wait = self.then(&mut publication, of, What::Reroute, ending);
             self.forget_wait(wait);
             self.complete_wait(now, wait, fx);
+        } else if order > 0 && (recorded || e.unread.is_some()) {
+            // In one with the other member's entry: the session's end may come later.
+            self.record(fx, Record::Dropped { session: number, order, why: DropReason::Rerouted });
         }
     }
 
@@ -296,19 +309,19 @@ impl Broker {
         now: Time,
         (group, message): (StdArc<str>, Message),
         seal: SealRef,
-        ending: Option<EndingKey>,
+        of: Option<(EndingKey, u64)>,
         fx: &mut Effects,
     ) {
         let at = seal.index().and_then(|at| self.seals.seals.at(at)).map(|(key, _)| key);
         let unsealed = at.and_then(|at| self.seals.seals.get_mut(at)).filter(|seal| !seal.sealed);
-        if let (Some(seal), Some(key)) = (unsealed, ending) {
-            seal.reroutes.push((key, group, message));
-            if let Some(e) = self.seals.endings.get_mut(key) {
+        if let (Some(seal), Some(of)) = (unsealed, of) {
+            seal.reroutes.push((of, group, message));
+            if let Some(e) = self.seals.endings.get_mut(of.0) {
                 e.pending += 1;
             }
             return;
         }
-        self.reroute(now, &group, &message, ending, fx);
+        self.reroute(now, &group, &message, of, fx);
     }
 
     /// A session ends that the log knows: its end is recorded once nothing is left to happen before
@@ -325,7 +338,8 @@ impl Broker {
             return None;
         }
         let (number, unused) = (s.number, s.inbound.unused());
-        let ending = Ending { session: key, number, unused, pending: 1, seals: Vec::new() };
+        let (seals, rerouted, unread) = (Vec::new(), Vec::new(), None);
+        let ending = Ending { session: key, number, unused, pending: 1, seals, rerouted, unread };
         let ending = self.seals.endings.insert(ending);
         for wait in pending {
             let then = self.gate.waits.get_mut(wait).and_then(|wait| wait.then.as_deref_mut());
@@ -343,6 +357,7 @@ impl Broker {
         let Some(e) = self.seals.endings.get_mut(key) else { return };
         e.pending -= 1;
         if e.pending > 0 {
+            self.next_portion(now, key, fx);
             return;
         }
         let Some(e) = self.seals.endings.remove(key) else { return };
@@ -353,6 +368,63 @@ impl Broker {
             kept.extend(at);
         }
         self.record(fx, Record::SessionEnd { session: e.number });
+        self.tell_sealed(now, kept, fx);
+    }
+
+    /// The session's end waits until this is read.
+    pub(super) fn end_waits_for(&mut self, key: EndingKey, unread: Unread) {
+        if let Some(e) = self.seals.endings.get_mut(key) {
+            e.pending += 1;
+            e.unread = Some(unread);
+        }
+    }
+
+    /// It is read: that is one thing less.
+    pub(super) fn end_is_read(&mut self, now: Time, key: EndingKey, fx: &mut Effects) {
+        if let Some(e) = self.seals.endings.get_mut(key) {
+            e.unread = None;
+            self.ending_goes_on(now, key, fx);
+        }
+    }
+
+    pub(super) fn unread_of(&mut self, key: EndingKey) -> Option<&mut Unread> {
+        self.seals.endings.get_mut(key)?.unread.as_mut()
+    }
+
+    pub(super) fn unread_endings(&self) -> impl Iterator<Item = &Unread> {
+        self.seals.endings.iter().filter_map(|(_, e)| e.unread.as_ref())
+    }
+
+    /// The session that has ended, and what is `asked` of its tail.
+    pub(super) fn find_ending<T>(
+        &self,
+        number: SessionNumber,
+        asked: impl Fn(&Unread) -> Option<T>,
+    ) -> Option<(EndingKey, T)> {
+        let mut of = self.seals.endings.iter().filter(|(_, e)| e.number == number);
+        of.find_map(|(key, e)| Some((key, asked(e.unread.as_ref()?)?)))
+    }
+
+    /// Which session it is, if only its tail is left.
+    pub(super) fn is_at_its_tail(&self, key: EndingKey) -> Option<(SessionKey, SessionNumber)> {
+        let e = self.seals.endings.get(key)?;
+        (e.pending == 1 && e.unread.is_some()).then_some((e.session, e.number))
+    }
+
+    /// A part of a session that has ended is with others: it is no longer with this one.
+    pub(super) fn record_rerouted(&mut self, now: Time, key: EndingKey, fx: &mut Effects) {
+        let Some(e) = self.seals.endings.get_mut(key) else { return };
+        let (session, packet_id) = (e.number, e.unused);
+        let (seals, rerouted) = (std::mem::take(&mut e.seals), std::mem::take(&mut e.rerouted));
+        let mut kept = Vec::new();
+        for (message, at) in seals {
+            self.record(fx, Record::Inbound { session, packet_id, seals: Some(message) });
+            self.record(fx, Record::InboundEnd { session, packet_id });
+            kept.extend(at);
+        }
+        for order in rerouted {
+            self.record(fx, Record::Dropped { session, order, why: DropReason::Rerouted });
+        }
         self.tell_sealed(now, kept, fx);
     }
 

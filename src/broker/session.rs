@@ -16,6 +16,7 @@ use super::message::Message;
 use super::record::{SessionNumber, WillRecord};
 use super::retained::RetainedCursor;
 use super::seal::SealRef;
+use super::tail::Tail;
 use super::time::Time;
 use crate::codec::QoS;
 
@@ -46,30 +47,116 @@ impl Queued {
     pub(super) fn cost_bytes(&self) -> usize {
         size_of::<Self>() + self.message.cost_bytes()
     }
+
+    /// Whether it came by a Shared Subscription.
+    pub(super) fn is_shared(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.group.is_some())
+    }
 }
 
-/// Messages that wait, oldest first.
+/// Messages that wait, oldest first: those in memory, and behind them those that are on the log
+/// alone.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: VecDeque<Queued>,
+    /// of those in memory
     bytes: usize,
     /// How many of them can expire: a sweep skips queues without any.
-    expiring: usize,
+    expiring: u32,
     /// How many of them are QoS 0: newer ones go behind them.
-    qos0: usize,
+    qos0: u32,
+    tail: Option<Box<Tail>>,
+}
+
+/// What counters say of queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct QueueSums {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+    /// of those, on the log alone
+    pub(super) unread: usize,
+    pub(super) unread_bytes: usize,
+    /// memory that is set aside for loads
+    pub(super) loading_bytes: usize,
 }
 
 impl Queue {
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.entries.len() + self.tail.as_ref().map_or(0, |tail| tail.len())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.tail.is_none()
     }
 
     pub(super) fn bytes(&self) -> usize {
+        let tail = self.tail.as_ref();
+        self.bytes + tail.map_or(0, |tail| tail.unread_bytes() + tail.kept_bytes())
+    }
+
+    /// Of those that stand before the tail.
+    pub(super) fn head_bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Of those whose messages are in memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes + self.tail.as_ref().map_or(0, |tail| tail.kept_bytes())
+    }
+
+    pub(super) fn sums(&self) -> QueueSums {
+        let (tail, load) = (self.tail.as_ref(), self.tail.as_ref().and_then(|tail| tail.load));
+        QueueSums {
+            messages: self.len(),
+            bytes: self.bytes(),
+            unread: tail.map_or(0, |tail| tail.unread()),
+            unread_bytes: tail.map_or(0, |tail| tail.unread_bytes()),
+            loading_bytes: load.map_or(0, |load| load.bytes),
+        }
+    }
+
+    pub(super) fn has_tail(&self) -> bool {
+        self.tail.is_some()
+    }
+
+    pub(super) fn tail(&self) -> Option<&Tail> {
+        self.tail.as_deref()
+    }
+
+    pub(super) fn tail_mut(&mut self) -> Option<&mut Tail> {
+        self.tail.as_deref_mut()
+    }
+
+    /// The tail, or one that begins with `order`.
+    pub(super) fn tail_from(&mut self, order: u64) -> &mut Tail {
+        self.tail.get_or_insert_with(|| Box::new(Tail::new(order)))
+    }
+
+    pub(super) fn restore_tail(&mut self, tail: Tail) {
+        self.tail = Some(Box::new(tail));
+    }
+
+    /// Whether there is a tail, and nothing of it can have its turn now.
+    pub(super) fn turn_to_tail(&mut self) -> bool {
+        let Some(tail) = &self.tail else { return false };
+        let all_kept = self.entries.is_empty() && tail.unread() == 0 && tail.load.is_none();
+        if all_kept {
+            self.end_tail();
+        }
+        !all_kept
+    }
+
+    /// Entries of the tail that stayed in memory and stand before `order` have their turn.
+    pub(super) fn take_kept(&mut self, order: u64) {
+        while let Some(entry) = self.tail.as_mut().and_then(|tail| tail.kept_before(order)) {
+            self.push(entry);
+        }
+    }
+
+    /// Nothing of the tail is on the log alone, or what is cannot be had: it ends.
+    pub(super) fn end_tail(&mut self) -> Option<Box<Tail>> {
+        self.take_kept(u64::MAX);
+        self.tail.take()
     }
 
     pub(super) fn can_expire(&self) -> bool {
@@ -81,9 +168,9 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, entry: Queued) {
-        self.qos0 += usize::from(entry.qos == QoS::AtMostOnce);
+        self.qos0 += u32::from(entry.qos == QoS::AtMostOnce);
         self.bytes += entry.cost_bytes();
-        self.expiring += usize::from(entry.message.expires() != Time::NEVER);
+        self.expiring += u32::from(entry.message.expires() != Time::NEVER);
         self.entries.push_back(entry);
     }
 
@@ -94,8 +181,8 @@ impl Queue {
     pub(super) fn pop(&mut self) -> Option<Queued> {
         let entry = self.entries.pop_front()?;
         self.bytes -= entry.cost_bytes();
-        self.expiring -= usize::from(entry.message.expires() != Time::NEVER);
-        self.qos0 -= usize::from(entry.qos == QoS::AtMostOnce);
+        self.expiring -= u32::from(entry.message.expires() != Time::NEVER);
+        self.qos0 -= u32::from(entry.qos == QoS::AtMostOnce);
         if self.entries.is_empty() {
             self.entries = VecDeque::new(); // an idle session owns no buffer
         }
@@ -104,7 +191,8 @@ impl Queue {
 
     /// Takes out what has expired.
     pub(super) fn expire(&mut self, now: Time, mut dropped: impl FnMut(Queued)) {
-        let (entries, mut kept) = (std::mem::take(self).entries, Self::default());
+        let Self { entries, tail, .. } = std::mem::take(self);
+        let mut kept = Self { tail, ..Self::default() };
         for entry in entries {
             if entry.message.is_expired(now) {
                 dropped(entry);
@@ -115,8 +203,9 @@ impl Queue {
         *self = kept;
     }
 
+    /// Those in memory.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Queued> {
-        self.entries.iter()
+        self.entries.iter().chain(self.tail.iter().flat_map(|tail| tail.kept()))
     }
 }
 

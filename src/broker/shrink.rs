@@ -192,7 +192,7 @@ mod tests {
         open(link, "c", &mut all);
         let session = all.0.find_session("c").expect("it is there");
         all.0.handle(Time(1), Input::Answer(link, false), &mut all.1, &mut all.2);
-        all.0.handle(Time(1), Input::Loaded(session, Vec::new()), &mut all.1, &mut all.2);
+        all.0.handle(Time(1), Input::Loaded(session, Box::default()), &mut all.1, &mut all.2);
         assert_eq!((all.0.counters().stale_inputs, all.0.counters().links), (2, 1));
         // A packet that no client sends is the end of its link.
         all.0.handle(Time(1), Input::Packet(link, Packet::PingResp), &mut all.1, &mut all.2);

@@ -1,28 +1,35 @@
 //! Where the log is when nobody says: the one decision that rests on the environment.
 //!
 //! Pure functions. Invariant: the setting wins; then the service manager's word; then a place of
-//! the user's own.
-use super::settings::Store;
-use std::ffi::{OsStr, OsString};
-use std::path::Path;
+//! the user's own; there is always an answer.
 
-/// Fills in `store.directory` if it is empty: the first of `$STATE_DIRECTORY`, which systemd sets;
-/// else `.local/state/stonechat` in `$HOME`; else `data` where the process was started.
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use super::settings::Store;
+
+/// Fills in `store.directory` if it is empty.
 pub(super) fn decide(store: &mut Store, environment: &[(OsString, OsString)]) {
-    if !store.directory.is_empty() {
-        return;
+    if store.directory.as_os_str().is_empty() {
+        store.directory = default_directory(environment);
     }
-    let variable = |wanted: &str| {
-        let found = environment.iter().find(|(name, _)| name == wanted);
-        found.map(|(_, value)| value.as_os_str()).filter(|value| !value.is_empty())
+}
+
+/// `$STATE_DIRECTORY` (the first, if systemd gives several); else `.local/state/stonechat` in
+/// `$HOME`; else `data` in the working directory. What is empty is not set.
+fn default_directory(environment: &[(OsString, OsString)]) -> PathBuf {
+    let value = |name: &str| {
+        let found = environment.iter().find(|(key, _)| key == name)?;
+        Some(found.1.as_os_str()).filter(|value| !value.is_empty())
     };
-    let text = |path: &OsStr| path.to_string_lossy().into_owned();
-    store.directory = match (variable("STATE_DIRECTORY"), variable("HOME")) {
-        // It may list several.
-        (Some(state), _) => text(state).split(':').next().unwrap_or_default().to_owned(),
-        (None, Some(home)) => text(Path::new(home).join(".local/state/stonechat").as_os_str()),
-        (None, None) => "./data".to_owned(),
+    let first = |list: &OsStr| {
+        let first = list.as_bytes().split(|byte| *byte == b':').find(|part| !part.is_empty())?;
+        Some(PathBuf::from(OsStr::from_bytes(first)))
     };
+    let state = value("STATE_DIRECTORY").and_then(first);
+    let home = || value("HOME").map(|home| PathBuf::from(home).join(".local/state/stonechat"));
+    state.or_else(home).unwrap_or_else(|| PathBuf::from("./data"))
 }
 
 #[cfg(test)]
@@ -32,12 +39,14 @@ mod tests {
     #[test]
     fn a_directory_is_found() {
         type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str);
-        let cases: [Case<'_>; 6] = [
+        let cases: [Case<'_>; 8] = [
             (&[], "", "./data"),
             (&[("HOME", "")], "", "./data"),
             (&[("HOME", "/home/a")], "", "/home/a/.local/state/stonechat"),
             (&[("HOME", "/h"), ("STATE_DIRECTORY", "/var/lib/s")], "", "/var/lib/s"),
             (&[("STATE_DIRECTORY", "/var/lib/s:/var/lib/t")], "", "/var/lib/s"),
+            (&[("HOME", "/h"), ("STATE_DIRECTORY", "")], "", "/h/.local/state/stonechat"),
+            (&[("HOME", ""), ("STATE_DIRECTORY", ":")], "", "./data"),
             (&[("STATE_DIRECTORY", "/var/lib/s")], "here", "here"),
         ];
         for (environment, set, expected) in cases {
@@ -47,7 +56,7 @@ mod tests {
                 ..Sources::default()
             };
             let found = Settings::load(&sources).unwrap().settings.store.directory;
-            assert_eq!(found, expected, "{environment:?} {set:?}");
+            assert_eq!(found.to_str(), Some(expected), "{environment:?} {set:?}");
         }
     }
 }

@@ -14,8 +14,8 @@ mod sources;
 
 pub use mistakes::{ConfigErrors, Mistake, Place};
 pub use settings::{
-    Auth, Limits, Listener, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull, Server, Settings,
-    Store, StorePolicy,
+    Auth, Limits, Listener, ListenerPolicy, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull,
+    Server, Settings, Store, StorePolicy,
 };
 pub use sources::{ConfigFile, Sources};
 

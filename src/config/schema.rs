@@ -3,6 +3,8 @@
 //! Plain data and pure functions. Invariant: the table, the fields of `Settings` and the keys of
 //! `stonechat.example.toml` are the same list, and the ranges are those that the example file
 //! tells (`tests/config.rs` compares all three).
+use super::settings::StorePolicy;
+use crate::topic::TopicFilter;
 use std::net::SocketAddr;
 
 /// What a setting may be.
@@ -22,6 +24,8 @@ pub(super) enum Kind {
     LogLevel,
     /// A path of the file system, or nothing.
     Path,
+    /// `filter=policy`, comma-separated, or nothing.
+    TopicPolicies,
 }
 
 /// One setting.
@@ -63,7 +67,7 @@ const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind }
 }
 
-use Kind::{Address, Bool, Int, LogLevel, Path, TopicPrefix, Word};
+use Kind::{Address, Bool, Int, LogLevel, Path, TopicPolicies, TopicPrefix, Word};
 
 /// All settings, in the order of the example file.
 #[rustfmt::skip]
@@ -72,6 +76,7 @@ pub(super) const KEYS: &[Key] = &[
     key(LISTENER, "allow_anonymous", Bool),
     key(LISTENER, "connections_max", Int(0, 10_000_000)),
     key(LISTENER, "optional", Bool),
+    key(LISTENER, "policy", Word(&["default", "commit", "interval", "os", "memory"])),
     key("auth", "allow_anonymous", Bool),
     key("server", "shards", Int(0, 64)),
     key("server", "connections_max", Int(1, 10_000_000)),
@@ -93,6 +98,7 @@ pub(super) const KEYS: &[Key] = &[
     key("mqtt", "sys_interval_s", Int(0, 86_400)),
     key("store", "directory", Path),
     key("store", "policy", Word(&["commit", "interval", "os", "memory"])),
+    key("store", "topic_policies", TopicPolicies),
     key("store", "interval_ms", Int(1, 3_600_000)),
     key("store", "on_damage", Word(&["refuse", "keep_rest"])),
     key("store", "segment_bytes", Int(64 * KIB, 1024 * MIB)),
@@ -113,6 +119,9 @@ pub(super) const KEYS: &[Key] = &[
     key("limits", "wills_max", Int(0, COUNT)),
     key("limits", "will_bytes_max", Int(0, BYTES)),
     key("limits", "queue_bytes_max", Int(64 * KIB, BYTES)),
+    key("limits", "queue_memory_bytes", Int(4 * KIB, BYTES)),
+    key("limits", "queue_memory_total_bytes", Int(64 * KIB, BYTES)),
+    key("limits", "session_memory_bytes_max", Int(KIB, BYTES)),
     key("limits", "peer_bytes_max", Int(64 * KIB, BYTES)),
     key("limits", "match_cache_bytes", Int(0, 1024 * MIB)),
     key("log", "level", LogLevel),
@@ -151,6 +160,7 @@ impl Key {
             }
             (Address, Given::Text(text)) => is_address(text),
             (Path, Given::Text(text)) => !text.contains('\0'),
+            (TopicPolicies, Given::Text(text)) => topic_policies(text).all(|item| item.is_some()),
             (LogLevel, Given::Text(text)) => text.split(',').all(is_log_directive),
             _ => false,
         };
@@ -179,12 +189,29 @@ impl Key {
             Word(words) => format!("\"{}\"", words.join("\" or \"")),
             TopicPrefix(max) => format!("a text of at most {max} bytes without +, # and controls"),
             Path => "a path".into(),
+            TopicPolicies => "a comma-separated list of filter=policy, each policy one of \
+                              \"commit\", \"interval\", \"os\" or \"memory\""
+                .into(),
             Address => "\"host:port\" such as \"0.0.0.0:1883\" or \"[::]:1883\"".into(),
             LogLevel => "error, warn, info, debug, trace or off, or a comma-separated list of \
                          these and target=level"
                 .into(),
         }
     }
+}
+
+/// The items of `store.topic_policies`; `None` for one that is none. The last `=` separates, so a
+/// filter may have others.
+pub(super) fn topic_policies(
+    text: &str,
+) -> impl Iterator<Item = Option<(&str, StorePolicy)>> + Clone {
+    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+    items.map(|item| {
+        let (filter, policy) = item.rsplit_once('=')?;
+        let filter = filter.trim_end();
+        TopicFilter::new(filter).ok()?;
+        Some((filter, StorePolicy::of_name(policy.trim_start())?))
+    })
 }
 
 fn found(given: Given<'_>) -> String {
@@ -281,6 +308,15 @@ mod tests {
         }
         for bad in ["", "infoo", "info,", "=info", "a=b", "INFO", "3", "a b=info"] {
             assert!(!bad.split(',').all(is_log_directive), "{bad}");
+        }
+    }
+
+    #[test]
+    fn policies_by_topic() {
+        let found = topic_policies(" a/#=memory, b=c/+=os ,,").collect::<Option<Vec<_>>>();
+        assert_eq!(found.unwrap(), [("a/#", StorePolicy::Memory), ("b=c/+", StorePolicy::Os)]);
+        for bad in ["a", "a=", "=os", "a#=os", "a=sometimes", "a+=os"] {
+            assert!(topic_policies(bad).any(|item| item.is_none()), "{bad}");
         }
     }
 

@@ -4,8 +4,10 @@
 //! (the lowest layer, so every field is always filled), the ranges in `schema.rs`. Invariant: a
 //! `Settings` that came out of [`Settings::load`](super::Settings::load) is within those ranges.
 //! What a setting means is told once, in the example file; here only what code must know.
+use super::schema::topic_policies;
 use serde::Deserialize;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -42,6 +44,9 @@ pub struct Listener {
     /// Failing to bind it is a warning instead of the end.
     #[serde(default)]
     pub optional: bool,
+    /// How safe is safe for what arrives here.
+    #[serde(default)]
+    pub policy: ListenerPolicy,
 }
 
 impl Listener {
@@ -117,9 +122,11 @@ pub struct Mqtt {
 #[serde(deny_unknown_fields)]
 pub struct Store {
     /// Where the log is; already decided, so never empty.
-    pub directory: String,
+    pub directory: PathBuf,
     /// How safe is safe.
     pub policy: StorePolicy,
+    /// `filter=policy`, comma-separated; see [`Store::topic_policies`].
+    pub topic_policies: String,
     /// Between two syncs with `StorePolicy::Interval`.
     pub interval_ms: u64,
     /// What to do when something that was kept is gone.
@@ -128,6 +135,52 @@ pub struct Store {
     pub segment_bytes: u64,
     /// All files together; 0 is as much as there is room for.
     pub log_bytes_max: u64,
+}
+
+impl Store {
+    /// The policies of single topics; the first filter that matches counts.
+    pub fn topic_policies(&self) -> impl Iterator<Item = (&str, StorePolicy)> + Clone {
+        topic_policies(&self.topic_policies).flatten()
+    }
+}
+
+/// `listener.policy`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListenerPolicy {
+    /// `store.policy`
+    #[default]
+    Default,
+    /// As of `StorePolicy`.
+    Commit,
+    /// As of `StorePolicy`.
+    Interval,
+    /// As of `StorePolicy`.
+    Os,
+    /// As of `StorePolicy`.
+    Memory,
+}
+
+impl Listener {
+    /// The policy that it names itself.
+    pub fn own_policy(&self) -> Option<StorePolicy> {
+        match self.policy {
+            ListenerPolicy::Default => None,
+            ListenerPolicy::Commit => Some(StorePolicy::Commit),
+            ListenerPolicy::Interval => Some(StorePolicy::Interval),
+            ListenerPolicy::Os => Some(StorePolicy::Os),
+            ListenerPolicy::Memory => Some(StorePolicy::Memory),
+        }
+    }
+}
+
+impl Settings {
+    /// Every policy that something is kept by.
+    pub fn policies(&self) -> impl Iterator<Item = StorePolicy> {
+        let listeners = self.listener.iter().filter_map(Listener::own_policy);
+        let topics = self.store.topic_policies().map(|(_, policy)| policy);
+        std::iter::once(self.store.policy).chain(listeners).chain(topics)
+    }
 }
 
 /// `store.policy`
@@ -142,6 +195,19 @@ pub enum StorePolicy {
     Os,
     /// Nothing is kept on disk.
     Memory,
+}
+
+impl StorePolicy {
+    /// The policy that a file calls so.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "commit" => Self::Commit,
+            "interval" => Self::Interval,
+            "os" => Self::Os,
+            "memory" => Self::Memory,
+            _ => return None,
+        })
+    }
 }
 
 /// `store.on_damage`
@@ -188,8 +254,14 @@ pub struct Limits {
     pub wills_max: usize,
     /// Per broker: bytes of stored wills.
     pub will_bytes_max: usize,
-    /// Per broker: memory of all queues together.
+    /// Per broker: bytes of all queues, in memory and on disk.
     pub queue_bytes_max: usize,
+    /// Per session: bytes of its queue kept in memory; the rest waits on disk.
+    pub queue_memory_bytes: usize,
+    /// Per broker: bytes of all queues in memory.
+    pub queue_memory_total_bytes: usize,
+    /// Per session: bytes under way, or waiting in memory alone.
+    pub session_memory_bytes_max: usize,
     /// Between two shards: bytes under way.
     pub peer_bytes_max: usize,
     /// Per shard: cache of topic to receivers.

@@ -180,11 +180,15 @@ impl Committer {
             Err(LogError::Full) => return self.write_what_frees(taken),
             Err(error) => return Err(error),
         }
+        self.has_room();
+        Ok(())
+    }
+
+    fn has_room(&mut self) {
         if mem::take(&mut self.full) {
             tracing::info!("the log has room again");
             self.tell_full(false);
         }
-        Ok(())
     }
 
     fn commit(&mut self, taken: &Taken) -> Result<Committed, LogError> {
@@ -237,6 +241,9 @@ impl Committer {
             self.unsynced_since = None;
         }
         self.busy = self.log.maintain(clock(self.started), MAINTAIN_BYTES)?;
+        if !self.log.is_full() {
+            self.has_room();
+        }
         self.health.update(&self.log, self.full);
         Ok(())
     }

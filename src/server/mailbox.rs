@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::memory::Blocks;
 use super::poller::Poller;
 use super::totals::Place;
-use crate::broker::{Counters, Message, PeerMessage, Seq, ShardId};
+use crate::broker::{Counters, LoadedEntries, Message, PeerMessage, Seq, SessionKey, ShardId};
 
 /// A message to a shard.
 #[derive(Debug)]
@@ -30,6 +30,8 @@ pub(crate) enum ToShard {
     Committed(Seq),
     /// These need not be waited for any longer.
     Void(Vec<Seq>),
+    /// Queued messages that were read back.
+    Loaded(SessionKey, Box<LoadedEntries>),
     /// Whether the log is without room.
     #[expect(dead_code, reason = "wip")]
     Full(bool),

@@ -104,7 +104,7 @@ pub(crate) fn fill_random(buffer: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn random_u64() -> io::Result<u64> {
+pub(crate) fn random_u64() -> io::Result<u64> {
     let mut bytes = [0; 8];
     fill_random(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))
@@ -314,7 +314,7 @@ fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
 }
 
 /// This shard's limits: its share of what is counted for the whole process.
-fn limits(settings: &Settings, shards: usize) -> Limits {
+fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
     let (mqtt, l) = (&settings.mqtt, &settings.limits);
     let share = |all: usize| all.div_ceil(shards);
     Limits {
@@ -345,6 +345,10 @@ fn limits(settings: &Settings, shards: usize) -> Limits {
         will_bytes_max: share(l.will_bytes_max),
         peer_bytes_max: l.peer_bytes_max,
         match_cache_bytes_max: l.match_cache_bytes,
+        // Without a log everything that waits is in memory.
+        queue_memory_bytes: if has_log { l.queue_memory_bytes } else { 0 },
+        queue_memory_total_bytes: share(l.queue_memory_total_bytes),
+        session_memory_bytes_max: l.session_memory_bytes_max,
     }
 }
 
@@ -372,7 +376,7 @@ fn shard_parts(
     inlets: Inlets,
 ) -> impl FnOnce() -> ShardParts<ShardStore> + Send + use<> {
     let shards = house.shards.len();
-    let limits = limits(settings, shards);
+    let limits = limits(settings, shards, house.storage.is_some());
     let (common, peers, started) = (house.common.clone(), house.shards.clone(), house.started);
     let (shutdown_ms, l) = (settings.server.shutdown_ms, settings.limits.clone());
     let half_received_bytes_max = settings.server.half_received_bytes_max;
@@ -383,6 +387,7 @@ fn shard_parts(
         Some(storage) => storage.store(shard),
         None => ShardStore::Memory(Memory),
     };
+    let jobs = house.storage.as_ref().map(Storage::jobs);
     let broker = move |limits| {
         let mut broker = Broker::new(shard, shards as u8, seed, limits);
         broker.start_numbers_above(highest);
@@ -406,6 +411,7 @@ fn shard_parts(
         output_bytes_max: l.output_bytes_max,
         shutdown_ms,
         restore,
+        jobs,
     }
 }
 

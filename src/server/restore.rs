@@ -1,12 +1,13 @@
-//! How a shard begins: with the sessions that the log knew.
+//! How a shard begins: with the sessions that the log knew; and how it has more read back.
 //!
 //! Invariant: nobody is let in before every shard has its sessions, and all shards know what all
 //! of those want.
 
 use std::sync::mpsc;
 
-use super::shard::Shard;
-use crate::broker::{Input, RestoredSession};
+use super::shard::{Shard, ShardParts};
+use super::storage::LoadJob;
+use crate::broker::{Input, Request, RestoredSession};
 use crate::store::Store;
 
 /// What a shard begins with.
@@ -15,6 +16,22 @@ pub(crate) struct Restore {
     pub(crate) sessions: Vec<RestoredSession>,
     /// is told once they are there, and in force on all shards
     pub(crate) done: Option<mpsc::Sender<()>>,
+}
+
+impl<S> ShardParts<S> {
+    /// Passes a question of the broker's on to who knows.
+    pub(super) fn ask(&self, request: Request) {
+        match request {
+            Request::Load { session, number, from_order, count, bytes_max } => {
+                let shard = self.shard;
+                let job = LoadJob { shard, session, number, from_order, count, bytes_max };
+                // The reader ends after the shards.
+                _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
+            }
+            // Nothing asks for an authorizer yet.
+            Request::Ask { .. } => {}
+        }
+    }
 }
 
 impl<S: Store> Shard<S> {

@@ -12,7 +12,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -26,6 +26,7 @@ use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
 use super::restore::Restore;
 use super::retained::SharedRetained;
+use super::storage::LoadJob;
 use crate::broker::{
     Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
     shrink_list, shrink_queue, shrink_slab,
@@ -70,6 +71,8 @@ pub(crate) struct ShardParts<S> {
     pub(crate) output_bytes_max: usize,
     pub(crate) shutdown_ms: u64,
     pub(crate) restore: Restore,
+    /// whom to ask for queued messages; `None`: all are in memory
+    pub(crate) jobs: Option<mpsc::Sender<LoadJob>>,
 }
 
 /// A shard at work.
@@ -238,6 +241,7 @@ impl<S: Store> Shard<S> {
             }
             ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
+            ToShard::Loaded(session, entries) => self.handle(Input::Loaded(session, entries)),
             ToShard::Full(_) => {}
             ToShard::Restored => self.begin(),
             ToShard::Report(answer) => {
@@ -496,8 +500,10 @@ impl<S: Store> Shard<S> {
         if let Some(seq) = committed {
             self.handle(Input::Committed(seq));
         }
-        // Nothing asks for answers yet: authorizers and read-backs come with their stores.
-        self.fx.requests.clear();
+        let Self { parts, fx, .. } = self;
+        for request in fx.requests.drain(..) {
+            parts.ask(request);
+        }
     }
 
     /// Connections whose reading was held and is free again: what they had sent is handled first.

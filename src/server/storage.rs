@@ -7,18 +7,22 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::committer::{Committer, Desk, DeskStore};
-use super::mailbox::Sender;
+use super::mailbox::{Sender, ToShard};
 use super::random_u64;
-use crate::broker::{Record, RestoredDelivery, RestoredEntry, RestoredSession, Seq, ShardId, Time};
+use crate::broker::{
+    LoadedEntries, Record, RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail, Seq,
+    SessionKey, SessionNumber, ShardId, Time,
+};
 use crate::config::{OnDamage, Store as StoreSettings, StorePolicy};
 use crate::store::{
     self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogOptions, Memory, OpenError,
-    Reader, Recovered, RecoveredDelivery, RecoveredSession, Shared, State, Store,
+    Reader, Recovered, RecoveredSession, Shared, State, Store,
 };
 
 /// How many bytes of messages are read at a time while sessions are restored.
@@ -104,6 +108,17 @@ impl Health {
     }
 }
 
+/// A request of a shard's broker to read queued messages back.
+#[derive(Debug)]
+pub(crate) struct LoadJob {
+    pub(crate) shard: ShardId,
+    pub(crate) session: SessionKey,
+    pub(crate) number: SessionNumber,
+    pub(crate) from_order: u64,
+    pub(crate) count: usize,
+    pub(crate) bytes_max: usize,
+}
+
 /// A shard's store: the log, or nothing.
 pub(crate) enum ShardStore {
     Memory(Memory),
@@ -131,6 +146,7 @@ pub(crate) struct Storage {
     reader: ServerReader,
     desk: Arc<Desk>,
     health: Arc<Health>,
+    jobs: (mpsc::Sender<LoadJob>, mpsc::Receiver<LoadJob>),
     recovered: Recovered,
     syncs: bool,
     sync_every: Option<Duration>,
@@ -147,7 +163,7 @@ impl Storage {
             tracing::warn!("nothing is kept on disk (store.policy = \"memory\")");
             return Ok(None);
         }
-        let path = Path::new(&settings.directory);
+        let path = settings.directory.as_path();
         let disk = Arc::new(FileDisk::open(path)?);
         let id = u128::from(random_u64()?) << 64 | u128::from(random_u64()?);
         let options = LogOptions {
@@ -174,6 +190,7 @@ impl Storage {
             reader: Reader::new(disk, state),
             desk: Arc::new(Desk::new(random_u64()?)),
             health: Arc::default(),
+            jobs: mpsc::channel(),
             recovered,
             syncs: settings.policy == StorePolicy::Commit,
             sync_every: (settings.policy != StorePolicy::Os)
@@ -198,6 +215,11 @@ impl Storage {
         self.log.id() as u64
     }
 
+    /// A shard's way to have queues read back.
+    pub(crate) fn jobs(&self) -> mpsc::Sender<LoadJob> {
+        self.jobs.0.clone()
+    }
+
     /// A shard's way into the log.
     pub(crate) fn store(&self, shard: ShardId) -> ShardStore {
         let desk = DeskStore { desk: Arc::clone(&self.desk), shard, syncs: self.syncs };
@@ -206,7 +228,8 @@ impl Storage {
 
     /// Starts the threads.
     pub(crate) fn start(self, shards: &[Sender]) -> io::Result<StorageThreads> {
-        let Self { log, desk, health, started, .. } = self;
+        let Self { log, mut reader, desk, health, jobs: (jobs, waiting), started, .. } = self;
+        drop(jobs); // the shards have theirs
         let committer = Committer {
             log,
             desk: Arc::clone(&desk),
@@ -218,8 +241,14 @@ impl Storage {
             full: false,
             busy: true,
         };
+        let shards = shards.to_vec();
         let builder = |name: &str| std::thread::Builder::new().name(name.to_owned());
         let committer = builder("log-commit").spawn(move || committer.run())?;
+        builder("log-read").spawn(move || {
+            for job in waiting {
+                load(&mut reader, &job, &shards);
+            }
+        })?;
         Ok(StorageThreads { desk, health, committer })
     }
 }
@@ -301,6 +330,11 @@ fn entry_of(loaded: Loaded) -> RestoredEntry {
 
 /// A session as the broker takes it.
 fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<RestoredSession> {
+    let tail = from.first_order.map(|first_order| RestoredTail {
+        first_order,
+        count: from.queued,
+        bytes: from.queued_bytes,
+    });
     let mut session = RestoredSession {
         number: from.number,
         client_id: from.client_id,
@@ -312,25 +346,43 @@ fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<Res
         inbound: from.inbound,
         in_flight: Vec::with_capacity(from.in_flight.len()),
         queued: Vec::new(),
+        tail,
         last_order: from.next_order.saturating_sub(1),
     };
-    let released = from.in_flight.iter().filter(|delivery| delivery.released);
-    for delivery in released {
-        let RecoveredDelivery { packet_id, order, .. } = *delivery;
-        session.in_flight.push(RestoredDelivery::Release(packet_id, order));
-    }
-    let mut next = Some(0);
-    while let Some(from) = next {
-        let loaded = reader.load(session.number, from, usize::MAX, RESTORE_BYTES)?;
-        next = loaded.next_order;
-        for entry in loaded.entries {
-            match entry.packet_id {
-                Some(id) => {
-                    session.in_flight.push(RestoredDelivery::Publish(id, entry_of(entry)));
-                }
-                None => session.queued.push(entry_of(entry)),
-            }
+    let mut messages = Vec::new().into_iter().peekable();
+    for delivery in from.in_flight {
+        let (id, order) = (delivery.packet_id, delivery.order);
+        if delivery.released {
+            session.in_flight.push(RestoredDelivery::Release(id, order));
+            continue;
+        }
+        while messages.next_if(|m: &Loaded| m.order < order).is_some() {}
+        if messages.peek().is_none_or(|m| m.order > order) {
+            let loaded = reader.load(session.number, order, usize::MAX, RESTORE_BYTES)?;
+            messages = loaded.entries.into_iter().peekable();
+        }
+        if let Some(message) = messages.next_if(|m| m.order == order) {
+            session.in_flight.push(RestoredDelivery::Publish(id, entry_of(message)));
         }
     }
     Ok(session)
+}
+
+fn load(reader: &mut ServerReader, job: &LoadJob, shards: &[Sender]) {
+    let LoadJob { shard, session, number, from_order, count, bytes_max } = *job;
+    let loaded = reader.load(number, from_order, count, bytes_max);
+    let loaded = loaded.unwrap_or_else(|error| {
+        tracing::error!(%error, "queued messages cannot be read; it is tried again");
+        store::LoadedEntries::default()
+    });
+    let entries = LoadedEntries {
+        number,
+        from_order,
+        entries: loaded.entries.into_iter().map(entry_of).collect(),
+        unreadable: loaded.unreadable,
+        next_order: loaded.next_order,
+    };
+    if let Some(shard) = shards.get(usize::from(shard.0)) {
+        let _ = shard.send(ToShard::Loaded(session, Box::new(entries)));
+    }
 }

@@ -34,6 +34,20 @@ pub struct SessionLoss {
     pub whole: bool,
 }
 
+impl fmt::Display for SessionLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { session, client_id, messages, whole } = self;
+        let plural = if *messages == 1 { "" } else { "s" };
+        match client_id {
+            Some(id) => write!(f, "the session of {id:?} lost {messages} message{plural}"),
+            None if *whole => {
+                write!(f, "session {session} is lost, with {messages} message{plural}")
+            }
+            None => write!(f, "session {session} lost {messages} message{plural}"),
+        }
+    }
+}
+
 /// What was synced once and is not there any more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
@@ -55,6 +69,25 @@ impl Damage {
         *self == Self::default()
     }
 
+    /// All of it, a sentence each.
+    pub fn lines(&self) -> Vec<String> {
+        let missing = self.missing_segments.iter();
+        let mut lines: Vec<_> = missing.map(|n| format!("segment {n} is missing")).collect();
+        let headers = self.bad_headers.iter();
+        lines.extend(headers.map(|n| format!("the header of segment {n} is unreadable")));
+        let holes = self.holes.iter();
+        lines.extend(holes.map(|&Hole { segment, offset, first_batch, last_batch }| {
+            format!(
+                "batches {first_batch} to {last_batch} are unreadable (segment {segment}, from \
+                 byte {offset})"
+            )
+        }));
+        lines.extend(self.sessions.iter().map(SessionLoss::to_string));
+        let retained = self.retained.iter();
+        lines.extend(retained.map(|topic| format!("the retained message of {topic:?} is lost")));
+        lines
+    }
+
     /// How many messages are known to be lost.
     pub fn messages(&self) -> u64 {
         self.sessions.iter().map(|loss| loss.messages).sum()
@@ -63,39 +96,7 @@ impl Damage {
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        let mut item = |f: &mut fmt::Formatter<'_>, text: fmt::Arguments<'_>| {
-            let result = write!(f, "{separator}{text}");
-            separator = "; ";
-            result
-        };
-        for segment in &self.missing_segments {
-            item(f, format_args!("segment {segment} is missing"))?;
-        }
-        for segment in &self.bad_headers {
-            item(f, format_args!("the header of segment {segment} is unreadable"))?;
-        }
-        for Hole { segment, offset, first_batch, last_batch } in &self.holes {
-            item(
-                f,
-                format_args!(
-                    "batches {first_batch} to {last_batch} are unreadable (segment {segment}, \
-                     from byte {offset})"
-                ),
-            )?;
-        }
-        for loss in &self.sessions {
-            let SessionLoss { session, client_id, messages, whole } = loss;
-            match client_id {
-                Some(id) => item(f, format_args!("the session of {id:?} lost {messages} messages")),
-                None if *whole => item(f, format_args!("session {session} is lost")),
-                None => item(f, format_args!("session {session} lost {messages} messages")),
-            }?;
-        }
-        for topic in &self.retained {
-            item(f, format_args!("the retained message of {topic:?} is lost"))?;
-        }
-        if self.is_empty() { f.write_str("none") } else { Ok(()) }
+        f.write_str(&if self.is_empty() { "none".into() } else { self.lines().join("; ") })
     }
 }
 

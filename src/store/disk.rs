@@ -109,17 +109,7 @@ impl FileDisk {
             .truncate(false)
             .open(lock_path)
             .map_err(io_error)?;
-        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // Who has it may be just about to write it.
-                let _ = lock.read_to_string(&mut pid);
-                let path = path.to_owned();
-                return Err(DirectoryError::InUse { path, pid: pid.trim().to_owned() });
-            }
-            Err(errno) => return Err(io_error(errno.into())),
-        }
+        take_lock(path, &lock, FlockOperation::NonBlockingLockExclusive)?;
         lock.set_len(0).map_err(io_error)?;
         writeln!(lock, "{}", std::process::id()).map_err(io_error)?;
         let directory = File::open(path).map_err(io_error)?;
@@ -134,19 +124,45 @@ impl FileDisk {
         Ok(Self { path: path.to_owned(), directory, _lock: Some(lock) })
     }
 
-    /// The same without taking it: for reading a log that nobody writes, or while somebody does.
+    /// A directory that is there, for reading only: makes nothing, writes nothing, and keeps
+    /// brokers out until it is dropped.
     ///
     /// # Errors
-    /// If there is no such directory, or the system refuses.
-    pub fn open_unlocked(path: &Path) -> Result<Self, DirectoryError> {
-        let directory = File::open(path)
-            .map_err(|source| DirectoryError::Io { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), directory, _lock: None })
+    /// If there is none, a broker has it, or the system refuses.
+    pub fn open_for_reading(path: &Path) -> Result<Self, DirectoryError> {
+        let io_error = |source| DirectoryError::Io { path: path.to_owned(), source };
+        let directory = File::open(path).map_err(io_error)?;
+        let lock = match File::open(path.join(LOCK)) {
+            // A copy of a directory may lack it, and no broker has that open.
+            Err(e) if e.kind() == ErrorKind::NotFound => None,
+            result => Some(result.map_err(io_error)?),
+        };
+        if let Some(lock) = &lock {
+            take_lock(path, lock, FlockOperation::NonBlockingLockShared)?;
+        }
+        Ok(Self { path: path.to_owned(), directory, _lock: lock })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+fn take_lock(
+    path: &Path,
+    mut lock: &File,
+    operation: FlockOperation,
+) -> Result<(), DirectoryError> {
+    match rustix::fs::flock(lock, operation) {
+        Ok(()) => Ok(()),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            // Who has it may be just about to write it.
+            let _ = lock.read_to_string(&mut pid);
+            Err(DirectoryError::InUse { path: path.to_owned(), pid: pid.trim().to_owned() })
+        }
+        Err(errno) => Err(DirectoryError::Io { path: path.to_owned(), source: errno.into() }),
     }
 }
 

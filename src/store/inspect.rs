@@ -1,9 +1,9 @@
-//! Looking at a log that nobody writes: verify, dump, repair. For the command line.
+//! Looking at a log that nobody writes: verify, and a copy of what is in force; `dump.rs` has the
+//! dump. For the command line.
 //!
 //! May use: everything of the store. Invariant: the log that is looked at is not changed.
 
 use std::cell::RefCell;
-use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,14 +15,13 @@ use super::log::{Clock, Log, LogError, LogOptions};
 use super::recover::{Recovered, open, recover};
 use super::replay::{OpenError, Replay, SegmentFile, io_error};
 use super::state::segment_name;
-use super::stored::{Content, Stored};
-use super::wire::Reader;
+use super::stored::Stored;
 use crate::broker::Time;
+
+pub use super::dump::{DumpOptions, dump};
 
 /// Bytes that a batch of a repaired log holds, about.
 const REPAIR_BATCH_BYTES: usize = 1 << 20;
-/// What a dump shows of a text.
-const TEXT_BYTES_MAX: usize = 200;
 
 /// What `verify` found.
 #[derive(Debug)]
@@ -46,93 +45,14 @@ pub fn verify<D: Disk>(disk: &Arc<D>, clock: Clock) -> Result<Option<Verified>, 
     Ok(Some(Verified { segments: replay.segments.len(), counts, recovered }))
 }
 
-/// Hands every header and every record to `line`, as a line of text without its end, until it
-/// returns false. Payloads are shown as their lengths.
-///
-/// # Errors
-/// If it is no log of this program's, or the disk fails.
-pub fn dump<D: Disk>(disk: &Arc<D>, mut line: impl FnMut(&str) -> bool) -> Result<(), OpenError> {
-    let Some(replay) = Replay::new(Arc::clone(disk), 0)? else { return Ok(()) };
-    for segment in &replay.segments {
-        if !line(&format!("segment {}, {} bytes", segment.number, segment.bytes)) {
-            return Ok(());
-        }
-        let bytes = read_segment(&**disk, segment)?;
-        let seed = seed(replay.id, segment.number);
-        let mut at = HEADER_BYTES;
-        while let Some((found, header)) = find_batch(&bytes, at, seed) {
-            if found > at && !line(&format!("  bytes {at} to {found}: unreadable")) {
-                return Ok(());
-            }
-            let text = format!(
-                "  batch {} at {found}: {} bytes, {} records, {} synced, time {}, wall time {}, \
-                 oldest segment {}",
-                header.number,
-                header.len,
-                header.records,
-                header.synced,
-                header.time_ms,
-                header.wall_ms,
-                header.oldest,
-            );
-            if !line(&text) {
-                return Ok(());
-            }
-            at = found + header.len as usize;
-            let mut r = Reader::new(&bytes[found + BATCH_HEADER_BYTES..at]);
-            while !r.is_empty() {
-                let Ok(stored) = Stored::read(&mut r) else { break };
-                if !line(&format!("    {}", describe(&stored))) {
-                    return Ok(());
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-fn read_segment<D: Disk>(disk: &D, segment: &SegmentFile<D::File>) -> Result<Vec<u8>, OpenError> {
+pub(super) fn read_segment<D: Disk>(
+    disk: &D,
+    segment: &SegmentFile<D::File>,
+) -> Result<Vec<u8>, OpenError> {
     let mut bytes = vec![0; usize::try_from(segment.bytes).unwrap_or(usize::MAX)];
     let read = read_exact(disk, &segment.file, &mut bytes, 0);
     read.map_err(io_error(format!("reading {}", segment_name(segment.number))))?;
     Ok(bytes)
-}
-
-fn describe(stored: &Stored<'_>) -> String {
-    let content = |out: &mut String, content: &Content<'_>| {
-        // Writing to a string cannot fail.
-        let _ = write!(
-            out,
-            "{:?} qos {} retain {} expires {:?}, {} bytes of properties, {} of payload",
-            short(content.topic),
-            content.qos as u8,
-            content.retain,
-            content.expires_ms,
-            content.properties.len(),
-            content.payload.len(),
-        );
-    };
-    let mut out = String::new();
-    match stored {
-        Stored::Message { number, content: c } => {
-            out = format!("Message {number} ");
-            content(&mut out, c);
-        }
-        Stored::Will { session, delay_s, expiry_s, content: c } => {
-            out = format!("Will of session {session}, delay_s {delay_s}, expiry_s {expiry_s:?}, ");
-            content(&mut out, c);
-        }
-        stored => {
-            let _ = write!(out, "{stored:?}");
-            out.truncate(short(&out).len());
-        }
-    }
-    out
-}
-
-fn short(text: &str) -> &str {
-    let cut = (0..=TEXT_BYTES_MAX.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
-    &text[..cut.unwrap_or(0)]
 }
 
 /// Why a log was not repaired.

@@ -54,13 +54,14 @@
 //!
 //! `record`: records, and the grammar of the format · `staging` · `log`, `spare`, `clean`: the
 //! committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`, `queue`, `messages`: what is
-//! in force, and where · `read` · `replay`, `recover`, `damage`: opening · `inspect`: for the
-//! command line · `disk`.
+//! in force, and where · `read` · `replay`, `recover`, `damage`: opening · `inspect`, `dump`:
+//! for the command line · `disk`.
 
 mod batch;
 mod clean;
 mod damage;
 mod disk;
+mod dump;
 mod encode;
 mod index;
 pub mod inspect;

@@ -231,7 +231,8 @@ pub(super) fn recover<D: Disk>(
     recovered.unsealed = drop_unsealed(&mut replay.state.index, &mut repair);
     let next = replay.missing_next;
     take_out_the_lost(&mut replay.state.index, &mut replay.damage, next, &mut repair);
-    read_small(replay, disk, log_now, &mut recovered)?;
+    let expired = read_small(replay, disk, log_now, &mut recovered)?;
+    clear_expired(&mut replay.state.index, &expired, &mut repair);
     recovered.damage = replay.damage.clone();
     for loss in &mut recovered.damage.sessions {
         let of = recovered.sessions.iter().find(|s| s.number.0 == loss.session);
@@ -258,6 +259,17 @@ fn drop_unsealed(index: &mut Index, repair: &mut (Vec<u8>, u32)) -> usize {
     index.end_batch();
     repair.1 += entries.len() as u32;
     entries.len()
+}
+
+/// Clears retained messages that expired: no broker hears of them, so none would ever clear them.
+fn clear_expired(index: &mut Index, expired: &[(u64, String)], repair: &mut (Vec<u8>, u32)) {
+    for (version, topic) in expired {
+        let cleared = Stored::Retained { version: *version, message: 0, topic };
+        cleared.put(&mut repair.0);
+        index.apply(&cleared, Place::NONE, 0);
+    }
+    index.end_batch();
+    repair.1 += expired.len() as u32;
 }
 
 /// Finds what cannot be delivered because parts of it are gone, names it in `damage`, takes it out
@@ -340,14 +352,16 @@ enum Wanted {
     Retained(u64),
 }
 
-/// Reads what the broker keeps in memory: sessions, and retained messages.
+/// Reads what the broker keeps in memory: sessions, and retained messages. Returns version and
+/// topic of those that expired.
 fn read_small<D: Disk>(
     replay: &Replay<D>,
     disk: &Arc<D>,
     log_now: u64,
     recovered: &mut Recovered,
-) -> Result<(), OpenError> {
+) -> Result<Vec<(u64, String)>, OpenError> {
     let index = &replay.state.index;
+    let mut expired = Vec::new();
     let mut wanted = Vec::new();
     let mut numbers: Vec<u64> = index.sessions.keys().copied().collect();
     numbers.sort_unstable();
@@ -374,9 +388,12 @@ fn read_small<D: Disk>(
         let stored = bytes.and_then(|bytes| Stored::read(&mut Bytes::new(bytes)).ok());
         let timeline = replay.state.timeline;
         match (stored, what) {
-            (Some(stored), Wanted::Retained(version)) => {
-                add_retained(&stored, version, timeline, log_now, recovered, &mut scratch);
-            }
+            (Some(stored), Wanted::Retained(version)) => match &stored {
+                Stored::Message { content, .. } if content.is_expired(log_now) => {
+                    expired.push((version, content.topic.to_owned()));
+                }
+                _ => add_retained(&stored, version, timeline, recovered, &mut scratch),
+            },
             (Some(stored), what) => {
                 add_to_session(&stored, &what, timeline, &mut recovered.sessions[at], &mut scratch);
             }
@@ -387,21 +404,18 @@ fn read_small<D: Disk>(
         }
     }
     recovered.retained.sort_unstable_by_key(|(version, _)| *version);
-    Ok(())
+    expired.sort_unstable();
+    Ok(expired)
 }
 
 fn add_retained(
     stored: &Stored<'_>,
     version: u64,
     timeline: Timeline,
-    log_now: u64,
     recovered: &mut Recovered,
     scratch: &mut Vec<u8>,
 ) {
     let Stored::Message { number, content } = stored else { return };
-    if content.expires_ms.is_some_and(|at| at <= log_now) {
-        return;
-    }
     if let Some(message) = content.build(*number, timeline, scratch) {
         recovered.retained.push((version, message));
     }

@@ -100,6 +100,10 @@ impl<'a> Content<'a> {
         self.topic.len() + self.properties.len() + self.payload.len()
     }
 
+    pub(super) fn is_expired(&self, log_now: u64) -> bool {
+        self.expires_ms.is_some_and(|at| at <= log_now)
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         let flags = self.qos as u8
             | flag(self.retain, RETAIN)

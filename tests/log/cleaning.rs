@@ -152,3 +152,31 @@ fn cleaned_while_it_is_read() {
     while world.log().maintain(clock, 64 << 10).unwrap() {}
     assert!(log_bytes(&world) <= 2 * (16 << 10));
 }
+
+/// No broker hears of a retained message that expired before the start: so the log clears it.
+#[test]
+fn retained_messages_that_expired_do_not_stay() {
+    let mut world = start(16 << 10);
+    let retained = |n: u64, expires| {
+        let parts = MessageParts {
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            expires,
+            topic: TopicName::new(if n == 1 { "a" } else { "b" }).unwrap(),
+            publisher: 1,
+            properties: Properties::default(),
+            payload: b"x",
+        };
+        Record::Retained { version: n, message: Message::new(&parts, &mut Vec::new()) }
+    };
+    world.pending.push(retained(1, Time(1000)));
+    world.pending.push(retained(2, Time(3000)));
+    commit(&mut world);
+    for (now, left) in [(999, 2), (1000, 1), (2999, 1), (3000, 0)] {
+        let disk = Arc::new(world.disk.restart());
+        let (_log, state, recovered) = crate::world::open_log(&disk, &world.options, now).unwrap();
+        assert_eq!((recovered.retained.len(), state.borrow().counts().messages), (left, left));
+        assert_eq!(recovered.numbers.version, 2);
+        world.disk = disk;
+    }
+}

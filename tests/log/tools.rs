@@ -8,6 +8,7 @@ use crate::disk::SimDisk;
 use crate::for_seeds;
 use crate::model::{Entry, Held, Session, Text};
 use crate::world::{World, clock, held};
+use stonechat::store::inspect::DumpOptions;
 use stonechat::store::{LogOptions, Sync, inspect};
 
 fn life(seed: u64) -> World {
@@ -29,7 +30,7 @@ fn a_repaired_log_holds_the_same() {
         let verified = inspect::verify(&from, clock(now, now)).unwrap().unwrap();
         assert!(verified.recovered.damage.is_empty());
         let mut lines = 0;
-        inspect::dump(&from, |line| {
+        inspect::dump(&from, &DumpOptions::default(), |line| {
             lines += 1;
             !line.is_empty()
         })
@@ -62,7 +63,7 @@ fn a_repaired_log_holds_the_same() {
 fn a_dump_ends_when_it_is_told_to() {
     let world = life(1);
     let mut lines = Vec::new();
-    inspect::dump(&world.disk, |line| {
+    inspect::dump(&world.disk, &DumpOptions::default(), |line| {
         lines.push(line.to_owned());
         lines.len() < 5
     })

@@ -55,6 +55,9 @@ impl Sim {
             extras.herd = None;
             self.power_loss(&mut extras.power);
         }
+        if extras.power.percent(20) {
+            self.world.load(&mut self.shadow, &mut extras.power);
+        }
         let rng = &mut extras.rng;
         if rng.one_in(500) {
             let shard = rng.below(self.world.shards.len());

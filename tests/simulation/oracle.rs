@@ -59,7 +59,8 @@ impl Shadow {
         let shared = possible.iter().any(|e| e.share);
         let seen = s.seen.entry(d.serial).or_default();
         let first = !seen.any;
-        let lost = if s.volatile { 0 } else { m.lost };
+        // What was retained is kept, and read again, though the publication did not count.
+        let lost = if s.volatile || m.retain { 0 } else { m.lost };
         count(seen, &m, d, copies, (lost, self.losses));
         if first && !d.retain && !shared && !m.will && m.handed == 1 {
             let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();
@@ -100,7 +101,8 @@ impl Shadow {
                     continue;
                 }
                 let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
-                let live = !(self.drops_qos0 && m.qos == 0) && owed_live(s, client, m, end);
+                let dropped = self.drops_qos0 && m.qos == 0 || self.spills && takes_qos0(s, m);
+                let live = !dropped && owed_live(s, client, m, end);
                 let owed = self.owed_durable(s, client, m) || live;
                 let state = || s.subs.iter().filter(|e| matches(e.filter, m.topic)).collect();
                 let subs: Vec<&SubEntry> = if owed && !got { state() } else { Vec::new() };
@@ -195,6 +197,12 @@ impl Shadow {
             assert!(known, "retained on {topic}, which was cleared or never set");
         }
     }
+}
+
+/// Whether a session may have got the message at QoS 0.
+fn takes_qos0(s: &SessionShadow, m: &Msg) -> bool {
+    let of = |e: &&SubEntry| matches(e.filter, m.topic);
+    m.qos == 0 || s.subs.iter().filter(of).any(|e| e.options.qos as u8 == 0)
 }
 
 /// On one connection, before the message was sent until now, with the subscription in force:

@@ -4,11 +4,12 @@
 //! QoS 2 once.
 
 use stonechat::broker::{
-    Commons, Input, InterestTree, RestoredDelivery, RestoredEntry, RestoredSession, RetainedTree,
+    Commons, Input, InterestTree, RestoredDelivery, RestoredSession, RestoredTail, RetainedTree,
 };
 use stonechat::codec::PacketId;
 
-use super::fold::{Entry, Fold, Kept};
+use super::fold::{Fold, Kept};
+use super::loads::is_bounded;
 use super::rng::Rng;
 use super::shadow::{Cause, SessionShadow, Shadow, client_of, serial_of};
 use super::sim::Sim;
@@ -65,7 +66,11 @@ impl World {
         self.start_again(shards, &fold, rng);
         for (number, kept) in &fold.sessions {
             let home = homes[client_of(&kept.client_id)];
-            let session = restored(*number, kept, self.now);
+            let mut session = restored(*number, kept, self.now);
+            if is_bounded(&self.limits) || rng.percent(30) {
+                let most = if rng.percent(30) { 3 } else { 0 };
+                leave_on_log(&mut session, most);
+            }
             let sh = &mut self.shards[home];
             let before = sh.broker.last_seq().0;
             sh.broker.restore(self.now, session, &mut self.common, &mut sh.fx);
@@ -103,6 +108,7 @@ impl World {
         self.pipes = (0..shards * shards).map(|_| Default::default()).collect();
         self.under_way = vec![0; shards * shards];
         self.held_pipe = None;
+        self.loads.clear();
     }
 }
 
@@ -111,14 +117,6 @@ fn restored(
     kept: &Kept,
     now: stonechat::broker::Time,
 ) -> RestoredSession {
-    let entry = |order: u64, e: &Entry| RestoredEntry {
-        order,
-        message: e.message.clone(),
-        qos: e.qos,
-        retain: e.retain,
-        subscription_ids: e.subscription_ids.clone(),
-        group: e.group.clone(),
-    };
     let mut session = RestoredSession {
         number,
         client_id: kept.client_id.as_str().into(),
@@ -131,18 +129,29 @@ fn restored(
         in_flight: Vec::new(),
         queued: Vec::new(),
         last_order: kept.last_order,
+        tail: None,
     };
     for (filter, (options, id)) in &kept.filters {
         session.subscriptions.push((filter.as_str().into(), *options, *id));
     }
     for (&order, e) in &kept.entries {
         match e.packet_id {
-            None => session.queued.push(entry(order, e)),
+            None => session.queued.push(e.restored(order)),
             Some(id) if e.released => session.in_flight.push(RestoredDelivery::Release(id, order)),
-            Some(id) => session.in_flight.push(RestoredDelivery::Publish(id, entry(order, e))),
+            Some(id) => session.in_flight.push(RestoredDelivery::Publish(id, e.restored(order))),
         }
     }
     session
+}
+
+/// What waits behind the first `most` messages is read when it is needed.
+fn leave_on_log(session: &mut RestoredSession, most: usize) {
+    let rest = session.queued.split_off(most.min(session.queued.len()));
+    session.tail = rest.first().map(|first| RestoredTail {
+        first_order: first.order,
+        count: rest.len(),
+        bytes: rest.iter().map(|entry| entry.message.cost_bytes()).sum(),
+    });
 }
 
 impl Shadow {
@@ -183,6 +192,12 @@ impl Shadow {
         }
         let done: Vec<_> = self.kept.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1))).collect();
         self.kept = done.into_iter().filter(|(_, done)| *done).map(|(k, _)| (k, ON_DISK)).collect();
+        // The batch that was being written may be on disk, too.
+        for kept in fold.sessions.values() {
+            let serials = kept.entries.values().filter_map(|e| serial_of(e.message.payload()));
+            let client = client_of(&kept.client_id);
+            self.kept.extend(serials.map(|serial| ((client, serial), ON_DISK)));
+        }
         let done: Vec<_> =
             self.in_flight2.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1))).collect();
         let done = done.into_iter().filter(|(_, done)| *done);

@@ -141,6 +141,8 @@ pub struct Shadow {
     pub deliveries: u64,
     /// a shard's backlog may cost QoS 0 messages
     pub drops_qos0: bool,
+    /// queues have little memory: what would wait in one at QoS 0 may be dropped
+    pub spills: bool,
 }
 
 /// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
@@ -217,6 +219,7 @@ impl Shadow {
             lossy,
             deliveries: 0,
             drops_qos0: false,
+            spills: false,
         }
     }
 

@@ -5,6 +5,7 @@ use stonechat::codec::Version;
 
 use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
 use super::herd::Extras;
+use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
 use super::rng::Rng;
 use super::shadow::Shadow;
@@ -117,7 +118,10 @@ impl Sim {
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
         let lossy = rng.percent(15);
-        let limits = limits(&mut rng, lossy);
+        let mut limits = limits(&mut rng, lossy);
+        if !plain {
+            draw_memory(seed, &mut limits);
+        }
         let count = rng.range(6, 30);
         let mut clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
@@ -147,6 +151,7 @@ impl Sim {
         let groups = clients.iter().map(|c| c.is.group).collect();
         let mut shadow = Shadow::new(groups, shards, GROUPS.len(), lossy);
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
+        shadow.spills = is_bounded(&limits);
         let check_every = rng.pick(&[1, 10, 50]);
         let world = World::new(shards, seed, &limits, check_every);
         let extras = (!plain).then(|| Extras::new(seed));
@@ -348,7 +353,7 @@ impl Sim {
             progress |= world.commit(shard, true, shadow, rng);
             progress |= world.tick(shard, shadow);
         }
-        progress
+        progress | world.load_all(shadow)
     }
 
     /// New subscribers to `#`, on every shard, at every QoS, get what is retained.

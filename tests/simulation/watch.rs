@@ -5,6 +5,7 @@
 use stonechat::broker::{Closing, Input, PeerMessage, ShardId, ShardSet, Time};
 use stonechat::codec::{QoS, ReasonCode};
 
+use super::loads::is_bounded;
 use super::rng::Rng;
 use super::shadow::{Cause, Shadow};
 use super::world::{Conn, World};
@@ -89,6 +90,10 @@ impl World {
         limits.topic_alias_max = rng.pick(&[0, 2, 64]);
         limits.topic_alias_outgoing_max = rng.pick(&[0, 2, 16]);
         limits.queue_qos0 = rng.percent(50);
+        if is_bounded(&limits) && rng.percent(50) {
+            limits.queue_memory_bytes = rng.pick(&[0, 1, 200, 1_000]);
+            limits.queue_memory_total_bytes = rng.pick(&[500, usize::MAX]);
+        }
         self.feed(shard, Input::Reload(Box::new(limits)), &Cause::default(), shadow);
     }
 
@@ -141,6 +146,7 @@ impl World {
             for shard in 0..self.shards.len() {
                 goes_on |= self.commit(shard, true, shadow, rng);
             }
+            goes_on |= self.load_all(shadow);
         }
         shadow.check_wills_kept();
     }

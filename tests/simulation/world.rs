@@ -18,6 +18,7 @@ use stonechat::codec::{
 };
 
 use super::clients::{FILTERS, HERDS, TOPICS};
+use super::loads::Pending;
 use super::rng::Rng;
 use super::shadow::{Cause, GateShadow, Shadow, client_of, serial_of};
 use super::staging::Staging;
@@ -97,6 +98,8 @@ pub struct World {
     check_every: u64,
     /// QoS 2 identifiers that the brokers have taken: (client, epoch, identifier)
     pub inbound2: BTreeMap<(usize, u64, u16), Option<usize>>,
+    /// what the brokers asked of the log
+    pub loads: Vec<Pending>,
 }
 
 pub fn topic_named(text: &str) -> Option<&'static str> {
@@ -158,6 +161,7 @@ impl World {
             inputs: 0,
             check_every,
             inbound2: BTreeMap::new(),
+            loads: Vec::new(),
         }
     }
 
@@ -233,6 +237,9 @@ impl World {
         let mut wait = None;
         for record in &records {
             seq += 1;
+            if self.verbose {
+                println!("    record {seq}: {record:?}");
+            }
             wait = wait.max(shadow.recorded(shard, seq, record, cause));
         }
         let void = &mut self.shards[shard].void;
@@ -254,7 +261,7 @@ impl World {
             full |= self.count_under_way(pipe, &message, cause);
             self.pipes[pipe].push_back(message);
         }
-        assert!(self.shards[shard].fx.requests.is_empty(), "nothing asks yet");
+        self.take_requests(shard);
         if self.inputs.is_multiple_of(self.check_every) {
             self.check_interests();
         }

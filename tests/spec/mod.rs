@@ -20,7 +20,8 @@
 //! | `limits name=value …` | settings that differ; after the first packet it is a reload |
 //! | `hold commits`, `commit`, `commit a` | records are on disk only when the row says so, everywhere or on `a`'s shard |
 //! | `hold peers`, `deliver` | messages between shards arrive when the row says so |
-//! | `release` | neither is held any more |
+//! | `hold loads`, `load` | what a broker reads back from the log comes when the row says so |
+//! | `release` | nothing is held any more |
 //! | `shards 3`, `a at 1` | so many shards; the home of a Client Identifier instead of its hash |
 //! | `count name 3`, `log a b` | a counter; the persistent sessions that a restart would find |
 //! | `broker> publish t x`, `broker shutdown` | a message of the broker's own; the end |
@@ -51,6 +52,7 @@ mod malformed;
 mod notation;
 mod publish;
 mod qos;
+mod queue;
 mod retained;
 mod script;
 mod seal;
@@ -81,8 +83,8 @@ macro_rules! sections {
     };
 }
 sections! {
-    alias auth bounds bridge connack connect disconnect flow gate malformed publish qos retained
-    seal session shared subscribe topic unsubscribe v311 will
+    alias auth bounds bridge connack connect disconnect flow gate malformed publish qos queue
+    retained seal session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]

@@ -194,10 +194,12 @@ impl Run {
                 let world = self.world();
                 world.hold_commits |= what == "commits";
                 world.hold_peers |= what == "peers";
+                world.hold_loads |= what == "loads";
                 Ok(())
             }
             ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
             ("deliver", _) => self.world().deliver_peers(),
+            ("load", _) => self.world().answer_loads(),
             ("release", _) => self.world().release(),
             ("count", name) => match self.world().count(name)? {
                 n if n.to_string() == after => Ok(()),
@@ -343,6 +345,8 @@ impl Run {
                 "wills_max" => l.wills_max = n,
                 "will_bytes_max" => l.will_bytes_max = n,
                 "peer_bytes_max" => l.peer_bytes_max = n,
+                "queue_memory_bytes" => l.queue_memory_bytes = n,
+                "queue_memory_total_bytes" => l.queue_memory_total_bytes = n,
                 "retained_max" => self.retained.0 = n,
                 "retained_bytes_max" => self.retained.1 = n,
                 other => return Err(format!("no limit {other}")),

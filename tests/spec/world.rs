@@ -58,6 +58,9 @@ pub(crate) struct World {
     gone: Vec<(usize, LinkKey)>,
     pub(crate) hold_commits: bool,
     pub(crate) hold_peers: bool,
+    /// what brokers asked of the log, and which shard's
+    loads: VecDeque<(usize, Request)>,
+    pub(crate) hold_loads: bool,
     /// Commits come after everything else, instead of at once.
     late: bool,
 }
@@ -88,6 +91,8 @@ impl World {
             gone: Vec::new(),
             hold_commits: false,
             hold_peers: false,
+            loads: VecDeque::new(),
+            hold_loads: false,
             late,
         }
     }
@@ -192,7 +197,7 @@ impl World {
 
     /// Neither records nor messages are held any more.
     pub(crate) fn release(&mut self) -> Done {
-        (self.hold_commits, self.hold_peers) = (false, false);
+        (self.hold_commits, self.hold_peers, self.hold_loads) = (false, false, false);
         self.settle()
     }
 
@@ -234,10 +239,27 @@ impl World {
         s.broker.check_invariants();
         self.log.push(shard, &mut s.fx.records, s.broker.last_seq(), &mut s.void);
         self.check_interests();
-        match self.shards[shard].fx.requests.first() {
-            Some(request) => Err(format!("nobody answers {request:?}")),
-            None => Ok(()),
+        let requests = std::mem::take(&mut self.shards[shard].fx.requests);
+        self.loads.extend(requests.into_iter().map(|request| (shard, request)));
+        Ok(())
+    }
+
+    /// What was asked of the log until now is answered.
+    pub(crate) fn answer_loads(&mut self) -> Done {
+        for _ in 0..self.loads.len() {
+            self.answer_load()?;
         }
+        self.settle()
+    }
+
+    fn answer_load(&mut self) -> Result<bool, String> {
+        let Some((shard, request)) = self.loads.pop_front() else { return Ok(false) };
+        let Request::Load { session, .. } = request else {
+            return Err(format!("nobody answers {request:?}"));
+        };
+        let loaded = self.log.fold.load(&request);
+        self.input(shard, Input::Loaded(session, Box::new(loaded)))?;
+        Ok(true)
     }
 
     /// The brokers and their index agree, but for what is still on the way: a shard that was told
@@ -278,6 +300,9 @@ impl World {
             }
             if !(self.hold_commits || self.late && busy) {
                 busy |= self.write(None)?;
+            }
+            if !(self.hold_loads || self.late && busy) {
+                busy |= self.answer_load()?;
             }
             if !busy {
                 return Ok(());

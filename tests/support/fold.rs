@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stonechat::broker::{DropReason, Message, Record, SessionNumber, Time, WillRecord};
+use stonechat::broker::{
+    DropReason, LoadedEntries, Message, Record, Request, RestoredEntry, SessionNumber, Time,
+    WillRecord,
+};
 use stonechat::codec::{PacketId, QoS, SubscriptionOptions};
 
 /// A message for a session.
@@ -93,6 +96,26 @@ impl Fold {
         }
     }
 
+    /// Answers a load: what is on disk, in order.
+    pub(crate) fn load(&self, request: &Request) -> LoadedEntries {
+        let Request::Load { number, from_order, count, bytes_max, .. } = *request else {
+            panic!("nobody answers {request:?}");
+        };
+        let mut loaded = LoadedEntries { number, from_order, ..LoadedEntries::default() };
+        let entries = self.sessions.get(&number).map(|kept| kept.entries.range(from_order..));
+        let mut bytes = 0;
+        for (&order, entry) in entries.into_iter().flatten() {
+            assert_eq!(entry.packet_id, None, "asked for what is under way: {request:?}");
+            if loaded.entries.len() >= count || bytes >= bytes_max && bytes > 0 {
+                loaded.next_order = Some(order);
+                break;
+            }
+            bytes += entry.message.cost_bytes();
+            loaded.entries.push(entry.restored(order));
+        }
+        loaded
+    }
+
     fn seal(&mut self, message: &Message) {
         self.unsealed.retain(|(session, order)| {
             let entries = self.sessions.get_mut(session).map(|kept| &mut kept.entries);
@@ -112,6 +135,20 @@ impl Fold {
         self.unsealed.clear();
         for kept in self.sessions.values_mut() {
             kept.entries.retain(|_, entry| entry.sealed);
+        }
+    }
+}
+
+impl Entry {
+    /// As a broker gets it back.
+    pub(crate) fn restored(&self, order: u64) -> RestoredEntry {
+        RestoredEntry {
+            order,
+            message: self.message.clone(),
+            qos: self.qos,
+            retain: self.retain,
+            subscription_ids: self.subscription_ids.clone(),
+            group: self.group.clone(),
         }
     }
 }
