@@ -280,8 +280,8 @@ impl Director<'_> {
         client.disconnect();
     }
 
-    /// What comes behind everything else. At QoS 1 it could overtake: a message of QoS 2 waits until
-    /// its Packet Identifier is safe.
+    /// What comes behind everything else. At QoS 1 it could overtake: a message of QoS 2 waits
+    /// until its Packet Identifier is safe.
     fn publish_end(&self) -> Result<(), Over> {
         let (topic, at) = (END.to_owned(), self.stage.tick());
         let sent = Sent { topic, qos: Q2, retain: false, at, acknowledged: false };

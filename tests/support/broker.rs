@@ -178,6 +178,8 @@ impl Setup<'_> {
                 sh
             }
         };
+        // A log of its own, removed with the rest.
+        command.env("STATE_DIRECTORY", scratch.path().join("state"));
         command.arg("--config").arg(&file).stdin(Stdio::null()).stderr(Stdio::piped());
         if let Some(address) = self.listen {
             command.args(["--listen", address]);

@@ -1,4 +1,4 @@
-//! What a broker tells of its log: retained messages below `$SYS/broker/store/log/`, one number each.
+//! What a broker tells of its log: retained messages below `$SYS/broker/store/log/`, a number each.
 //! Uses what is below `main`. A broker that says nothing of it has no log: nothing is reported.
 
 use crate::connection::{Client, Connection, READ_BYTES};

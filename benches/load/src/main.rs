@@ -3,7 +3,8 @@
 //! the bottleneck; it prints one JSON object. README.md tells how to use it.
 //!
 //! From the ground up: `error`; `options`, `packets`, `poller`, `process`, `histogram`, `stream`;
-//! `layers`, `report`, `tally`, `ledger`; `connection`; `counters`, `sources`, `consumer`; the scenarios.
+//! `layers`, `report`, `tally`, `ledger`; `connection`; `counters`,
+//! `sources`, `consumer`; the scenarios.
 
 mod append;
 mod churn;
