@@ -86,6 +86,8 @@ pub enum Sync {
 pub struct Committed {
     /// up to which number each shard's records are: for `Input::Committed`
     pub upto: Vec<(ShardId, Seq)>,
+    /// records behind those that are committed too, ahead of some that wait: for `Input::Void`
+    pub ahead: Vec<(ShardId, Seq)>,
     /// bytes written
     pub bytes: usize,
     /// records written, messages included
@@ -167,7 +169,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     ) -> Result<Committed, LogError> {
         self.check_poison()?;
         self.encode(taken, clock);
-        let mut committed = Committed { upto: taken.upto.clone(), ..Committed::default() };
+        let (upto, ahead) = (taken.upto.clone(), taken.ahead.clone());
+        let mut committed = Committed { upto, ahead, ..Committed::default() };
         if self.encoder.records > 0 {
             self.busy = true;
             committed.records = self.encoder.records;
