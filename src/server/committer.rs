@@ -176,7 +176,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&taken) {
-            Ok(committed) => self.tell(&committed),
+            Ok(committed) => self.tell(committed),
             Err(LogError::Full) => return self.write_what_frees(taken),
             Err(error) => return Err(error),
         }
@@ -221,7 +221,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&freeing) {
-            Ok(committed) => self.tell(&committed),
+            Ok(committed) => self.tell(committed),
             Err(LogError::Full) => {
                 let mut void = Vec::new();
                 self.desk.lock().staging.put_back(freeing, &mut void);
@@ -248,10 +248,12 @@ impl Committer {
         Ok(())
     }
 
-    fn tell(&self, committed: &Committed) {
-        for &(shard, seq) in &committed.upto {
+    fn tell(&self, committed: Committed) {
+        for (shard, seq) in committed.upto {
             self.send(shard, ToShard::Committed(seq));
         }
+        // Nobody has to wait for what was written ahead any more than for what is void.
+        self.tell_void(committed.ahead);
     }
 
     fn tell_void(&self, mut void: Vec<(ShardId, Seq)>) {
