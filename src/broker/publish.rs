@@ -236,9 +236,10 @@ impl Broker {
             return Ok(());
         }
         let matched = self.matched(topic, common);
-        if p.qos != QoS::AtMostOnce && self.lacks_room(session, p, &matched) {
-            self.refuse_for_room(now, link, p, fx);
-            return Ok(());
+        if p.qos != QoS::AtMostOnce
+            && let Some(lack) = self.lacks_room(link, session, p, &matched)
+        {
+            return self.refuse_for_room(now, link, p, lack, fx);
         }
         let parts = MessageParts {
             qos: p.qos,

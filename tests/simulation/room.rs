@@ -1,7 +1,7 @@
 //! A disk that is full for a while: the store writes only what frees, each shard is told at a
 //! moment of its own, and what it refuses must never be seen again.
 
-use stonechat::broker::{Input, Limits};
+use stonechat::broker::{Input, Limits, QueueFull};
 use stonechat::codec::{Connect, Publish, QoS};
 
 use super::rng::Rng;
@@ -16,12 +16,21 @@ pub struct Fulls {
 }
 
 impl Fulls {
-    pub fn new(seed: u64, limits: &mut Limits) -> Self {
+    pub fn new(seed: u64, limits: &mut Limits, lossy: bool) -> Self {
         let mut rng = Rng::new(seed, 5);
         let left = rng.pick(&[0, 0, 1, 4]);
         // A store that is soon behind.
         if rng.percent(30) {
             limits.uncommitted_bytes_max = rng.range(200, 3_000);
+        }
+        // Queues that refuse: nothing of QoS 1 and 2 is dropped, however short they are.
+        if limits.queue_full == QueueFull::default() && rng.percent(25) && !lossy {
+            limits.queue_full = QueueFull::Refuse;
+            limits.queued_messages_max = rng.range(1, 12);
+            if rng.percent(30) {
+                limits.queued_bytes_max = rng.range(300, 20_000);
+                limits.queue_bytes_max = rng.range(1_000, 40_000);
+            }
         }
         Self { rng, left }
     }
@@ -118,7 +127,8 @@ impl World {
     /// QoS 0 it is only not retained.
     pub fn take_back(&mut self, id: usize, p: &Publish<'_>, b: Before, shadow: &mut Shadow) {
         let told_full = self.shards[self.conns[id].shard].told_full;
-        assert!(told_full, "c{}: refused, and there is room", self.conns[id].client);
+        let may = told_full || self.limits.queue_full == QueueFull::Refuse;
+        assert!(may, "c{}: refused, and there is room", self.conns[id].client);
         if p.retain {
             match b.retained {
                 Some(serial) => shadow.retained.insert(b.topic, serial),
@@ -150,7 +160,8 @@ impl World {
 
     /// How often the shard refused something for want of room.
     pub fn refusals(&self, shard: usize) -> u64 {
-        self.shards[shard].broker.counters().refused_no_room
+        let c = self.shards[shard].broker.counters();
+        c.refused_no_room + c.refused_queue_full
     }
 
     /// Whether the packet that was handed in last was left.

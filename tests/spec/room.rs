@@ -173,4 +173,94 @@ pub(crate) const ROWS: &[Row] = &[
          a< suback 1 01; a cut; p joins v5; commit; hold commits; p> publish t x*500 q1#1; p> publish t y q1#2
          disk full; disk free; release; p< puback 1; p< puback 2 97",
     ),
+    row(
+        "refuse: who would meet a full queue is refused, and nobody gets the message",
+        "limits refuse=1 queued_messages_max=2; a at 0; b at 1; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; b joins v5; b> subscribe 1 t 1; b< suback 1 01
+         p joins v5; p> publish t x q1#1; p< puback 1; p> publish t y q1#2; p< puback 2
+         b gets 2 publish; p> publish t z q1#3; p< puback 3 97; p> publish t z q2#4
+         p< pubrec 4 97; count refused_queue_full 2; p> publish t 0; b< publish t 0
+         a resumes v5 expiry=9; a gets 2 publish; p> publish t w q1#5; p< puback 5
+         a< publish t w q1#3; b< publish t w q1#3",
+    ),
+    row(
+        "refuse: what does not concern the full session goes on",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1 u 0; a< suback 1 01 00; a cut; p joins v5; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2 97; p> publish v y q1#3; p< puback 3 10",
+    ),
+    row(
+        "refuse: a 3.x PUBLISH is not taken until there is space",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v34; p> publish t x q1#1; p< puback 1
+         p> publish t y q1#2 + publish u z q1#3; a resumes v5 expiry=9; a< publish t x q1#1
+         a< publish t y q1#2; p< puback 2; p< puback 3",
+    ),
+    row(
+        "refuse: or until the session has ended",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v4 clean; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; wait 10s; p< puback 2",
+    ),
+    row(
+        "refuse: or unsubscribed",
+        "limits refuse=1 queued_messages_max=1 output_bytes_max=1; a at 0; p at 1
+         a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v4 clean
+         p> publish t x q1#1; p< puback 1; p> publish t y q1#2; a> connect v5 expiry=9 clean
+         a< connack; p< puback 2",
+    ),
+    row(
+        "refuse: an eighth of the limit has to be free before there is space again",
+        "limits refuse=1 queued_messages_max=16; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> 16 * publish t x q1#1
+         p gets 16 puback; p> publish t y q1#2; p< puback 2 97; a resumes v5 expiry=9 rmax=1
+         a< publish t x q1#1; p> publish t y q1#3; p< puback 3 97; a> puback 1; a< publish t x q1#2
+         p> publish t y q1#4; p< puback 4",
+    ),
+    row(
+        "refuse: what is under way from another shard is taken",
+        "limits refuse=1 queued_messages_max=1; shards 3; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; hold peers; p> publish t x q1#1
+         p> publish t y q1#2; release; p< puback 1; p< puback 2; p> publish t z q1#3
+         p< puback 3 97; a resumes v5 expiry=9; a< publish t x q1#1; a< publish t y q1#2",
+    ),
+    row(
+        "refuse: at queued_bytes_max, too",
+        "limits refuse=1 queued_bytes_max=500; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> publish t x*500 q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2 97; a resumes v5 expiry=9
+         a< publish t x*500 q1#1; p> publish t y q1#3; p< puback 3; a> puback 1; a< publish t y q1#2",
+    ),
+    row(
+        "refuse: and at queue_bytes_max, whose bytes they are",
+        "limits refuse=1 queue_bytes_max=500; a at 0; b at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; b joins v5 expiry=9; b> subscribe 1 u 1
+         b< suback 1 01; b cut; p joins v5; p> publish t x*500 q1#1; p< puback 1
+         p> publish t y q1#2; p< puback 2 97; p> publish u y q1#3; p< puback 3; p> publish u y q1#4
+         p< puback 4 97; a resumes v5 expiry=9; a< publish t x*500 q1#1; a> puback 1
+         p> publish u y q1#5; p< puback 5",
+    ),
+    row(
+        "refuse: of a shared group, the member that is not full has it; all full, it is refused",
+        "limits refuse=1 queued_messages_max=1; a at 0; b at 2; p at 1; a joins v5 expiry=9
+         a> subscribe 1 $share/g/t 1; a< suback 1 01; a cut; b joins v5 expiry=9
+         b> subscribe 1 $share/g/t 1; b< suback 1 01; b cut; p joins v5; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2; p> publish t z q1#3; p< puback 3 97
+         a resumes v5 expiry=9; a gets 1 publish; p> publish t w q1#4; p< puback 4
+         a gets 1 publish; b resumes v5 expiry=9; b gets 1 publish",
+    ),
+    row(
+        "refuse: a Will is taken, as what is under way",
+        "limits refuse=1 queued_messages_max=1; a at 0; w at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> publish t x q1#1; p< puback 1
+         w joins v5 will=t:gone wqos=1; w cut; a resumes v5 expiry=9; a< publish t x q1#1
+         a< publish t gone q1#2",
+    ),
+    row(
+        "refuse: a reload to another policy lets publishers in at once",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v4 clean; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; limits drop_newest=1; p< puback 2
+         count dropped_queue_full 1",
+    ),
 ];

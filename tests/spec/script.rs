@@ -338,6 +338,7 @@ impl Run {
                 "queued_messages_max" => l.queued_messages_max = n,
                 "queued_bytes_max" => l.queued_bytes_max = n,
                 "queue_bytes_max" => l.queue_bytes_max = n,
+                "refuse" => l.queue_full = QueueFull::Refuse,
                 "drop_newest" => l.queue_full = QueueFull::DropNewest,
                 "queue_qos0" => l.queue_qos0 = n == 1,
                 "subscriptions_per_session_max" => l.subscriptions_per_session_max = n,
