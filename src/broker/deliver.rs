@@ -472,6 +472,7 @@ impl Broker {
         self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
         let number = s.number;
         self.relieve(session);
+        self.look_at_refused(session);
         self.drop_seal_ref(entry.seal);
         if entry.order > 0 {
             let (session, order) = (number, entry.order);

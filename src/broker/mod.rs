@@ -248,6 +248,9 @@ impl Broker {
         if !self.work.is_empty() {
             self.do_work(now, 1, common, fx);
         }
+        if self.not_taken.has_idle() {
+            self.end_refused(now, common, fx);
+        }
         if self.fullness.has_news() {
             self.tell_fullness(common.interests(), fx);
         }
@@ -289,17 +292,13 @@ impl Broker {
         self.counters.packets_received += 1;
         let done = match packet {
             Packet::Publish(p) => self.on_publish(now, link, p, common, fx),
-            Packet::PubAck(ack) => {
-                self.on_puback(now, session, ack, fx).and_then(|()| self.check_refused(link))
-            }
+            Packet::PubAck(ack) => self.on_puback(now, session, ack, fx),
             Packet::PubRec(ack) => self.on_pubrec(now, link, session, ack, fx),
             Packet::PubRel(ack) => {
                 self.on_pubrel(now, link, session, ack, fx);
                 Ok(())
             }
-            Packet::PubComp(ack) => {
-                self.on_pubcomp(now, session, ack, fx).and_then(|()| self.check_refused(link))
-            }
+            Packet::PubComp(ack) => self.on_pubcomp(now, session, ack, fx),
             Packet::Subscribe(s) => {
                 self.on_subscribe(now, link, s, common.interests(), fx);
                 Ok(())

@@ -239,7 +239,8 @@ impl Broker {
         if p.qos != QoS::AtMostOnce
             && let Some(lack) = self.lacks_room(link, session, p, &matched)
         {
-            return self.refuse_for_room(now, link, p, lack, fx);
+            self.refuse_for_room(now, link, p, lack, fx);
+            return Ok(());
         }
         let parts = MessageParts {
             qos: p.qos,

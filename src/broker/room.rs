@@ -9,13 +9,14 @@
 //! it ends after `no_room_ms`. Where a queue is full that could be the client's own, or clients could
 //! wait for each other, and whoever comes back publishes first what was not acknowledged. So there
 //! the link is read on, and takes no further QoS 1 and 2 PUBLISH; it ends as soon as its client has
-//! acknowledged all that it was sent, after `no_room_ms` at the latest.
+//! acknowledged all that it was sent and all that was taken of it is acknowledged (else it would
+//! come again, and again), after `no_room_ms` at the latest.
 //! Invariant: what does not take room is never refused.
 
 use std::collections::VecDeque;
 
 use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
-use super::link::Hold;
+use super::link::{Hold, Link};
 use super::pending::Until;
 use super::publish::Publication;
 use super::session::Session;
@@ -38,6 +39,21 @@ pub(super) struct NotTaken {
     links: VecDeque<(LinkKey, Time)>,
     /// the timer for the first of them is armed
     armed: bool,
+    /// those of them that were refused, and may have nothing left to wait for
+    idle: Vec<LinkKey>,
+}
+
+impl NotTaken {
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// A link's last acknowledgement has left.
+    pub(super) fn look_at(&mut self, l: &Link) {
+        if l.is_held(Hold::Refused) {
+            self.idle.push(l.key);
+        }
+    }
 }
 
 /// Where there is no room.
@@ -151,7 +167,7 @@ impl Broker {
             || matched.groups.iter().any(keeps)
     }
 
-    /// Refuses a PUBLISH of which nothing was routed. An error ends the link.
+    /// Refuses a PUBLISH of which nothing was routed.
     pub(super) fn refuse_for_room(
         &mut self,
         now: Time,
@@ -159,25 +175,26 @@ impl Broker {
         p: &Publish<'_>,
         lack: Lack,
         fx: &mut Effects,
-    ) -> Result<(), Refusal> {
+    ) {
         match lack {
             Lack::Store => self.counters.refused_no_room += 1,
             Lack::Queue => self.counters.refused_queue_full += 1,
         }
-        let Some(l) = self.links.get_mut(link) else { return Ok(()) };
+        let Some(l) = self.links.get_mut(link) else { return };
         if l.version.is_v5() {
             let reason = ReasonCode::QuotaExceeded;
             self.acknowledge(now, link, p, reason, Until::default(), fx);
-            return Ok(());
+            return;
         }
         l.inbound_used = l.inbound_used.saturating_sub(1);
         if lack == Lack::Queue {
             if !l.is_held(Hold::Refused) {
                 l.hold(Hold::Refused, true);
+                self.not_taken.look_at(l);
                 self.not_taken.links.push_back((link, now));
                 self.arm_no_room();
             }
-            return self.check_refused(link);
+            return;
         }
         // As if it had not been read.
         self.counters.packets_received -= 1;
@@ -190,17 +207,27 @@ impl Broker {
         }
         fx.sends.hold_reads(link, true);
         fx.sends.leave(link);
-        Ok(())
     }
 
-    /// Ends a link that a PUBLISH was refused of once its client has all that waited for it.
-    pub(super) fn check_refused(&self, link: LinkKey) -> Result<(), Refusal> {
-        let Some(l) = self.links.get(link).filter(|l| l.is_held(Hold::Refused)) else {
-            return Ok(());
-        };
-        let s = self.sessions.get(l.session);
-        let waits = s.is_some_and(|s| !s.queue.is_empty() || s.outbound.len() > 0);
-        if waits { Ok(()) } else { Err(QUEUE_FULL) }
+    /// A delivery to the session is complete.
+    pub(super) fn look_at_refused(&mut self, session: SessionKey) {
+        if !self.not_taken.links.is_empty()
+            && let Some(link) = self.sessions.get(session).and_then(|s| s.link)
+            && let Some(l) = self.links.get(link)
+        {
+            self.not_taken.look_at(l);
+        }
+    }
+
+    /// Ends links that a PUBLISH was refused of and that have nothing left to wait for.
+    pub(super) fn end_refused(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
+        while let Some(link) = self.not_taken.idle.pop() {
+            let Some(l) = self.links.get(link).filter(|l| l.held.is_empty()) else { continue };
+            let waits = |s: &Session| !s.queue.is_empty() || s.outbound.len() > 0;
+            if !self.sessions.get(l.session).is_some_and(waits) {
+                self.fail(now, link, QUEUE_FULL, common, fx);
+            }
+        }
     }
 
     /// Whether a CONNECT asks for something that the store has no room for: a new session that

@@ -340,6 +340,7 @@ impl Run {
                 "queue_bytes_max" => l.queue_bytes_max = n,
                 "refuse" => l.queue_full = QueueFull::Refuse,
                 "drop_newest" => l.queue_full = QueueFull::DropNewest,
+                "no_room_ms" => l.no_room_ms = n as u64,
                 "queue_qos0" => l.queue_qos0 = n == 1,
                 "subscriptions_per_session_max" => l.subscriptions_per_session_max = n,
                 "filter_levels_max" => l.filter_levels_max = n,

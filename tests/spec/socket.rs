@@ -30,7 +30,7 @@ const HELD: Duration = Duration::from_millis(500);
 /// Runs at the same time.
 const THREADS: usize = 4;
 /// `limits` of the notation: the setting, and the least that it takes.
-const SETTINGS: [(&str, &str, u64); 25] = [
+const SETTINGS: [(&str, &str, u64); 26] = [
     ("session_expiry_max_s", "mqtt.session_expiry_max_s", 0),
     ("keep_alive_max_s", "mqtt.keep_alive_max_s", 0),
     ("receive_maximum", "mqtt.receive_maximum", 1),
@@ -46,6 +46,7 @@ const SETTINGS: [(&str, &str, u64); 25] = [
     ("queue_bytes_max", "limits.queue_bytes_max", 65536),
     ("drop_newest", "limits.queue_full", 0),
     ("refuse", "limits.queue_full", 0),
+    ("no_room_ms", "limits.no_room_ms", 100),
     ("queue_qos0", "limits.queue_qos0", 0),
     ("subscriptions_per_session_max", "limits.subscriptions_per_session_max", 1),
     ("filter_levels_max", "limits.filter_levels_max", 1),
