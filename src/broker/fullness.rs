@@ -1,6 +1,6 @@
-//! `QueueFull::Refuse`: sessions whose queues take no more. Publishers of this shard see that in the
-//! session, those of other shards in the interest entry ([`super::Interest::Full`]); both before
-//! anything is routed.
+//! `QueueFull::Refuse`: sessions whose queues take no more. Publishers of this shard see that in
+//! the session, those of other shards in the interest entry ([`super::Interest::Full`]); both
+//! before anything is routed.
 //!
 //! Only sessions that last are ever full: others drop what is new. Invariant: from full to not full
 //! it takes an eighth of the limit, so that the others are not told for every message; what has

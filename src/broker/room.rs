@@ -6,11 +6,12 @@
 //! in again when there may be room: at most one packet of a link waits, where it was read to.
 //!
 //! A link that is not read is not heard either: what its client would acknowledge waits with it. So
-//! it ends after `no_room_ms`. Where a queue is full that could be the client's own, or clients could
-//! wait for each other, and whoever comes back publishes first what was not acknowledged. So there
-//! the link is read on, and takes no further QoS 1 and 2 PUBLISH; it ends as soon as its client has
-//! acknowledged all that it was sent and all that was taken of it is acknowledged (else it would
-//! come again, and again), after `no_room_ms` at the latest.
+//! it ends after `no_room_ms`. Where a queue is full that could be the client's own, or clients
+//! could wait for each other, and whoever comes back publishes first what was not acknowledged. So
+//! there the link is read on, and takes no further QoS 1 and 2 PUBLISH; it ends as soon as its
+//! client has acknowledged all that it was sent and all that was taken of it is acknowledged (else
+//! it would come again, and again), after `no_room_ms` at the latest.
+//!
 //! Invariant: what does not take room is never refused.
 
 use std::collections::VecDeque;
