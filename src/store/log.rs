@@ -260,7 +260,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     }
 
     /// Whether there is room for more than what is probably staged now. To be asked between
-    /// batches: who is told in time that there is none has nothing under way that has to wait for room.
+    /// batches: who is told in time that there is none has nothing under way that has to wait for
+    /// room.
     pub fn has_room(&self) -> bool {
         self.has_reserve(AHEAD_BYTES.min(self.options.segment_bytes / 2), Use::Keeping)
     }
