@@ -294,6 +294,7 @@ impl Broker {
     pub(super) fn enqueue(&mut self, to: SessionKey, mut entry: Queued, fx: &mut Effects) {
         if !self.make_room(to, entry.qos, entry.cost_bytes(), fx) {
             self.counters.dropped_queue_full += 1;
+            self.note_loss(to, DropReason::QueueFull, u64::from(entry.qos != QoS::AtMostOnce));
             self.drop_seal_ref(entry.seal);
             return;
         }
@@ -332,6 +333,7 @@ impl Broker {
         fx: &mut Effects,
     ) {
         self.drop_seal_ref(entry.seal);
+        self.note_loss(session, why, u64::from(entry.qos != QoS::AtMostOnce));
         if let Some(s) = self.sessions.get(session)
             && entry.order > 0
         {
@@ -474,6 +476,9 @@ impl Broker {
         self.relieve(session);
         self.look_at_refused(session);
         self.drop_seal_ref(entry.seal);
+        if let Some(why) = dropped {
+            self.note_loss(session, why, 1);
+        }
         if entry.order > 0 {
             let (session, order) = (number, entry.order);
             let record = match dropped {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::key::Key;
 use super::link::Link;
+use super::losses::Loss;
 use super::message::Message;
 use super::pending::Wait;
 use super::record::{Record, SessionNumber};
@@ -124,7 +125,7 @@ pub enum Input<'a> {
     Full(bool),
 }
 
-/// What a broker wants done: four lists, reused from call to call.
+/// What a broker wants done: lists, reused from call to call.
 #[derive(Debug, Default)]
 pub struct Effects {
     /// for the log, in order
@@ -135,6 +136,8 @@ pub struct Effects {
     pub peers: Vec<(ShardId, PeerMessage)>,
     /// questions whose answers are Inputs
     pub requests: Vec<Request>,
+    /// for the lines that an operator reads
+    pub losses: Vec<Loss>,
 }
 
 /// What a shard is interested in, for one Topic Filter.

@@ -218,6 +218,7 @@ impl Broker {
         why: DropReason,
         fx: &mut Effects,
     ) {
+        self.note_loss(session, why, 1);
         let Some(session) = self.sessions.get(session).map(|s| s.number) else { return };
         self.record(fx, Record::Dropped { session, order, why });
     }
@@ -292,6 +293,9 @@ impl Broker {
         });
         let (lost, waits) = done.unwrap_or_default();
         self.counters.dropped_unreadable += lost as u64;
+        if lost > 0 {
+            self.note_loss(session, DropReason::Unreadable, lost as u64);
+        }
         if waits {
             self.loads.waiting.push(session);
         }

@@ -21,6 +21,7 @@ mod key;
 mod limits;
 mod link;
 mod load;
+mod losses;
 mod message;
 mod pending;
 mod publish;
@@ -52,6 +53,7 @@ pub use input::{
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
+pub use losses::Loss;
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 pub use record::{DropReason, Record, SessionNumber, WillRecord};
 pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
@@ -77,6 +79,7 @@ use fullness::Fullness;
 use interest::Interests;
 use link::{Hold, Links};
 use load::Loads;
+use losses::Losses;
 use pending::{Gate, HeldPacket, Until};
 use room::NotTaken;
 use seal::Seals;
@@ -160,6 +163,7 @@ pub struct Broker {
     work: VecDeque<SessionKey>,
     sweep_from: usize,
     loads: Loads,
+    losses: Losses,
     /// the store has no room
     no_room: bool,
     not_taken: NotTaken,
@@ -204,6 +208,7 @@ impl Broker {
             work: VecDeque::new(),
             sweep_from: 0,
             loads: Loads::default(),
+            losses: Losses::default(),
             no_room: false,
             not_taken: NotTaken::default(),
             uncommitted: Uncommitted::default(),
@@ -548,6 +553,7 @@ impl Broker {
             common.retained().expire(now, SWEEP_MAX);
         }
         self.walk_tails(fx);
+        self.tell_losses(fx);
         // Links and sessions that came and went leave their timers behind.
         if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
             self.drop_stale_timers();

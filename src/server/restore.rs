@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use super::shard::{Shard, ShardParts};
 use super::storage::LoadJob;
-use crate::broker::{Input, Request, RestoredSession};
+use crate::broker::{Input, Loss, Request, RestoredSession};
 use crate::store::Store;
 
 /// What a shard begins with.
@@ -31,6 +31,25 @@ impl<S> ShardParts<S> {
             // Nothing asks for an authorizer yet.
             Request::Ask { .. } => {}
         }
+    }
+}
+
+/// One line for a session that lost messages.
+pub(super) fn tell_loss(loss: &Loss) {
+    let Loss { client_id, within_ms, queue_full, expired, too_large, unreadable } = loss;
+    let client_id = client_id.as_deref().unwrap_or("(further sessions)");
+    if queue_full + too_large + unreadable > 0 {
+        tracing::warn!(
+            client_id,
+            queue_full,
+            expired,
+            too_large,
+            unreadable,
+            within_ms,
+            "QoS 1 and 2 messages were dropped"
+        );
+    } else {
+        tracing::info!(client_id, expired, within_ms, "QoS 1 and 2 messages expired");
     }
 }
 

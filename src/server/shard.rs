@@ -24,7 +24,7 @@ use super::mailbox::{Receiver, Report, Sender, ToShard};
 use super::memory::take_cached_blocks;
 use super::poller::{Poller, Who};
 use super::porch::{Door, Porch, Turned};
-use super::restore::Restore;
+use super::restore::{Restore, tell_loss};
 use super::retained::SharedRetained;
 use super::storage::LoadJob;
 use crate::broker::{
@@ -507,6 +507,7 @@ impl<S: Store> Shard<S> {
         for request in fx.requests.drain(..) {
             parts.ask(request);
         }
+        fx.losses.drain(..).for_each(|loss| tell_loss(&loss));
     }
 
     /// Connections whose reading was held and is free again: what they had sent is handled first.

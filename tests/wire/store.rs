@@ -87,3 +87,17 @@ fn what_need_not_be_kept_is_not_written() {
     assert_eq!(sys_value(&broker, "store/log/state"), "ok");
     broker.stop();
 }
+
+#[test]
+fn who_lost_what_is_told() {
+    let broker = sharded(2, "limits.queued_messages_max = 5");
+    let (mut reader, _) = Client::with(&broker, persistent(Version::V5, "full-reader"));
+    reader.subscribe("q/#", QoS::AtLeastOnce);
+    reader.disconnect();
+    let mut publisher = Client::new(&broker, "publisher");
+    let messages = (0..12).map(|n| ("q/a".to_owned(), payload(n), false));
+    publisher.publish_many(QoS::AtLeastOnce, messages);
+    let line = broker.log.wait_for(&["WARN", "messages were dropped", "client_id=full-reader"]);
+    assert!(line.contains("queue_full=7 expired=0"), "{line}");
+    broker.stop();
+}
