@@ -240,6 +240,7 @@ impl Storage {
             unsynced_since: None,
             full: false,
             busy: true,
+            linger: Duration::ZERO,
         };
         let shards = shards.to_vec();
         let builder = |name: &str| std::thread::Builder::new().name(name.to_owned());
