@@ -292,7 +292,7 @@ impl Broker {
 
     /// Queues for a session, within the limits.
     pub(super) fn enqueue(&mut self, to: SessionKey, mut entry: Queued, fx: &mut Effects) {
-        if !self.make_room(to, entry.cost_bytes(), fx) {
+        if !self.make_room(to, entry.qos, entry.cost_bytes(), fx) {
             self.counters.dropped_queue_full += 1;
             self.drop_seal_ref(entry.seal);
             return;
@@ -309,6 +309,7 @@ impl Broker {
             self.counters.queued_bytes += entry.cost_bytes() as u64;
             s.queue.push(entry);
         }
+        self.note_full(to);
         let Some(s) = self.sessions.get(to) else { return };
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
             outbox.wants_room = true;
@@ -319,6 +320,7 @@ impl Broker {
         let entry = self.sessions.get_mut(session)?.queue.pop()?;
         self.counters.queued_messages -= 1;
         self.counters.queued_bytes -= entry.cost_bytes() as u64;
+        self.relieve(session);
         Some(entry)
     }
 
@@ -469,6 +471,8 @@ impl Broker {
         self.counters.in_flight -= 1;
         self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
         let number = s.number;
+        self.relieve(session);
+        self.look_at_refused(session);
         self.drop_seal_ref(entry.seal);
         if entry.order > 0 {
             let (session, order) = (number, entry.order);

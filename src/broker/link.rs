@@ -14,7 +14,7 @@ use super::shrink::shrink_list;
 use super::time::Time;
 use crate::codec::{Connect, Version};
 
-/// Why a link's socket is not read for now.
+/// Why a link's socket, or what it publishes, is not read for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// An answer is awaited: the server does not hand in packets.
@@ -27,6 +27,9 @@ pub(super) enum Hold {
     NoRoom = 8,
     /// So much of what was published waits for the store.
     StoreBehind = 16,
+    /// A PUBLISH was refused that a 3.x client cannot be told of: no further one is taken. It is
+    /// still read, for what it acknowledges, and will end.
+    Refused = 32,
 }
 
 /// One Network Connection that has sent a valid CONNECT. One cache line: each packet touches one.
@@ -100,7 +103,7 @@ impl HeldQueue {
 impl Link {
     /// Whether its socket is not to be read for now.
     pub(super) fn reads_held(&self) -> bool {
-        self.holds != 0
+        self.holds & !(Hold::Refused as u8) != 0
     }
 
     /// Whether it is held for this reason.

@@ -74,6 +74,9 @@ impl Broker {
         }
         let after = queue.sums();
         self.count_queue(before, after);
+        if after.bytes < before.bytes || after.messages < before.messages {
+            self.relieve(session);
+        }
         Some(done)
     }
 
@@ -143,7 +146,13 @@ impl Broker {
     }
 
     /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
-    pub(super) fn make_room(&mut self, to: SessionKey, bytes: usize, fx: &mut Effects) -> bool {
+    pub(super) fn make_room(
+        &mut self,
+        to: SessionKey,
+        qos: QoS,
+        bytes: usize,
+        fx: &mut Effects,
+    ) -> bool {
         loop {
             let Some(s) = self.sessions.get(to) else { return true };
             let (l, c) = (&self.limits, &self.counters);
@@ -159,8 +168,14 @@ impl Broker {
             if fits {
                 return true;
             }
-            if self.limits.queue_full == QueueFull::DropNewest {
-                return false;
+            match l.queue_full {
+                QueueFull::DropOldest => {}
+                QueueFull::DropNewest => return false,
+                // Who was to be refused was: it is under way already.
+                QueueFull::Refuse => {
+                    let lasts = s.is_persistent() && qos != QoS::AtMostOnce;
+                    return lasts && s.queue.bytes() + bytes <= self.queued_bytes_end();
+                }
             }
             if !self.drop_oldest(to, fx) {
                 return false;

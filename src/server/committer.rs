@@ -191,6 +191,8 @@ pub(crate) struct Committer {
     pub(crate) unsynced_since: Option<Instant>,
     /// there was no room, and the shards know
     pub(crate) full: bool,
+    /// something at the desk found no room
+    pub(crate) refused: bool,
     /// there is something to be cleaned
     pub(crate) busy: bool,
     /// how long a commit with a sync took lately
@@ -209,7 +211,7 @@ impl Committer {
             if stop && self.desk.lock().staging.is_empty() {
                 break;
             }
-            if self.full {
+            if mem::take(&mut self.refused) {
                 if stop {
                     break; // what is left was not acknowledged
                 }
@@ -229,7 +231,8 @@ impl Committer {
             return Some(if only_fills { QUIET } else { Duration::ZERO });
         }
         let left = |since: Instant| self.sync_every.map(|e| e.saturating_sub(since.elapsed()));
-        self.unsynced_since.and_then(left)
+        let retry = self.full.then_some(FULL_RETRY);
+        self.unsynced_since.and_then(left).into_iter().chain(retry).min()
     }
 
     fn write(&mut self, taken: Taken) -> Result<(), LogError> {
@@ -241,8 +244,17 @@ impl Committer {
             Err(LogError::Full) => return self.write_what_frees(taken),
             Err(error) => return Err(error),
         }
-        self.has_room();
         Ok(())
+    }
+
+    fn has_none(&mut self) {
+        if !mem::replace(&mut self.full, true) {
+            self.tell_full(true);
+            tracing::error!(
+                "no room for the log: QoS 1 and 2 messages that would have to be kept are refused \
+                 until there is"
+            );
+        }
     }
 
     fn has_room(&mut self) {
@@ -269,13 +281,8 @@ impl Committer {
 
     /// There is no room: what ends something is still written, the rest waits at the desk.
     fn write_what_frees(&mut self, taken: Taken) -> Result<(), LogError> {
-        if !mem::replace(&mut self.full, true) {
-            tracing::error!(
-                "no room for the log: QoS 1 and 2 messages that would have to be kept are refused \
-                 until there is"
-            );
-            self.tell_full(true);
-        }
+        self.has_none();
+        self.refused = true;
         let mut void = Vec::new();
         let freeing = {
             let mut inner = self.desk.lock();
@@ -307,8 +314,9 @@ impl Committer {
             self.unsynced_since = None;
         }
         self.busy = self.log.maintain(clock(self.started), MAINTAIN_BYTES)?;
-        if !self.log.is_full() {
-            self.has_room();
+        match self.log.has_room() {
+            true => self.has_room(),
+            false => self.has_none(),
         }
         self.health.update(&self.log, self.full);
         Ok(())
@@ -347,12 +355,12 @@ impl Committer {
     /// have to be kept; what shards still record is thrown away.
     fn give_up(self, error: &LogError) {
         self.health.poison(error.to_string());
+        self.tell_full(true);
         tracing::error!(
             %error,
             "the log cannot be trusted any more: nothing that has to be kept is acknowledged until \
              the broker has been started again"
         );
-        self.tell_full(true);
         loop {
             let (_, stop) = self.desk.take(None, Duration::ZERO);
             if stop {

@@ -340,6 +340,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_full: match l.queue_full {
             config::QueueFull::DropOldest => QueueFull::DropOldest,
             config::QueueFull::DropNewest => QueueFull::DropNewest,
+            config::QueueFull::Refuse => QueueFull::Refuse,
         },
         queue_qos0: l.queue_qos0,
         subscriptions_per_session_max: l.subscriptions_per_session_max,
@@ -355,6 +356,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_memory_total_bytes,
         session_memory_bytes_max: l.session_memory_bytes_max,
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
+        no_room_ms: l.no_room_ms,
     }
 }
 

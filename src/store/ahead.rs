@@ -1,7 +1,7 @@
 //! What is written ahead of older records when the disk is full, and what may not be.
 //!
-//! May use: records, hashbrown. Invariant: nothing goes ahead of a record that it depends on, in its
-//! own session or in another: a crash right behind it loses nothing that was acknowledged.
+//! May use: records, hashbrown. Invariant: nothing goes ahead of a record that it depends on, in
+//! its own session or in another: a crash right behind it loses nothing that was acknowledged.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashSet;

@@ -139,6 +139,9 @@ pub(super) enum Use {
 /// The oldest, the one that is written to, the next one, and the reserve (see `Use`).
 const SEGMENTS_MIN: u64 = 5;
 
+/// So much room is seen to ahead.
+const AHEAD_BYTES: u64 = 4 << 20;
+
 /// What a segment's last batch takes, the one that says where the log goes on.
 pub(super) const END_BYTES: u64 = BATCH_HEADER_BYTES as u64 + 8;
 
@@ -256,6 +259,13 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     /// The log's own random number, the same for as long as it lives.
     pub fn id(&self) -> u128 {
         self.id
+    }
+
+    /// Whether there is room for more than what is probably staged now. To be asked between
+    /// batches: who is told in time that there is none has nothing under way that has to wait for
+    /// room.
+    pub fn has_room(&self) -> bool {
+        self.has_reserve(AHEAD_BYTES.min(self.options.segment_bytes / 2), Use::Keeping)
     }
 
     /// Whether there was no room when it was last needed.

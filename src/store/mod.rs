@@ -53,10 +53,10 @@
 //!
 //! # The parts
 //!
-//! `record`: records, and the grammar of the format · `staging`, `ahead` · `log`, `spare`, `clean`: the
-//! committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`, `queue`, `messages`: what is
-//! in force, and where · `read` · `replay`, `recover`, `damage`: opening · `inspect`, `dump`:
-//! for the command line · `disk`.
+//! `record`: records, and the grammar of the format · `staging`, `ahead` · `log`, `spare`,
+//! `clean`: the committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`, `queue`,
+//! `messages`: what is in force, and where · `read` · `replay`, `recover`, `damage`: opening ·
+//! `inspect`, `dump`: for the command line · `disk`.
 
 mod ahead;
 mod batch;

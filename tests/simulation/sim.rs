@@ -153,7 +153,9 @@ impl Sim {
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
         shadow.spills = is_bounded(&limits);
         let check_every = rng.pick(&[1, 10, 50]);
-        let extras = (!plain).then(|| Extras::new(seed, &mut limits));
+        let extras = (!plain).then(|| Extras::new(seed, &mut limits, lossy));
+        shadow.refuses = limits.queue_full == QueueFull::Refuse;
+        shadow.drops_qos0 |= shadow.refuses;
         let world = World::new(shards, seed, &limits, check_every);
         Self { world, shadow, clients, rng, plan, extras }
     }
