@@ -20,6 +20,12 @@ const FULL_RETRY: Duration = Duration::from_millis(100);
 /// About how many bytes of the log are read for cleaning between two batches.
 const MAINTAIN_BYTES: usize = 256 << 10;
 
+/// How long it has to be quiet before zeros are written ahead.
+const QUIET: Duration = Duration::from_millis(10);
+/// How long messages that were sent to their receivers may wait to become void.
+const LINGER_MIN: Duration = Duration::from_micros(200);
+const LINGER_MAX: Duration = Duration::from_millis(2);
+
 /// Where shards leave their records, and the committer takes them.
 pub(crate) struct Desk {
     inner: Mutex<Inner>,
@@ -28,16 +34,25 @@ pub(crate) struct Desk {
 
 struct Inner {
     staging: Staging,
-    /// the committer sleeps, and has to be woken
-    sleeps: bool,
+    sleeps: Sleep,
     /// no shard is left
     stop: bool,
+}
+
+/// Whether the committer has to be woken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    Awake,
+    /// for anything
+    UntilMore,
+    /// for what is urgent
+    UntilUrgent,
 }
 
 impl Desk {
     /// `seed` is for the hasher.
     pub(crate) fn new(seed: u64) -> Self {
-        let inner = Inner { staging: Staging::new(seed), sleeps: false, stop: false };
+        let inner = Inner { staging: Staging::new(seed), sleeps: Sleep::Awake, stop: false };
         Self { inner: Mutex::new(inner), more: Condvar::new() }
     }
 
@@ -57,13 +72,13 @@ impl Desk {
         self.lock().staging.counts()
     }
 
-    /// Takes what is there; waits for it if there is nothing, but no longer than `at_most`. The
-    /// second: no shard is left.
-    fn take(&self, at_most: Option<Duration>) -> (Taken, bool) {
+    /// Takes what is there; waits for it if there is nothing, but no longer than `at_most`. What is
+    /// not urgent stays for `linger`: by then it may be void. The second: no shard is left.
+    fn take(&self, at_most: Option<Duration>, linger: Duration) -> (Taken, bool) {
         let mut inner = self.lock();
         let until = at_most.map(|at_most| Instant::now() + at_most);
         while inner.staging.is_empty() && !inner.stop {
-            inner.sleeps = true;
+            inner.sleeps = Sleep::UntilMore;
             inner = match until.map(|until| until.saturating_duration_since(Instant::now())) {
                 None => self.more.wait(inner).unwrap_or_else(PoisonError::into_inner),
                 Some(Duration::ZERO) => break,
@@ -73,8 +88,38 @@ impl Desk {
                 }
             };
         }
-        inner.sleeps = false;
-        (inner.staging.take(), inner.stop)
+        if inner.may_linger() {
+            inner = self.linger(inner, linger);
+        }
+        inner.sleeps = Sleep::Awake;
+        // What came only just now lingers on.
+        let taken = match inner.may_linger() {
+            true => inner.staging.take_marked(),
+            false => inner.staging.take(),
+        };
+        (taken, inner.stop)
+    }
+
+    /// Waits until something is urgent, for so long at most.
+    fn linger<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        for_: Duration,
+    ) -> MutexGuard<'a, Inner> {
+        let until = Instant::now() + for_;
+        if !inner.staging.is_marked() {
+            inner.staging.mark();
+        }
+        inner.sleeps = Sleep::UntilUrgent;
+        while inner.may_linger() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let waited = self.more.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inner
     }
 
     /// Waits, whatever is there.
@@ -89,6 +134,12 @@ impl Desk {
             let waited = self.more.wait_timeout(inner, left);
             inner = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+    }
+}
+
+impl Inner {
+    fn may_linger(&self) -> bool {
+        !self.stop && !self.staging.is_empty() && !self.staging.is_urgent()
     }
 }
 
@@ -110,7 +161,14 @@ impl Store for DeskStore {
     ) -> Option<Seq> {
         let mut inner = self.desk.lock();
         inner.staging.push(self.shard, records, last, sync && self.syncs, void);
-        let wake = mem::take(&mut inner.sleeps);
+        let wake = match inner.sleeps {
+            Sleep::Awake => false,
+            Sleep::UntilMore => true,
+            Sleep::UntilUrgent => inner.staging.is_urgent(),
+        };
+        if wake {
+            inner.sleeps = Sleep::Awake;
+        }
         drop(inner);
         if wake {
             self.desk.more.notify_one();
@@ -137,13 +195,15 @@ pub(crate) struct Committer {
     pub(crate) refused: bool,
     /// there is something to be cleaned
     pub(crate) busy: bool,
+    /// how long a commit with a sync took lately
+    pub(crate) linger: Duration,
 }
 
 impl Committer {
     /// Until no shard is left.
     pub(crate) fn run(mut self) {
         loop {
-            let (taken, stop) = self.desk.take(self.patience());
+            let (taken, stop) = self.desk.take(self.patience(), self.linger);
             let written = self.write(taken).and_then(|()| self.keep_house());
             if let Err(error) = written {
                 return self.give_up(&error);
@@ -167,7 +227,8 @@ impl Committer {
     /// How long nothing but new records needs this thread.
     fn patience(&self) -> Option<Duration> {
         if self.busy {
-            return Some(Duration::ZERO);
+            let only_fills = self.log.only_fills();
+            return Some(if only_fills { QUIET } else { Duration::ZERO });
         }
         let left = |since: Instant| self.sync_every.map(|e| e.saturating_sub(since.elapsed()));
         let retry = self.full.then_some(FULL_RETRY);
@@ -205,8 +266,13 @@ impl Committer {
 
     fn commit(&mut self, taken: &Taken) -> Result<Committed, LogError> {
         let sync = if taken.wants_sync() { Sync::Now } else { Sync::Later };
+        let began = Instant::now();
         let committed = self.log.commit(taken, clock(self.started), sync)?;
         match sync {
+            Sync::Now if committed.bytes > 0 => {
+                self.linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
+                self.unsynced_since = None;
+            }
             Sync::Now => self.unsynced_since = None,
             Sync::Later => _ = self.unsynced_since.get_or_insert_with(Instant::now),
         }
@@ -296,7 +362,7 @@ impl Committer {
              the broker has been started again"
         );
         loop {
-            let (_, stop) = self.desk.take(None);
+            let (_, stop) = self.desk.take(None, Duration::ZERO);
             if stop {
                 return;
             }

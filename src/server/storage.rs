@@ -241,6 +241,7 @@ impl Storage {
             full: false,
             refused: false,
             busy: true,
+            linger: Duration::ZERO,
         };
         let shards = shards.to_vec();
         let builder = |name: &str| std::thread::Builder::new().name(name.to_owned());

@@ -39,11 +39,11 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     pub fn maintain(&mut self, clock: Clock, budget_bytes: usize) -> Result<bool, LogError> {
         self.check_poison()?;
         let cleaned = self.clean(clock, budget_bytes);
-        let more = match cleaned {
+        self.cleans = match cleaned {
             Err(LogError::Full) => false,
             result => result?,
         };
-        let more = self.prepare_spare()? || more;
+        let more = self.prepare_spare()? || self.cleans;
         // What was refused is tried again only where it will pass.
         self.full = self.full && !self.has_reserve(self.refused, Use::Keeping);
         self.busy = false;

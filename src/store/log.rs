@@ -172,6 +172,8 @@ pub struct Log<D: Disk, S: Shared<D::File>> {
     pub(super) refused: u64,
     /// a batch was committed since `maintain` was called last
     pub(super) busy: bool,
+    /// there is more to clean
+    pub(super) cleans: bool,
     pub(super) counts: LogCounts,
 }
 

@@ -577,6 +577,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             freeing_bytes_max: 0,
             refused: 0,
             busy: false,
+            cleans: false,
             counts: LogCounts::default(),
         };
         log.encoder.last_message = last_message;

@@ -21,8 +21,11 @@ use super::state::{Shared, segment_name};
 
 /// The name of a file that is not a segment yet.
 pub(super) const SPARE_NAME: &str = "spare";
-/// Zeros per call.
-const SLICE_BYTES: usize = 512 << 10;
+/// Zeros per call: a few milliseconds.
+const SLICE_BYTES: u64 = 256 << 10;
+/// Zeros per write: a page. A file system may keep what comes in one write as one piece of its
+/// cache (ext4 does), and write all of it again for each small batch inside.
+const PAGE_BYTES: u64 = 4096;
 /// What stays free on the disk for others.
 const DISK_MARGIN_BYTES: u64 = 1 << 20;
 
@@ -90,9 +93,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                     self.spare = Spare::Filling { file, bytes, done };
                     return Ok(true);
                 }
-                let zeros = vec![0; SLICE_BYTES.min((bytes - done) as usize)];
-                let written = self.disk.write_at(&file, &zeros, done);
-                let written = written.and_then(|()| self.disk.sync(&file));
+                let until = bytes.min(done + SLICE_BYTES);
+                let written = self.write_zeros(&file, done, until);
                 match written {
                     // It has its room: a disk that has none for the zeros will say so later.
                     Err(error) if is_full(&error) => {
@@ -100,9 +102,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                     }
                     result => {
                         self.or_poison(result)?;
-                        self.counts.zero_bytes += zeros.len() as u64;
-                        self.spare =
-                            Spare::Filling { file, bytes, done: done + zeros.len() as u64 };
+                        self.counts.zero_bytes += until - done;
+                        self.spare = Spare::Filling { file, bytes, done: until };
                     }
                 }
                 Ok(true)
@@ -112,6 +113,21 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                 Ok(false)
             }
         }
+    }
+
+    fn write_zeros(&self, file: &D::File, from: u64, until: u64) -> io::Result<()> {
+        let (zeros, mut at) = ([0; PAGE_BYTES as usize], from);
+        while at < until {
+            let end = until.min((at / PAGE_BYTES + 1) * PAGE_BYTES);
+            self.disk.write_at(file, &zeros[..(end - at) as usize], at)?;
+            at = end;
+        }
+        self.disk.sync(file)
+    }
+
+    /// Whether nothing is to be done but to write zeros: that can wait until it is quiet.
+    pub fn only_fills(&self) -> bool {
+        matches!(self.spare, Spare::Filling { .. }) && !self.cleans
     }
 
     fn may_write_zeros(&self) -> bool {

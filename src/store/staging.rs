@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use super::ahead;
 use super::record::Record;
 use crate::broker::{Seq, ShardId};
+use crate::codec::QoS;
 
 /// A record with its number in its shard.
 #[derive(Debug)]
@@ -18,17 +19,21 @@ pub(super) struct Staged {
     pub(super) seq: Seq,
     /// `None`: void
     pub(super) record: Option<Record>,
+    /// see `Staging::is_urgent`
+    urgent: bool,
 }
 
 /// Where the records of an entry that may still become void stand.
 #[derive(Clone, Copy, Debug)]
 struct Voidable {
-    queued: u32,
-    in_flight: u32,
-    released: u32,
+    queued: u64,
+    in_flight: u64,
+    released: u64,
+    /// of QoS 1: sent at once, and acknowledged soon
+    is_quick: bool,
 }
 
-const NOWHERE: u32 = u32::MAX;
+const NOWHERE: u64 = u64::MAX;
 /// Room for so many records is made ahead.
 const RESERVED_MAX: usize = 1 << 13;
 
@@ -77,6 +82,12 @@ pub struct StagingCounts {
 #[derive(Debug)]
 pub struct Staging {
     records: Vec<Staged>,
+    /// how many were taken before the first of them: entries' records are found by number
+    taken: u64,
+    /// how many of them are urgent
+    urgent: usize,
+    /// what waited when `mark` was called: records, and the last numbers
+    mark: Option<(usize, Vec<(ShardId, Seq)>)>,
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
     /// the last number pushed, by shard, where it is not reported as committed yet
     last: Vec<(ShardId, Seq)>,
@@ -90,6 +101,9 @@ impl Staging {
     pub fn new(seed: u64) -> Self {
         Self {
             records: Vec::new(),
+            taken: 0,
+            urgent: 0,
+            mark: None,
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
             last: Vec::new(),
             wants_sync: false,
@@ -105,6 +119,12 @@ impl Staging {
     /// What went through, and what waits.
     pub fn counts(&self) -> StagingCounts {
         StagingCounts { staged: self.records.len(), ..self.counts }
+    }
+
+    /// Whether something waits that will not become void soon, or that somebody waits for until it
+    /// is written. Not so: a message of QoS 1 that was sent to its receiver, and ends.
+    pub fn is_urgent(&self) -> bool {
+        self.urgent > 0
     }
 
     /// About how many bytes the records that wait hold.
@@ -151,20 +171,32 @@ impl Staging {
         record: Record,
         void: &mut impl FnMut(ShardId, Seq),
     ) {
-        let at = u32::try_from(self.records.len()).unwrap_or(NOWHERE);
+        let at = self.taken + self.records.len() as u64;
+        let mut urgent = true;
         match &record {
-            Record::Queued { session, order, .. } if at != NOWHERE => {
-                let voidable = Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE };
+            Record::Queued { session, order, qos, .. } => {
+                let is_quick = *qos == QoS::AtLeastOnce;
+                let voidable =
+                    Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE, is_quick };
                 self.voidable.insert((session.0, *order), voidable);
             }
             Record::InFlight { session, order, .. } => {
-                self.add_to((session.0, *order), |voidable| &mut voidable.in_flight, at);
+                let key = (session.0, *order);
+                if self.add_to(key, |voidable| &mut voidable.in_flight, at)
+                    && let Some(voidable) = self.voidable.get(&key).filter(|v| v.is_quick)
+                {
+                    urgent = false;
+                    let queued = voidable.queued;
+                    self.calm(queued);
+                }
             }
             Record::Released { session, order } => {
                 self.add_to((session.0, *order), |voidable| &mut voidable.released, at);
             }
             Record::Acknowledged { session, order } | Record::Dropped { session, order, .. } => {
-                if let Some(voidable) = self.voidable.remove(&(session.0, *order)) {
+                if let Some(voidable) = self.voidable.remove(&(session.0, *order))
+                    && voidable.queued >= self.taken
+                {
                     for at in [voidable.queued, voidable.in_flight, voidable.released] {
                         self.make_void(at, void);
                     }
@@ -173,35 +205,83 @@ impl Staging {
                     void(shard, seq);
                     return;
                 }
+                urgent = false;
             }
+            Record::Disconnected { .. } => urgent = false,
             _ => {}
         }
-        self.records.push(Staged { shard, seq, record: Some(record) });
+        self.urgent += usize::from(urgent);
+        self.records.push(Staged { shard, seq, record: Some(record), urgent });
     }
 
-    /// Notes one more record of an entry that may become void. A second one of a kind is not
-    /// foreseen: then all of them are written.
-    fn add_to(&mut self, key: (u64, u64), part: fn(&mut Voidable) -> &mut u32, at: u32) {
-        if let Some(voidable) = self.voidable.get_mut(&key)
-            && std::mem::replace(part(voidable), at) != NOWHERE
-        {
+    /// Notes one more record of an entry that may become void. False: it is none. A second one of a
+    /// kind is not foreseen: then all of them are written.
+    fn add_to(&mut self, key: (u64, u64), part: fn(&mut Voidable) -> &mut u64, at: u64) -> bool {
+        let Some(voidable) = self.voidable.get_mut(&key) else { return false };
+        let is_known =
+            voidable.queued >= self.taken && std::mem::replace(part(voidable), at) == NOWHERE;
+        if !is_known {
             self.voidable.remove(&key);
         }
+        is_known
     }
 
-    fn make_void(&mut self, at: u32, void: &mut impl FnMut(ShardId, Seq)) {
-        let Some(staged) = self.records.get_mut(at as usize) else { return };
+    fn staged(&mut self, at: u64) -> Option<&mut Staged> {
+        self.records.get_mut(usize::try_from(at.checked_sub(self.taken)?).ok()?)
+    }
+
+    fn calm(&mut self, at: u64) {
+        if let Some(staged) = self.staged(at) {
+            let was_urgent = std::mem::take(&mut staged.urgent);
+            self.urgent -= usize::from(was_urgent);
+        }
+    }
+
+    fn make_void(&mut self, at: u64, void: &mut impl FnMut(ShardId, Seq)) {
+        self.calm(at);
+        let Some(staged) = self.staged(at) else { return };
         if let Some(record) = staged.record.take() {
+            void(staged.shard, staged.seq);
             self.counts.staged_bytes -= record.cost_bytes();
             self.counts.void += 1;
-            void(staged.shard, staged.seq);
         }
+    }
+
+    /// Notes what waits now, for `take_marked`.
+    pub fn mark(&mut self) {
+        self.mark = Some((self.records.len(), self.last.clone()));
+    }
+
+    /// Whether `mark` was called since everything was taken.
+    pub fn is_marked(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    /// Takes what waited when `mark` was called, in place of everything, and marks what is left.
+    pub fn take_marked(&mut self) -> Taken {
+        let Some((count, upto)) = self.mark.take() else { return Taken::default() };
+        let rest = self.records.split_off(count.min(self.records.len()));
+        let records = std::mem::replace(&mut self.records, rest);
+        self.taken += records.len() as u64;
+        for staged in &records {
+            self.urgent -= usize::from(staged.urgent);
+            let Some(record) = &staged.record else { continue };
+            self.counts.staged_bytes -= record.cost_bytes();
+            // Those of its records that are left are not void without it.
+            if let Record::Queued { session, order, .. } = record {
+                self.voidable.remove(&(session.0, *order));
+            }
+        }
+        self.last.retain(|last| !upto.contains(last));
+        let wants_sync = self.wants_sync;
+        self.wants_sync &= !self.last.is_empty();
+        self.mark();
+        Taken { records, upto, ahead: Vec::new(), wants_sync }
     }
 
     /// Takes everything of all shards: one batch.
     pub fn take(&mut self) -> Taken {
-        self.voidable.clear();
-        self.counts.staged_bytes = 0;
+        self.begin_anew();
         // The next batch will be about as large.
         let next = Vec::with_capacity(self.records.len().min(RESERVED_MAX));
         Taken {
@@ -212,12 +292,18 @@ impl Staging {
         }
     }
 
+    /// Nothing waits, to what is counted of it.
+    fn begin_anew(&mut self) {
+        self.voidable.clear();
+        self.counts.staged_bytes = 0;
+        (self.taken, self.urgent, self.mark) = (0, 0, None);
+    }
+
     /// Puts back what could not be committed, before everything that came since; some of it may be
     /// void now (see `push`), of any shard.
     pub fn put_back(&mut self, taken: Taken, void: &mut Vec<(ShardId, Seq)>) {
         let newer = std::mem::take(&mut self.records);
-        self.voidable.clear();
-        self.counts.staged_bytes = 0;
+        self.begin_anew();
         self.wants_sync |= taken.wants_sync;
         for (shard, seq) in taken.upto {
             if !self.last.iter().any(|(of, _)| *of == shard) {
@@ -241,8 +327,7 @@ impl Staging {
         let last = |shard: ShardId| upto.iter().find(|(of, _)| *of == shard).map(|(_, seq)| *seq);
         let is_ahead = |staged: &&Staged| last(staged.shard).is_some_and(|seq| staged.seq > seq);
         let ahead = records.iter().filter(is_ahead).map(|s| (s.shard, s.seq)).collect();
-        self.voidable.clear();
-        self.counts.staged_bytes = 0;
+        self.begin_anew();
         let wants_sync = self.wants_sync;
         self.wants_sync &= !waiting.is_empty();
         let mut void = 0;

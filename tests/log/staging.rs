@@ -6,7 +6,7 @@ use crate::cleaning::queued;
 use crate::disk::SimDisk;
 use crate::world::{World, client_id};
 use stonechat::broker::{Message, Seq, ShardId, Time};
-use stonechat::codec::PacketId;
+use stonechat::codec::{PacketId, QoS};
 use stonechat::store::{
     Clock, DropReason, Log, LogOptions, Record, SessionNumber, Staging, StagingCounts, Sync, open,
 };
@@ -104,6 +104,74 @@ fn a_batch_waits_for_a_sync_if_one_record_does() {
     assert!(staging.take().wants_sync());
     push(&mut staging, 5, false);
     assert!(!staging.take().wants_sync());
+}
+
+/// What a client that is there will acknowledge may wait; nothing else.
+#[test]
+fn what_will_be_void_soon_is_not_urgent() {
+    let mut staging = Staging::new(1);
+    push(&mut staging, vec![queued(0), in_flight(0)], 2);
+    assert!(!staging.is_urgent());
+    push(&mut staging, vec![queued(1)], 3);
+    assert!(staging.is_urgent(), "nobody is there to acknowledge it");
+    push(&mut staging, vec![in_flight(1)], 4);
+    assert!(!staging.is_urgent());
+    push(&mut staging, vec![queued(2), acknowledged(2)], 6);
+    assert!(!staging.is_urgent());
+    // At QoS 2 the PUBLISH itself waits.
+    let mut twice = queued(3);
+    if let Record::Queued { qos, .. } = &mut twice {
+        *qos = QoS::ExactlyOnce;
+    }
+    push(&mut staging, vec![twice, in_flight(3)], 8);
+    assert!(staging.is_urgent());
+    let taken = staging.take();
+    assert!(!staging.is_urgent());
+    staging.put_back(taken, &mut Vec::new());
+    assert!(staging.is_urgent());
+    push(&mut staging, vec![acknowledged(3)], 9);
+    assert!(!staging.is_urgent());
+    // What was written is waited for.
+    staging.take();
+    push(&mut staging, vec![in_flight(7)], 10);
+    assert!(staging.is_urgent());
+}
+
+#[test]
+fn what_came_behind_the_mark_stays() {
+    let other = ShardId(SHARD.0 + 1);
+    let disk = Arc::new(SimDisk::new(u64::MAX / 2));
+    let (mut log, ..) = crate::world::open_log(&disk, &LogOptions::new(1, 1), 0).unwrap();
+    let mut staging = Staging::new(1);
+    let mut commit = |taken| log.commit(&taken, Clock::default(), Sync::Now).unwrap();
+    assert!(staging.take_marked().is_empty());
+    push(&mut staging, vec![queued(0), in_flight(0), queued(1), in_flight(1)], 4);
+    let expiry_s = 9;
+    let away = Record::Disconnected { session: SessionNumber(9), expiry_s };
+    staging.push(other, &mut vec![away], Seq(1), true, &mut Vec::new());
+    staging.mark();
+    assert!(staging.is_marked());
+    push(&mut staging, vec![queued(2), in_flight(2), queued(3)], 7);
+    assert_eq!(push(&mut staging, vec![acknowledged(1)], 8), [3, 4, 8]);
+    let first = commit(staging.take_marked());
+    // Two records and their message, and of the other shard one.
+    assert_eq!((first.upto, first.records), (vec![(SHARD, Seq(4)), (other, Seq(1))], 4));
+    assert!(staging.is_urgent() && staging.is_marked());
+    // Those that are left may still become void; those that were taken not.
+    assert_eq!(push(&mut staging, vec![acknowledged(0), acknowledged(2)], 10), [5, 6, 10]);
+    assert!(staging.is_urgent());
+    let second = commit(staging.take());
+    assert_eq!((second.upto, second.records), (vec![(SHARD, Seq(10))], 3));
+    assert!(staging.is_empty() && !staging.is_marked() && staging.staged_bytes() == 0);
+    // What is in flight goes without what was taken before it.
+    push(&mut staging, vec![queued(4)], 11);
+    staging.mark();
+    push(&mut staging, vec![in_flight(4)], 12);
+    assert_eq!(commit(staging.take_marked()).upto, [(SHARD, Seq(11))]);
+    assert!(push(&mut staging, vec![acknowledged(4)], 13).is_empty());
+    assert_eq!(commit(staging.take_marked()).upto, [(SHARD, Seq(12))]);
+    assert_eq!(commit(staging.take_marked()).upto, [(SHARD, Seq(13))]);
+    assert!(staging.is_empty() && staging.staged_bytes() == 0);
 }
 
 #[test]
