@@ -12,6 +12,7 @@ use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
 use super::link::Hold;
 use super::pending::Until;
 use super::publish::Publication;
+use super::safety::Safety;
 use super::session::Session;
 use super::subscriptions::{GroupId, Matched, NoLocal};
 use super::{Broker, Time};
@@ -42,9 +43,10 @@ impl Broker {
         &self,
         publisher: SessionKey,
         p: &Publish<'_>,
+        safety: Safety,
         matched: &Matched,
     ) -> bool {
-        self.no_room && self.is_to_be_recorded(publisher, p, matched)
+        self.no_room && safety != Safety::Memory && self.is_to_be_recorded(publisher, p, matched)
     }
 
     /// Whether the log would have to be told of it. Of a group with members on other shards it is

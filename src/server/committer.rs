@@ -2,7 +2,7 @@
 //!
 //! May use: the log, the clock, the shards' mailboxes. Shards leave their records at the [`Desk`]
 //! and go on; while a batch is written and synced, the next one gathers there. Invariants: a shard
-//! is told that its records are committed only when the log says so; what could not be written
+//! is told that its records are written, or synced, only when the log says so; what could not be written
 //! because there is no room stays at the desk, in order, and is tried again; after any other error
 //! nothing is ever said to be committed.
 
@@ -96,8 +96,6 @@ impl Desk {
 pub(crate) struct DeskStore {
     pub(crate) desk: Arc<Desk>,
     pub(crate) shard: ShardId,
-    /// whether what is waited for has to be safe, not only written
-    pub(crate) syncs: bool,
 }
 
 impl Store for DeskStore {
@@ -109,7 +107,7 @@ impl Store for DeskStore {
         void: &mut Vec<Seq>,
     ) -> Option<Seq> {
         let mut inner = self.desk.lock();
-        inner.staging.push(self.shard, records, last, sync && self.syncs, void);
+        inner.staging.push(self.shard, records, last, sync, void);
         let wake = mem::take(&mut inner.sleeps);
         drop(inner);
         if wake {
@@ -131,6 +129,8 @@ pub(crate) struct Committer {
     pub(crate) sync_every: Option<Duration>,
     /// since when there are such records
     pub(crate) unsynced_since: Option<Instant>,
+    /// up to where each shard's records are written and not synced
+    pub(crate) unsynced: Vec<(ShardId, Seq)>,
     /// there was no room, and the shards know
     pub(crate) full: bool,
     /// there is something to be cleaned
@@ -176,7 +176,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&taken) {
-            Ok(committed) => self.tell(&committed),
+            Ok(()) => {}
             Err(LogError::Full) => return self.write_what_frees(taken),
             Err(error) => return Err(error),
         }
@@ -191,14 +191,38 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, taken: &Taken) -> Result<Committed, LogError> {
+    fn commit(&mut self, taken: &Taken) -> Result<(), LogError> {
         let sync = if taken.wants_sync() { Sync::Now } else { Sync::Later };
         let committed = self.log.commit(taken, clock(self.started), sync)?;
+        self.note(&committed);
         match sync {
-            Sync::Now => self.unsynced_since = None,
-            Sync::Later => _ = self.unsynced_since.get_or_insert_with(Instant::now),
+            Sync::Now => self.tell_synced(),
+            Sync::Later => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                for &(shard, seq) in &committed.upto {
+                    self.send(shard, ToShard::Written(seq));
+                }
+            }
         }
-        Ok(committed)
+        Ok(())
+    }
+
+    /// Notes what is written now.
+    fn note(&mut self, committed: &Committed) {
+        for &(shard, seq) in &committed.upto {
+            match self.unsynced.iter_mut().find(|(of, _)| *of == shard) {
+                Some((_, known)) => *known = seq.max(*known),
+                None => self.unsynced.push((shard, seq)),
+            }
+        }
+    }
+
+    /// All that is written is synced: a sync takes in everything before it.
+    fn tell_synced(&mut self) {
+        self.unsynced_since = None;
+        for (shard, seq) in mem::take(&mut self.unsynced) {
+            self.send(shard, ToShard::Committed(seq));
+        }
     }
 
     /// There is no room: what ends something is still written, the rest waits at the desk.
@@ -221,7 +245,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&freeing) {
-            Ok(committed) => self.tell(&committed),
+            Ok(()) => {}
             Err(LogError::Full) => {
                 let mut void = Vec::new();
                 self.desk.lock().staging.put_back(freeing, &mut void);
@@ -238,7 +262,7 @@ impl Committer {
             && since.elapsed() >= every
         {
             self.log.sync()?;
-            self.unsynced_since = None;
+            self.tell_synced();
         }
         self.busy = self.log.maintain(clock(self.started), MAINTAIN_BYTES)?;
         if !self.log.is_full() {
@@ -246,12 +270,6 @@ impl Committer {
         }
         self.health.update(&self.log, self.full);
         Ok(())
-    }
-
-    fn tell(&self, committed: &Committed) {
-        for &(shard, seq) in &committed.upto {
-            self.send(shard, ToShard::Committed(seq));
-        }
     }
 
     fn tell_void(&self, mut void: Vec<(ShardId, Seq)>) {

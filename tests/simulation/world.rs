@@ -407,7 +407,8 @@ impl World {
             let conn = &mut self.conns[id];
             (conn.opened, conn.ended, conn.refused) = (true, true, true);
             let link = conn.link;
-            let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
+            let opening =
+                Opening { connect: c, client_id: c.client_id, assigned: false, safety: None };
             self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
             assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
             return;
@@ -417,7 +418,7 @@ impl World {
         (conn.opened, conn.last_in) = (true, self.now);
         (conn.present, conn.epoch) = (present, epoch);
         let cause = Cause { conn: Some(id), client, answer: 2, ..Cause::default() };
-        let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
+        let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety: None };
         let (shard, link) = (conn.shard, conn.link);
         self.feed(shard, Input::Opened(link, opening), &cause, shadow);
     }
