@@ -11,6 +11,7 @@
 //! what goes from it to them. Invariants: nothing of a session is recorded after its end; a seal
 //! that another shard waits for is always sent.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc as StdArc;
 
 use super::input::{
@@ -109,6 +110,9 @@ enum What {
 pub(super) struct Seals {
     seals: Arena<Seal>,
     endings: Arena<Ending>,
+    /// by session: its publications that are not sealed yet, in order. A client that sends them
+    /// again after a crash sends the earlier ones first, so none is sealed before those
+    publications: BTreeMap<SessionNumber, VecDeque<WaitKey>>,
     /// Wills that are on their way and not gone for the log
     wills: Vec<(SessionKey, WaitKey)>,
 }
@@ -213,7 +217,8 @@ impl Broker {
     ) {
         let Some(s) = self.sessions.get(session) else { return };
         let of = (session, s.number);
-        self.then(publication, of, What::Publish { packet_id, released: false }, None);
+        let wait = self.then(publication, of, What::Publish { packet_id, released: false }, None);
+        self.seals.publications.entry(of.1).or_default().push_back(wait);
     }
 
     /// PUBREL before the seal: the identifier is freed with it. False if there is no seal to wait
@@ -440,6 +445,29 @@ impl Broker {
 
     /// Does what was to be done once all receipts are in, if they are.
     pub(super) fn complete_wait(&mut self, now: Time, key: WaitKey, fx: &mut Effects) {
+        let wait = self.gate.waits.get(key).filter(|wait| wait.receipts == 0);
+        let Some(then) = wait.and_then(|wait| wait.then.as_deref()) else { return };
+        let session = then.number;
+        if !matches!(then.what, What::Publish { .. }) {
+            return self.complete_now(now, key, fx);
+        }
+        let mut next = Some(key);
+        while let Some(key) = next.take() {
+            let publications = self.seals.publications.get_mut(&session);
+            let Some(publications) = publications.filter(|p| p.front() == Some(&key)) else {
+                return;
+            };
+            publications.pop_front();
+            match publications.front() {
+                Some(key) => next = Some(*key),
+                None => _ = self.seals.publications.remove(&session),
+            }
+            self.complete_now(now, key, fx);
+            next = next.filter(|key| self.gate.waits.get(*key).is_some_and(|w| w.receipts == 0));
+        }
+    }
+
+    fn complete_now(&mut self, now: Time, key: WaitKey, fx: &mut Effects) {
         let Some(wait) = self.gate.waits.get_mut(key).filter(|wait| wait.receipts == 0) else {
             return;
         };
@@ -531,7 +559,8 @@ impl Broker {
     /// How many seals, and ends of sessions, still wait for something. For tests and simulators:
     /// when nothing is under way any more, it is none.
     pub fn seals_under_way(&self) -> usize {
-        self.seals.seals.len() + self.seals.endings.len() + self.seals.wills.len()
+        let Seals { seals, endings, publications, wills } = &self.seals;
+        seals.len() + endings.len() + publications.len() + wills.len()
     }
 
     /// How many entries name a seal, for `check_invariants`.

@@ -95,4 +95,12 @@ pub(crate) const ROWS: &[Row] = &[
          hold peers; a cut; wait 1s; wait 1s; log a b; deliver; deliver; log b; deliver
          b< publish t w q2#1",
     ),
+    row(
+        "[MQTT-4.6.0-6] one that need not wait for others is not sealed before an earlier one",
+        "shards 3; a at 0; b at 1; p at 1; a joins v5 expiry=9; a> subscribe 1 $share/g/t 2
+         a< suback 1 02; b joins v5 expiry=9; b> subscribe 1 $share/g/t 2; b< suback 1 02
+         p joins v5 expiry=9; hold peers; p> publish t x q2#1; b< publish t x q2#1
+         p< pubrec 1; p> publish t y q2#2; p> publish t z q2#3; deliver; deliver; p< pubrec 2
+         b< publish t z q2#2; p< pubrec 3; deliver; a< publish t y q2#1",
+    ),
 ];

@@ -151,6 +151,12 @@ impl Setup<'_> {
 
     /// The same; the log if it did not come up.
     pub(crate) fn try_start(self) -> Result<Broker, String> {
+        let mut broker = self.spawn();
+        if broker.wait_ready() { Ok(broker) } else { Err(broker.log.all().join("\n")) }
+    }
+
+    /// Starts the process and waits for nothing.
+    pub(crate) fn spawn(self) -> Broker {
         let scratch = Scratch::new();
         let file = scratch.path().join("stonechat.toml");
         // Clients that do not close when they are told to are not waited for as long as usual.
@@ -158,12 +164,8 @@ impl Setup<'_> {
             true => "",
             false => "server.shutdown_ms = 300\n",
         };
-        let store = match self.settings.contains("store.") {
-            true => String::new(),
-            false => format!("store.directory = {:?}\n", scratch.path().join("data")),
-        };
         let text = format!(
-            "server.shards = {}\nauth.allow_anonymous = {}\n{shutdown}{store}{}\n",
+            "server.shards = {}\nauth.allow_anonymous = {}\n{shutdown}{}\n",
             self.shards, self.anonymous, self.settings
         );
         std::fs::write(&file, text).unwrap();
@@ -176,29 +178,22 @@ impl Setup<'_> {
                 sh
             }
         };
+        // A log of its own, removed with the rest.
+        command.env("STATE_DIRECTORY", scratch.path().join("state"));
         command.arg("--config").arg(&file).stdin(Stdio::null()).stderr(Stdio::piped());
         if let Some(address) = self.listen {
             command.args(["--listen", address]);
         }
         let mut child = command.spawn().unwrap();
         let (log, reader) = Lines::collect(child.stderr.take().unwrap());
-        let mut broker = Broker {
+        Broker {
             child,
             ended: None,
             addresses: Vec::new(),
             log,
             reader: Some(reader),
             _scratch: scratch,
-        };
-        let ready = broker.log.wait_until("start", |lines| {
-            let failed = lines.iter().any(|l| l.contains("cannot") || l.starts_with("stonechat:"));
-            (failed || lines.iter().any(|l| l.contains("stonechat is ready"))).then_some(!failed)
-        });
-        if !ready {
-            return Err(broker.log.all().join("\n"));
         }
-        broker.addresses = broker.log.all().iter().filter_map(|line| listening_on(line)).collect();
-        Ok(broker)
     }
 }
 
@@ -210,6 +205,25 @@ fn listening_on(line: &str) -> Option<SocketAddr> {
 }
 
 impl Broker {
+    /// Waits until it listens; false if it says that it cannot.
+    pub(crate) fn wait_ready(&mut self) -> bool {
+        let ready = self.log.wait_until("start", |lines| {
+            let failed = lines.iter().any(|l| l.contains("cannot") || l.starts_with("stonechat:"));
+            (failed || lines.iter().any(|l| l.contains("stonechat is ready"))).then_some(!failed)
+        });
+        if ready {
+            self.addresses = self.log.all().iter().filter_map(|line| listening_on(line)).collect();
+        }
+        ready
+    }
+
+    /// SIGKILL: nothing is said, nothing is written, nothing is closed in order.
+    pub(crate) fn kill(mut self) {
+        assert_eq!(self.child.try_wait().unwrap(), None, "it has ended by itself");
+        self.signal(Signal::KILL);
+        self.ended = Some(self.child.wait().unwrap());
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }

@@ -174,6 +174,11 @@ impl Client {
     }
 
     /// To a broker that may have closed already.
+    pub(crate) fn try_send_bytes(&mut self, bytes: &[u8]) {
+        let _ = self.socket.write_all(bytes);
+    }
+
+    /// To a broker that may have closed already.
     pub(crate) fn try_send(&mut self, packet: &Packet<'_>) {
         let _ = self.socket.write_all(&bytes_of(packet, self.version));
     }

@@ -17,6 +17,9 @@ use std::collections::VecDeque;
 pub fn prepare(options: &Options, recipe: &Recipe, qos: u8) -> Result<()> {
     let id = options.client_id.clone();
     Connection::open(options, recipe, &Client::new(id.clone()))?.disconnect()?;
+    if options.nobody {
+        return Ok(());
+    }
     let filters = [FILTER.to_owned()];
     let client = Client { id, clean: false, kept: true, filters: &filters, qos };
     Connection::open(options, recipe, &client)?.disconnect()

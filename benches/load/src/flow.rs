@@ -4,6 +4,7 @@
 
 use crate::churn::Churn;
 use crate::connection::{Client, Connection, READ_BYTES};
+use crate::counters;
 use crate::error::{Error, Result};
 use crate::layers::Recipe;
 use crate::options::Options;
@@ -124,6 +125,7 @@ pub fn run(options: &Options) -> Result<Report> {
         report.cost(from, to, delivered, secs);
         report.value("rss_kib_before", rss_before_kib.unwrap_or(0));
     }
+    counters::report(options, &recipe, &mut report)?;
     let own_ns = to.own.cpu_ns - from.own.cpu_ns;
     report.ratio("load_cores", own_ns as f64 / 1e9 / secs);
     Ok(report)
@@ -157,7 +159,8 @@ impl<'a> Flow<'a> {
         for n in 0..subscribers {
             let filters = shape.filters(n, options);
             let id = format!("load-s{n}-{own}");
-            let client = Client { filters: &filters, qos, ..Client::new(id) };
+            let (kept, clean) = (options.kept, !options.kept);
+            let client = Client { id, clean, kept, filters: &filters, qos };
             connections.push(Connection::open(options, recipe, &client)?);
         }
         let mut templates = Vec::new();

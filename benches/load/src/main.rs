@@ -3,12 +3,14 @@
 //! the bottleneck; it prints one JSON object. README.md tells how to use it.
 //!
 //! From the ground up: `error`; `options`, `packets`, `poller`, `process`, `histogram`, `stream`;
-//! `layers`, `report`, `tally`, `ledger`; `connection`; `sources`, `consumer`; the scenarios.
+//! `layers`, `report`, `tally`, `ledger`; `connection`; `counters`,
+//! `sources`, `consumer`; the scenarios.
 
 mod append;
 mod churn;
 mod connection;
 mod consumer;
+mod counters;
 mod error;
 mod floor;
 mod flow;

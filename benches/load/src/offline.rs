@@ -4,6 +4,7 @@
 
 use crate::connection::READ_BYTES;
 use crate::consumer::prepare;
+use crate::counters;
 use crate::error::{Error, Result};
 use crate::layers::Recipe;
 use crate::options::Options;
@@ -82,6 +83,7 @@ pub fn run(options: &Options) -> Result<Report> {
             .value("rss_kib_before", before.rss_kib)
             .value("rss_kib_peak", peak.rss_kib);
     }
+    counters::report(options, &recipe, &mut report)?;
     Ok(report)
 }
 

@@ -39,6 +39,10 @@ options (and what holds without them)
   --depth N (10000)           --batch N (64)      --dir DIRECTORY (.)
   --noise N (0)               subscriptions, on one connection, that never match
   --churn N (0)               SUBSCRIBEs per second, on one connection, and as many UNSUBSCRIBEs
+  --kept                      the subscribers' sessions outlive their connections
+  --nobody                    offline: no session is there, so nothing is kept
+  --log                       reads the broker's $SYS topics of its log, which takes 2.2 s more
+  --disk DIRECTORY            drain: how much of it is used afterwards
   --wild                      subscribers of pairs use a wildcard filter
   --client-id ID (away)       --state FILE (load.state)
   --quiet S (2)               how long nothing may come before the load gives up waiting
@@ -82,6 +86,10 @@ pub struct Options {
     pub dir: PathBuf,
     pub noise: usize,
     pub churn: f64,
+    pub kept: bool,
+    pub nobody: bool,
+    pub log: bool,
+    pub disk: Option<PathBuf>,
     pub wild: bool,
     pub client_id: String,
     pub state: PathBuf,
@@ -115,6 +123,10 @@ impl Options {
             dir: ".".into(),
             noise: 0,
             churn: 0.0,
+            kept: false,
+            nobody: false,
+            log: false,
+            disk: None,
             wild: false,
             client_id: "away".into(),
             state: "load.state".into(),
@@ -139,6 +151,9 @@ impl Options {
         let mut options = Self::new(&scenario);
         while let Some(name) = arguments.next() {
             match name.as_str() {
+                "--kept" => options.kept = true,
+                "--nobody" => options.nobody = true,
+                "--log" => options.log = true,
                 "--wild" => options.wild = true,
                 "--tls" => options.tls = true,
                 "--ws" => options.websocket = true,
@@ -171,6 +186,7 @@ impl Options {
             "--dir" => self.dir = value.into(),
             "--noise" => self.noise = read(name, value)?,
             "--churn" => self.churn = read(name, value)?,
+            "--disk" => self.disk = Some(value.into()),
             "--client-id" => self.client_id = value.into(),
             "--state" => self.state = value.into(),
             "--quiet" => self.quiet = Duration::from_secs_f64(read::<f64>(name, value)?.max(0.0)),

@@ -4,6 +4,7 @@
 
 use crate::connection::READ_BYTES;
 use crate::consumer::{Consumer, prepare};
+use crate::counters;
 use crate::error::{Error, Result};
 use crate::layers::Recipe;
 use crate::ledger::Ledger;
@@ -13,10 +14,16 @@ use crate::poller::{Patience, Poller};
 use crate::process::Usage;
 use crate::report::Report;
 use crate::sources::Sources;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// What comes behind the last message that is due is waited for so long.
 const AFTERMATH: Duration = Duration::from_millis(300);
+
+/// The disk is looked at until it has not changed for so long, or for so long altogether.
+const DISK_SETTLES: Duration = Duration::from_millis(1000);
+const DISK_SETTLES_MAX: Duration = Duration::from_secs(20);
 
 /// The owner of the session comes back and takes everything.
 pub fn drain(options: &Options) -> Result<Report> {
@@ -61,7 +68,39 @@ pub fn drain(options: &Options) -> Result<Report> {
             .value("rss_kib_before", before.rss_kib)
             .value("rss_kib_peak", peak.rss_kib);
     }
+    if let Some(folder) = &options.disk {
+        report.value("disk_bytes", settled_bytes(folder)?);
+    }
+    counters::report(options, &recipe, &mut report)?;
     Ok(report)
+}
+
+/// What the files below a directory take, once that does not change any more.
+fn settled_bytes(folder: &Path) -> Result<u64> {
+    let (mut last, mut since) = (0, Instant::now());
+    let begun = Instant::now();
+    while since.elapsed() < DISK_SETTLES && begun.elapsed() < DISK_SETTLES_MAX {
+        let bytes = disk_bytes(folder).map_err(Error::system("--disk"))?;
+        if bytes != last {
+            (last, since) = (bytes, Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(last)
+}
+
+fn disk_bytes(folder: &Path) -> std::io::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // It may have been removed just now.
+        let Ok(metadata) = entry.metadata() else { continue };
+        bytes += match metadata.is_dir() {
+            true => disk_bytes(&entry.path())?,
+            false => metadata.blocks() * 512,
+        };
+    }
+    Ok(bytes)
 }
 
 fn judge(report: &mut Report, ledger: &Ledger, consumer: &Consumer) {
@@ -142,6 +181,7 @@ pub fn fifo(options: &Options) -> Result<Report> {
             .value("rss_kib_before", rss_before_kib.unwrap_or(0))
             .value("rss_kib_peak", fifo.peak.rss_kib);
     }
+    counters::report(options, &recipe, &mut report)?;
     Ok(report)
 }
 
