@@ -73,7 +73,7 @@ impl Broker {
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
         let mut until = self.record_session(session, fx);
-        until.safety = opening.safety.unwrap_or(self.limits.safety);
+        until.safety = self.safety_of_connack(session, opening.safety);
         self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
     }
 

@@ -10,6 +10,8 @@
 //! forgotten, or not known to be free, swallows the next message under it.
 
 use super::Broker;
+use super::inflight::Stage;
+use super::input::SessionKey;
 use super::limits::Limits;
 use super::link::Link;
 use crate::codec::QoS;
@@ -60,9 +62,18 @@ impl Limits {
 }
 
 impl Broker {
-    /// What a link's own packets wait for: CONNACK, SUBACK, UNSUBACK.
+    /// What a link's own packets wait for: SUBACK, UNSUBACK, and mostly CONNACK.
     pub(super) fn safety_of_link(&self, l: &Link) -> Safety {
         l.safety().unwrap_or(self.limits.safety)
+    }
+
+    /// What CONNACK waits for. Behind it QoS 2 deliveries that are under way are sent again, whose
+    /// identifiers may not be as safe as they have to be; its own record comes after theirs.
+    pub(super) fn safety_of_connack(&self, session: SessionKey, own: Option<Safety>) -> Safety {
+        let own = own.unwrap_or(self.limits.safety);
+        let under_way = self.sessions.get(session).map(|s| s.outbound.iter());
+        let qos2 = under_way.into_iter().flatten().any(|(_, e)| e.stage != Stage::Publish1);
+        if qos2 { own.max(self.limits.identifier_safety) } else { own }
     }
 
     /// What PUBCOMP to a publisher waits for. An identifier that is free for the client and in use

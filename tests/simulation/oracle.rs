@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use stonechat::broker::Safety;
 use stonechat::codec::RetainHandling;
 
 use super::shadow::{Msg, Seen, SessionShadow, Shadow, SubEntry, lowest_options, matches};
@@ -139,7 +140,7 @@ impl Shadow {
             (true, _) if m.first_handed < self.last_loss && !m.durable_will => return false,
             (true, _) => u64::MAX,
             // What is not durable may still be on its way between shards: never unsubscribed.
-            (false, Some(_)) if s.volatile => u64::MAX,
+            (false, Some(_)) if s.volatile || self.safety_of_msg(m) == Safety::Memory => u64::MAX,
             (false, Some(at)) => at,
             (false, None) => return false,
         };

@@ -276,6 +276,7 @@ impl Shadow {
             let unsure = m.acked_at.is_none() || self.retained_unsure.contains(topic) || !promised;
             assert!(unsure || kept == Some(serial), "{m:?} was retained, and now {kept:?} is");
         }
+        self.safeties.restart(fold);
         self.retained.clear();
         for (topic, (_, message)) in &fold.retained {
             let topic = topic_named(topic).expect("a topic of ours");

@@ -61,6 +61,13 @@ impl Safeties {
         s
     }
 
+    /// What the log knows of retained messages after a crash.
+    pub fn restart(&mut self, fold: &Fold) {
+        let all = fold.retained.iter();
+        let known = all.map(|(t, (version, message))| (t.clone(), (*version, message.is_none())));
+        self.retained = known.collect();
+    }
+
     pub fn of_client(&self, client: usize) -> Option<Safety> {
         self.clients.get(client).copied().flatten()
     }
