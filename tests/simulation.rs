@@ -11,9 +11,10 @@
 //! ```
 //!
 //! `--plain` leaves out what came later (herds, reloads, 3.1, bridges, the end): seeds that once
-//! failed are replayed so; `--synced` leaves out only policies. `STONECHAT_SEED`, `STONECHAT_SEEDS`, `STONECHAT_FROM`,
-//! `STONECHAT_KEEP_GOING=1` and `STONECHAT_PLAIN=1` say the same where there are no arguments, and
-//! `STONECHAT_TRACE=1` tells everything that happens. The alias stands in `.cargo/config.toml`:
+//! failed are replayed so; `--synced` leaves out only policies. `STONECHAT_SEED`,
+//! `STONECHAT_SEEDS`, `STONECHAT_FROM`, `STONECHAT_KEEP_GOING=1`, `STONECHAT_PLAIN=1` and
+//! `STONECHAT_SYNCED=1` say the same where there are no arguments, and `STONECHAT_TRACE=1` tells
+//! everything that happens. The alias stands in `.cargo/config.toml`:
 //! behind a second `--` the test harness takes arguments for names of tests, and they are for us.
 
 #![allow(clippy::disallowed_methods)]

@@ -25,6 +25,7 @@ mod pending;
 mod publish;
 mod record;
 mod restore;
+mod retain;
 mod retained;
 mod room;
 mod safety;

@@ -569,7 +569,7 @@ mod tests {
         assert_eq!(tree.usage(), RetainedUsage { count: 2, bytes: before.bytes + 5 });
         let v2 = tree.clear(TopicName::new("a").unwrap());
         let v3 = tree.clear(TopicName::new("nothing").unwrap());
-        assert!(v1 < v2 && v2 < v3);
+        assert!(v1.version < v2.version && v2.version < v3.version);
         assert_eq!(read_all(&mut tree, "#", 9), ["b"]);
         tree.clear(TopicName::new("b").unwrap());
         assert_eq!(tree.usage(), RetainedUsage::default());

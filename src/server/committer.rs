@@ -2,9 +2,9 @@
 //!
 //! May use: the log, the clock, the shards' mailboxes. Shards leave their records at the [`Desk`]
 //! and go on; while a batch is written and synced, the next one gathers there. Invariants: a shard
-//! is told that its records are written, or synced, only when the log says so; what could not be written
-//! because there is no room stays at the desk, in order, and is tried again; after any other error
-//! nothing is ever said to be committed.
+//! is told that its records are written, or synced, only when the log says so; what could not be
+//! written because there is no room stays at the desk, in order, and is tried again; after any
+//! other error nothing is ever said to be committed.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

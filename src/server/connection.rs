@@ -182,6 +182,15 @@ fn send_slices(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<Option<
     }
 }
 
+/// The version as log lines say it.
+pub(super) fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::V31 => "3.1",
+        Version::V311 => "3.1.1",
+        Version::V5 => "5.0",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,11 +9,11 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::connection::{About, Connection, Stage};
+use super::connection::{About, Connection, Stage, version_name};
 use super::mailbox::{HandOff, ToShard};
 use super::poller::{Poller, Who};
 use super::porch::{Door, Entrant, Turned, is_the_peers, refusal};
-use super::shard::{Shard, version_name};
+use super::shard::Shard;
 use super::totals::{HalfReceived, Place};
 use crate::broker::{Input, LinkKey, Opening, Time};
 use crate::codec::{DecodeError, ReasonCode};

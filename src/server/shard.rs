@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::connection::{Connection, ReadEnd, Stage};
+use super::connection::{Connection, ReadEnd, Stage, version_name};
 use super::guests::Doors;
 use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
@@ -694,12 +694,4 @@ fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
         reason = format_args!("{:#04x}", reason.as_u8()),
         "client disconnected"
     );
-}
-
-pub(super) fn version_name(version: codec::Version) -> &'static str {
-    match version {
-        codec::Version::V31 => "3.1",
-        codec::Version::V311 => "3.1.1",
-        codec::Version::V5 => "5.0",
-    }
 }

@@ -22,10 +22,11 @@
 //! *The committer* (one thread; it owns the [`Log`]): in a loop, [`Staging::take`] under that
 //! lock; [`Log::commit`] without it, with [`Sync::Now`] if [`Taken::wants_sync`] (the log takes
 //! the state's lock for short moments, and never while it writes or syncs); then each shard gets
-//! its `Committed`, or `Written` before that. Meanwhile the next batch gathers. After each batch, [`Log::maintain`] with a
-//! budget, and when there is nothing to commit as long as it says that there is more to do. With
-//! `interval_ms` or `os`, commit with [`Sync::Later`], and [`Log::sync`] when the interval is
-//! over. At the end [`Log::close`].
+//! its `Committed`. Meanwhile the next batch gathers. After each batch, [`Log::maintain`] with a
+//! budget, and when there is nothing to commit as long as it says that there is more to do. Where
+//! nobody waits for a sync, commit with [`Sync::Later`]; each shard gets its `Written`, and after
+//! [`Log::sync`], when the interval is over, or the next [`Sync::Now`] its `Committed`. At the end
+//! [`Log::close`].
 //!
 //! - [`LogError::Full`]: nothing of the batch counts. Under the staging's lock,
 //!   [`Staging::put_back`] (it may void more, of any shard), then [`Staging::take_freeing`] and

@@ -1,4 +1,5 @@
-//! The log under the real binary: without room it refuses, keeps what it has, and goes on by itself.
+//! The log under the real binary: without room it refuses, keeps what it has, and goes on by
+//! itself.
 
 use stonechat::codec::{Packet, QoS, Version};
 
