@@ -181,7 +181,7 @@ test.toml:8:1: unknown setting "queue_full" in section [server]; it belongs to s
 test.toml:10:19: mqtt.receive_maximum: expected a whole number from 1 to 65535, found 0
 test.toml:11:20: mqtt.retain_available: expected true or false, found 1
 test.toml:12:24: mqtt.response_information: expected a text of at most 1024 bytes without +, # and controls, found "a/#"
-test.toml:14:14: limits.queue_full: expected "drop_oldest" or "drop_newest", found "drop-oldest"
+test.toml:14:14: limits.queue_full: expected "drop_oldest" or "drop_newest" or "refuse", found "drop-oldest"
 test.toml:15:20: limits.queued_bytes_max: expected a whole number from 1024 to 1099511627776, found a number with a fraction
 test.toml:16:1: this listener has no address = "host:port"
 test.toml:17:1: unknown setting "adress" in section [listener]; did you mean "address"?
@@ -309,7 +309,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 56);
+    assert_eq!(explained.len(), 57);
 }
 
 /// The range that the comment tells is the one that is enforced.

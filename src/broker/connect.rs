@@ -205,6 +205,7 @@ impl Broker {
             s.outbound.start_link();
             s.inbound.start_link();
         }
+        self.relieve(session); // one that ends with this link refuses nobody
         if let Some(l) = self.links.get(link) {
             self.timers.arm(l.keep_alive_deadline(), Timer::KeepAlive(link));
         }
@@ -455,6 +456,7 @@ impl Broker {
             }
             self.drop_seal_ref(entry.seal);
         }
+        self.forget_full(session);
         if let Some(ending) = ending {
             self.ending_goes_on(now, ending, fx);
         }

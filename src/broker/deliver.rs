@@ -313,6 +313,7 @@ impl Broker {
             self.counters.queued_bytes += entry.cost_bytes() as u64;
             s.queue.push(entry);
         }
+        self.note_full(to);
         let Some(s) = self.sessions.get(to) else { return };
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
             outbox.wants_room = true;
@@ -323,6 +324,7 @@ impl Broker {
         let entry = self.sessions.get_mut(session)?.queue.pop()?;
         self.counters.queued_messages -= 1;
         self.counters.queued_bytes -= entry.cost_bytes() as u64;
+        self.relieve(session);
         Some(entry)
     }
 
@@ -473,6 +475,8 @@ impl Broker {
         self.counters.in_flight -= 1;
         self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
         let number = s.number;
+        self.relieve(session);
+        self.look_at_refused(session);
         self.drop_seal_ref(entry.seal);
         if entry.order > 0 {
             let (session, order) = (number, entry.order);

@@ -21,6 +21,8 @@ pub struct Interested {
     pub present: ShardSet,
     /// those of them with durable ones, see [`Interest::Durable`]
     pub durable: ShardSet,
+    /// those of them that take no more, see [`Interest::Full`]
+    pub full: ShardSet,
 }
 
 impl Interested {
@@ -28,6 +30,7 @@ impl Interested {
         match (self.present.contains(shard), self.durable.contains(shard)) {
             (false, _) => Interest::None,
             (true, false) => Interest::Present,
+            (true, true) if self.full.contains(shard) => Interest::Full,
             (true, true) => Interest::Durable,
         }
     }
@@ -35,17 +38,22 @@ impl Interested {
     fn set(&mut self, shard: ShardId, interest: Interest) {
         self.present.remove(shard);
         self.durable.remove(shard);
+        self.full.remove(shard);
         if interest >= Interest::Present {
             self.present.insert(shard);
         }
-        if interest == Interest::Durable {
+        if interest >= Interest::Durable {
             self.durable.insert(shard);
+        }
+        if interest == Interest::Full {
+            self.full.insert(shard);
         }
     }
 
     fn add(&mut self, other: Self) {
         self.present = self.present.union(other.present);
         self.durable = self.durable.union(other.durable);
+        self.full = self.full.union(other.full);
     }
 
     /// The same without `shard`.
@@ -76,7 +84,7 @@ enum NodeInterest {
     None,
     One {
         shard: ShardId,
-        durable: bool,
+        interest: Interest,
     },
     /// its place in `InterestTree::many`
     Many(u32),
@@ -104,8 +112,7 @@ impl InterestTree {
         let mut at = Interested::default();
         match value {
             NodeInterest::None => {}
-            NodeInterest::One { shard, durable: false } => at.set(shard, Interest::Present),
-            NodeInterest::One { shard, durable: true } => at.set(shard, Interest::Durable),
+            NodeInterest::One { shard, interest } => at.set(shard, interest),
             NodeInterest::Many(many) => at = self.many[many as usize],
         }
         at
@@ -154,9 +161,7 @@ impl InterestIndex for InterestTree {
         let mut shards = at.present.iter();
         let new = match (shards.next(), shards.next(), value) {
             (None, ..) => NodeInterest::None,
-            (Some(shard), None, _) => {
-                NodeInterest::One { shard, durable: at.durable.contains(shard) }
-            }
+            (Some(shard), None, _) => NodeInterest::One { shard, interest: at.of(shard) },
             (_, _, NodeInterest::Many(many)) => {
                 self.many[many as usize] = at;
                 return;

@@ -155,6 +155,8 @@ pub enum Interest {
     Present,
     /// a subscription of a persistent session at QoS 1 or 2: its shard is asked for receipts
     Durable,
+    /// the same, and the queue of one of them takes no more: publishers are refused
+    Full,
 }
 
 /// A message between shards.
@@ -178,6 +180,8 @@ pub enum PeerMessage {
         online: u32,
         /// offline members with persistent sessions
         offline: u32,
+        /// members, in neither of these, whose queues take no more
+        full: u32,
     },
     /// All changes up to `version` are in force here.
     InterestAck {

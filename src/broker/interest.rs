@@ -135,7 +135,7 @@ impl Broker {
             return 0;
         }
         let Some(g) = self.subscriptions.groups.get(group as usize) else { return 0 };
-        let now = (g.online, g.offline);
+        let now = (g.online, g.offline, g.full);
         if g.told == now {
             return g.told_version;
         }
@@ -143,15 +143,15 @@ impl Broker {
         let g = &mut self.subscriptions.groups[group as usize];
         // What SUBACK waits for is that members are known at all; a change of their number is not
         // waited for.
-        if g.told == (0, 0) {
+        if g.told == (0, 0, 0) {
             g.told_version = version;
         }
         g.told = now;
         let key = Arc::clone(&g.key);
         for shard in self.others() {
             let group = Arc::clone(&key);
-            let (online, offline) = now;
-            fx.peers.push((shard, PeerMessage::Group { version, group, online, offline }));
+            let (online, offline, full) = now;
+            fx.peers.push((shard, PeerMessage::Group { version, group, online, offline, full }));
         }
         version
     }
@@ -174,7 +174,7 @@ impl Broker {
         from: ShardId,
         version: u64,
         key: &str,
-        (online, offline): (u32, u32),
+        members: (u32, u32, u32),
         fx: &mut Effects,
     ) {
         if let Ok(filter) = SubscriptionFilter::parse(key)
@@ -182,7 +182,7 @@ impl Broker {
         {
             let group = self.subscriptions.group_or_new(&filter);
             let g = &mut self.subscriptions.groups[group as usize];
-            g.set_remote(from, online, offline);
+            g.set_remote(from, members);
             let node = g.node;
             self.subscriptions.prune(node, Some(group));
         }

@@ -12,6 +12,15 @@ pub enum QueueFull {
     DropOldest,
     /// The new message is not queued.
     DropNewest,
+    /// The publisher is refused before anybody gets the message (0x97; one of 3.x, which cannot be
+    /// told, loses its connection when it has acknowledged what it was sent, or after
+    /// `no_room_ms`), from when a session that lasts is full until its queue is below
+    /// 7/8 of each limit. Overshoot: the message that fills it; what is under way from other shards
+    /// then, up to `peer_bytes_max` and a packet for each of their links, from each; and Wills,
+    /// whose publishers cannot be told. Twice that much more than `queued_bytes_max` is the end:
+    /// then the new message is dropped. At `queue_bytes_max` a session is full once it has had to
+    /// queue something. Sessions that end with their connection drop what is new.
+    Refuse,
 }
 
 /// The settings that the broker's decisions depend on. Those of the whole process (`*_max` of
@@ -85,6 +94,9 @@ pub struct Limits {
     /// what Packet Identifiers towards receivers wait for at QoS 2: the safest that anything is
     /// published with, see `Broker::put_in_flight`
     pub identifier_safety: Safety,
+    /// how long the link of a 3.x client lasts whose PUBLISH is not taken, because the store has no
+    /// room or a queue refuses; a reload counts for those that wait from then on
+    pub no_room_ms: u64,
 }
 
 impl Limits {
@@ -128,6 +140,7 @@ impl Default for Limits {
             safety: Safety::default(),
             topic_safety: Vec::new(),
             identifier_safety: Safety::default(),
+            no_room_ms: 20_000,
         }
     }
 }
@@ -216,6 +229,10 @@ pub struct Counters {
     pub refused_no_room: u64,
     /// links that were not read for a while because of `uncommitted_bytes_max`
     pub paused_uncommitted: u64,
+    /// PUBLISHes refused at a queue limit, those of 3.x clients with their links
+    pub refused_queue_full: u64,
+    /// links that ended after `no_room_ms`
+    pub closed_no_room: u64,
 }
 
 macro_rules! add_fields {
@@ -238,4 +255,5 @@ add_fields! {
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
     refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
     queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue
+    refused_queue_full closed_no_room
 }

@@ -15,7 +15,7 @@ use super::shrink::shrink_list;
 use super::time::Time;
 use crate::codec::Version;
 
-/// Why a link's socket is not read for now.
+/// Why a link's socket, or what it publishes, is not read for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Hold {
     /// An answer is awaited: the server does not hand in packets.
@@ -28,6 +28,9 @@ pub(super) enum Hold {
     NoRoom = 8,
     /// So much of what was published waits for the store.
     StoreBehind = 16,
+    /// A PUBLISH was refused that a 3.x client cannot be told of: no further one is taken. It is
+    /// still read, for what it acknowledges, and will end.
+    Refused = 32,
 }
 
 /// Where in `Link::holds` the safety begins; the holds are below.
@@ -105,7 +108,7 @@ impl HeldQueue {
 impl Link {
     /// Whether its socket is not to be read for now.
     pub(super) fn reads_held(&self) -> bool {
-        self.holds & HOLDS != 0
+        self.holds & HOLDS & !(Hold::Refused as u8) != 0
     }
 
     /// How safe what it publishes is to be, if its listener says so.

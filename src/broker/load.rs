@@ -74,6 +74,9 @@ impl Broker {
         }
         let after = queue.sums();
         self.count_queue(before, after);
+        if after.bytes < before.bytes || after.messages < before.messages {
+            self.relieve(session);
+        }
         Some(done)
     }
 
@@ -163,9 +166,19 @@ impl Broker {
             }
             // Nothing that the log keeps gives way to save memory for what it does not keep.
             let costs_kept = || s.queue.front().is_none_or(|first| first.order > 0);
-            let spares = fits && l.queues_leave_memory() && s.is_recorded() && costs_kept();
-            if self.limits.queue_full == QueueFull::DropNewest || spares {
+            if fits && l.queues_leave_memory() && s.is_recorded() && costs_kept() {
                 return false;
+            }
+            match l.queue_full {
+                QueueFull::DropOldest => {}
+                QueueFull::DropNewest => return false,
+                // Who was to be refused was: it is under way already.
+                QueueFull::Refuse => {
+                    let lasts = s.is_persistent() && entry.qos != QoS::AtMostOnce;
+                    let fits_memory = fits_memory || !alone;
+                    let end = self.queued_bytes_end();
+                    return lasts && fits_memory && s.queue.bytes() + bytes <= end;
+                }
             }
             if !self.drop_oldest(to, fx) {
                 return false;

@@ -11,6 +11,7 @@ mod cache;
 mod common;
 mod connect;
 mod deliver;
+mod fullness;
 mod ids;
 mod index;
 mod inflight;
@@ -77,10 +78,12 @@ use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
 use connect::WillIs;
+use fullness::Fullness;
 use interest::Interests;
 use link::{Hold, Links};
 use load::Loads;
 use pending::{Gate, HeldPacket, Until};
+use room::NotTaken;
 use seal::Seals;
 use session::Session;
 use subscriptions::Subscriptions;
@@ -167,9 +170,9 @@ pub struct Broker {
     loads: Loads,
     /// the store has no room
     no_room: bool,
-    /// links that are not read because there was no room for their last PUBLISH
-    not_taken: Vec<LinkKey>,
+    not_taken: NotTaken,
     uncommitted: Uncommitted,
+    fullness: Fullness,
     /// credit is kept back because of it
     credit_kept: bool,
     // Memory that is reused from call to call:
@@ -210,8 +213,9 @@ impl Broker {
             sweep_from: 0,
             loads: Loads::default(),
             no_room: false,
-            not_taken: Vec::new(),
+            not_taken: NotTaken::default(),
             uncommitted: Uncommitted::default(),
+            fullness: Fullness::default(),
             credit_kept: false,
             scratch: Vec::new(),
             encoded: Vec::new(),
@@ -252,6 +256,12 @@ impl Broker {
         }
         if !self.work.is_empty() {
             self.do_work(now, 1, common, fx);
+        }
+        if self.not_taken.has_idle() {
+            self.end_refused(now, common, fx);
+        }
+        if self.fullness.has_news() {
+            self.tell_fullness(common.interests(), fx);
         }
     }
 
@@ -443,8 +453,8 @@ impl Broker {
             PeerMessage::Interest { version, filter } => {
                 self.on_peer_interest(from, version, &filter, fx);
             }
-            PeerMessage::Group { version, group, online, offline } => {
-                self.on_peer_group(from, version, &group, (online, offline), fx);
+            PeerMessage::Group { version, group, online, offline, full } => {
+                self.on_peer_group(from, version, &group, (online, offline, full), fx);
             }
             PeerMessage::InterestAck { version } => self.on_interest_ack(now, from, version, fx),
             PeerMessage::Shared(travel) => self.on_shared(now, from, travel, fx),
@@ -484,6 +494,7 @@ impl Broker {
             match timer {
                 Timer::KeepAlive(link) => self.on_keep_alive(now, link, common, fx),
                 Timer::Session(session) => self.on_session_timer(now, session, common, fx),
+                Timer::NoRoom => self.on_no_room(now, common, fx),
                 Timer::Sweep => {
                     self.sweep(now, common, fx);
                     self.timers.arm(now.plus_ms(SWEEP_MS), Timer::Sweep);
@@ -568,7 +579,7 @@ impl Broker {
         self.timers.retain(|at, timer| match timer {
             Timer::KeepAlive(link) => links.get(*link).is_some(),
             Timer::Session(session) => sessions.get(*session).is_some_and(|s| s.timer == at),
-            Timer::Sweep => true,
+            Timer::Sweep | Timer::NoRoom => true,
         });
     }
 
@@ -582,6 +593,7 @@ impl Broker {
             self.counters.queued_bytes -= entry.cost_bytes() as u64;
             self.record_dropped(session, &entry, DropReason::Expired, fx);
         }
+        self.relieve(session);
         if self.sessions.get(session).is_some_and(|s| s.queue.has_tail()) {
             self.read_ahead(session, fx);
         }
@@ -614,6 +626,7 @@ impl Broker {
     fn on_reload(&mut self, limits: Limits, fx: &mut Effects) {
         self.queued_messages_bound = self.queued_messages_bound.max(limits.queued_messages_max);
         self.limits = limits;
+        self.relieve_all();
         // Credit that was too small to be told may be much by another shard's new limit.
         for (shard, owed) in self.credit_owed.iter_mut().enumerate().filter(|(_, owed)| **owed > 0)
         {
@@ -664,7 +677,10 @@ impl Broker {
             subscriptions += s.subscriptions.len() as u64;
             seals += s.queue.iter().filter(|q| !q.seal.is_none()).count() as u64;
             seals += s.outbound.iter().filter(|(_, e)| !e.seal.is_none()).count() as u64;
-            assert!(s.queue.len() <= self.queued_messages_bound, "queued_messages_max");
+            let refuses = self.limits.queue_full == QueueFull::Refuse;
+            let bounded = refuses || s.queue.len() <= self.queued_messages_bound;
+            assert!(bounded, "queued_messages_max");
+            assert!(!s.full || self.fullness.knows(key), "a session that is full is known as such");
             assert!(s.in_work == self.work.contains(&key), "sessions with work are in the list");
         }
         assert_eq!(self.seal_refs(), seals, "entries that name a seal");

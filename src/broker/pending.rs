@@ -184,6 +184,7 @@ impl Broker {
             while let Some(l) = self.links.get_mut(link) {
                 let Some(head) = l.held.front() else {
                     l.in_gate = false;
+                    self.not_taken.look_at(l);
                     return false;
                 };
                 let until = head.until;

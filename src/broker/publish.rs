@@ -250,8 +250,10 @@ impl Broker {
             return Ok(());
         }
         let matched = self.matched(topic, common);
-        if p.qos != QoS::AtMostOnce && self.lacks_room(session, p, safety, &matched) {
-            self.refuse_for_room(now, link, p, fx);
+        if p.qos != QoS::AtMostOnce
+            && let Some(lack) = self.lacks_room((link, session), p, safety, &matched)
+        {
+            self.refuse_for_room(now, link, p, lack, fx);
             return Ok(());
         }
         let parts = MessageParts {

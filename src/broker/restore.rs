@@ -137,6 +137,7 @@ impl Broker {
             self.change_queue(session, |queue| queue.restore_tail(tail));
             let len = self.sessions.get(session).map_or(0, |s| s.queue.len());
             self.queued_messages_bound = self.queued_messages_bound.max(len);
+            self.note_full(session);
         }
         // One that has expired takes nothing more; it ends as soon as time passes.
         if self.sessions.get(session).is_some_and(Session::is_persistent) {
@@ -229,6 +230,7 @@ impl Broker {
         self.counters.queued_bytes += entry.cost_bytes() as u64;
         s.queue.push(entry);
         self.queued_messages_bound = self.queued_messages_bound.max(s.queue.len());
+        self.note_full(session);
     }
 
     fn restore_subscription(

@@ -2,21 +2,70 @@
 //! refused before anything of it is routed or retained: all or nothing.
 //!
 //! An MQTT 5.0 publisher is told so (0x97). One of 3.x cannot be: its PUBLISH stays unacknowledged
-//! and is not taken at all; its link is not read, and the packet is handed in again when there may
-//! be room. So at most one packet of a link waits, where it was read to.
+//! and is not taken at all. Where the store is full, its link is not read, and the packet is handed
+//! in again when there may be room: at most one packet of a link waits, where it was read to.
 //!
-//! A link that is not read is not heard either: what its client would acknowledge waits with it,
-//! and room has to come from others. Invariant: what does not take room is never refused.
+//! A link that is not read is not heard either: what its client would acknowledge waits with it. So
+//! it ends after `no_room_ms`. Where a queue is full that could be the client's own, or clients
+//! could wait for each other, and whoever comes back publishes first what was not acknowledged. So
+//! there the link is read on, and takes no further QoS 1 and 2 PUBLISH; it ends as soon as its
+//! client has acknowledged all that it was sent and all that was taken of it is acknowledged (else
+//! it would come again, and again), after `no_room_ms` at the latest.
+//!
+//! Invariant: what does not take room is never refused.
+
+use std::collections::VecDeque;
 
 use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
-use super::link::Hold;
+use super::link::{Hold, Link};
 use super::pending::Until;
 use super::publish::Publication;
 use super::safety::Safety;
 use super::session::Session;
+use super::shared::Group;
 use super::subscriptions::{GroupId, Matched, NoLocal};
-use super::{Broker, Time};
+use super::timers::Timer;
+use super::{Broker, Common, Refusal, Time};
 use crate::codec::{Connect, Publish, QoS, ReasonCode};
+
+/// What a link that ends for a full queue is told.
+const QUEUE_FULL: Refusal = Refusal {
+    reason: ReasonCode::QuotaExceeded,
+    what: "a queue that would get its PUBLISH is full (limits.queue_full = refuse)",
+};
+
+/// Links that a PUBLISH was not taken of: [`Hold::NoRoom`] and [`Hold::Refused`].
+#[derive(Debug, Default)]
+pub(super) struct NotTaken {
+    /// since when, oldest first; some may be gone
+    links: VecDeque<(LinkKey, Time)>,
+    /// the timer for the first of them is armed
+    armed: bool,
+    /// those of them that were refused, and may have nothing left to wait for
+    idle: Vec<LinkKey>,
+}
+
+impl NotTaken {
+    pub(super) fn has_idle(&self) -> bool {
+        !self.idle.is_empty()
+    }
+
+    /// A link's last acknowledgement has left.
+    pub(super) fn look_at(&mut self, l: &Link) {
+        if l.is_held(Hold::Refused) {
+            self.idle.push(l.key);
+        }
+    }
+}
+
+/// Where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// the store is full
+    Store,
+    /// a queue that refuses is
+    Queue,
+}
 
 impl Broker {
     /// The store has no room for more, or has room again.
@@ -30,23 +79,72 @@ impl Broker {
 
     /// There may be room: what was not taken is handed in again.
     pub(super) fn take_again(&mut self, fx: &mut Effects) {
-        for link in std::mem::take(&mut self.not_taken) {
-            if let Some(l) = self.links.get_mut(link) {
-                l.hold(Hold::NoRoom, false);
-                fx.sends.hold_reads(link, l.reads_held());
+        self.not_taken.links.retain(|&(link, _)| {
+            let Some(l) = self.links.get_mut(link) else { return false };
+            l.hold(Hold::NoRoom, false);
+            fx.sends.hold_reads(link, l.reads_held());
+            l.is_held(Hold::Refused)
+        });
+    }
+
+    /// Ends the links that have waited for so long.
+    pub(super) fn on_no_room(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
+        self.not_taken.armed = false;
+        let long = |since: Time| since.plus_ms(self.limits.no_room_ms) <= now;
+        let count = self.not_taken.links.iter().take_while(|(_, since)| long(*since)).count();
+        let due: Vec<_> = self.not_taken.links.drain(..count).collect();
+        for (link, _) in due {
+            let Some(l) = self.links.get(link) else { continue };
+            let mut why = QUEUE_FULL;
+            if l.is_held(Hold::NoRoom) {
+                self.counters.closed_no_room += 1;
+                why.what = "the store has had no room for its PUBLISH for limits.no_room_ms";
             }
+            self.fail(now, link, why, common, fx);
+        }
+        self.arm_no_room();
+    }
+
+    fn arm_no_room(&mut self) {
+        if let Some(&(_, since)) = self.not_taken.links.front()
+            && !self.not_taken.armed
+        {
+            self.not_taken.armed = true;
+            self.timers.arm(since.plus_ms(self.limits.no_room_ms), Timer::NoRoom);
         }
     }
 
-    /// Whether a PUBLISH at QoS 1 or 2 finds no room for what would have to be kept of it.
+    /// What a PUBLISH at QoS 1 or 2 finds no room in, if that is so.
     pub(super) fn lacks_room(
         &self,
-        publisher: SessionKey,
+        (link, publisher): (LinkKey, SessionKey),
         p: &Publish<'_>,
         safety: Safety,
         matched: &Matched,
-    ) -> bool {
-        self.no_room && safety != Safety::Memory && self.is_to_be_recorded(publisher, p, matched)
+    ) -> Option<Lack> {
+        if self.links.get(link).is_some_and(|l| l.is_held(Hold::Refused)) {
+            return Some(Lack::Queue); // nothing overtakes the one that was refused
+        }
+        let recorded = safety != Safety::Memory;
+        if self.no_room && recorded && self.is_to_be_recorded(publisher, p, matched) {
+            return Some(Lack::Store);
+        }
+        let full = !matched.peers.full.is_empty()
+            || !self.fullness.is_none() && self.meets_full(publisher, matched)
+            || matched.groups.iter().any(|group| {
+                let group = self.subscriptions.groups.get(*group as usize);
+                group.is_some_and(Group::is_full)
+            });
+        full.then_some(Lack::Queue)
+    }
+
+    /// Whether a queue of this shard that takes no more would get it.
+    fn meets_full(&self, publisher: SessionKey, matched: &Matched) -> bool {
+        matched.receivers.iter().any(|r| {
+            let own = r.session == publisher && r.no_local == NoLocal::All;
+            let full = || self.sessions.get(r.session).is_some_and(|s| s.full);
+            r.qos != QoS::AtMostOnce && !own && full()
+        })
     }
 
     /// Whether the log would have to be told of it. Of a group with members on other shards it is
@@ -78,26 +176,61 @@ impl Broker {
         now: Time,
         link: LinkKey,
         p: &Publish<'_>,
+        lack: Lack,
         fx: &mut Effects,
     ) {
-        self.counters.refused_no_room += 1;
+        match lack {
+            Lack::Store => self.counters.refused_no_room += 1,
+            Lack::Queue => self.counters.refused_queue_full += 1,
+        }
         let Some(l) = self.links.get_mut(link) else { return };
         if l.version.is_v5() {
             let reason = ReasonCode::QuotaExceeded;
             self.acknowledge(now, link, p, reason, Until::default(), fx);
             return;
         }
-        // As if it had not been read.
         l.inbound_used = l.inbound_used.saturating_sub(1);
+        if lack == Lack::Queue {
+            if !l.is_held(Hold::Refused) {
+                l.hold(Hold::Refused, true);
+                self.not_taken.look_at(l);
+                self.not_taken.links.push_back((link, now));
+                self.arm_no_room();
+            }
+            return;
+        }
+        // As if it had not been read.
         self.counters.packets_received -= 1;
         self.counters.publish_received -= 1;
         self.counters.publish_bytes_received -= p.payload.len() as u64;
         if !l.is_held(Hold::NoRoom) {
             l.hold(Hold::NoRoom, true);
-            self.not_taken.push(link);
+            self.not_taken.links.push_back((link, now));
+            self.arm_no_room();
         }
         fx.sends.hold_reads(link, true);
         fx.sends.leave(link);
+    }
+
+    /// A delivery to the session is complete.
+    pub(super) fn look_at_refused(&mut self, session: SessionKey) {
+        if !self.not_taken.links.is_empty()
+            && let Some(link) = self.sessions.get(session).and_then(|s| s.link)
+            && let Some(l) = self.links.get(link)
+        {
+            self.not_taken.look_at(l);
+        }
+    }
+
+    /// Ends links that a PUBLISH was refused of and that have nothing left to wait for.
+    pub(super) fn end_refused(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
+        while let Some(link) = self.not_taken.idle.pop() {
+            let Some(l) = self.links.get(link).filter(|l| l.held.is_empty()) else { continue };
+            let waits = |s: &Session| !s.queue.is_empty() || s.outbound.len() > 0;
+            if !self.sessions.get(l.session).is_some_and(waits) {
+                self.fail(now, link, QUEUE_FULL, common, fx);
+            }
+        }
     }
 
     /// Whether a CONNECT asks for something that the store has no room for: a new session that

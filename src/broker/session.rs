@@ -259,6 +259,8 @@ pub struct Session {
     pub(super) counted_online: bool,
     /// Stands in the list of sessions that have more to send than one call may take.
     pub(super) in_work: bool,
+    /// Its queue takes no more: publishers are refused.
+    pub(super) full: bool,
 }
 
 impl Session {
@@ -281,6 +283,7 @@ impl Session {
             will_at: Time::NEVER,
             counted_online: false,
             in_work: false,
+            full: false,
         }
     }
 

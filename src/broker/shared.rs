@@ -36,11 +36,13 @@ pub(super) struct Group {
     pub(super) online: u32,
     /// offline members of this shard with persistent sessions
     pub(super) offline: u32,
+    /// members of this shard, in neither of these, whose queues take no more
+    pub(super) full: u32,
     /// the smooth weighted round robin's balance of this shard
     balance: i64,
     remotes: Vec<Remote>,
     /// what the other shards were told, and the version that said that there are members
-    pub(super) told: (u32, u32),
+    pub(super) told: (u32, u32, u32),
     pub(super) told_version: u64,
 }
 
@@ -49,6 +51,7 @@ struct Remote {
     shard: ShardId,
     online: u32,
     offline: u32,
+    full: u32,
     balance: i64,
 }
 
@@ -64,16 +67,17 @@ impl Group {
             last: usize::MAX - 1, // the first comes next
             online: 0,
             offline: 0,
+            full: 0,
             balance: 0,
             remotes: Vec::new(),
-            told: (0, 0),
+            told: (0, 0, 0),
             told_version: 0,
         }
     }
 
     /// Whether there is no member on any shard.
     pub(super) fn is_unused(&self) -> bool {
-        self.members.is_empty() && self.remotes.is_empty() && self.told == (0, 0)
+        self.members.is_empty() && self.remotes.is_empty() && self.told == (0, 0, 0)
     }
 
     /// Whether other shards have members.
@@ -81,12 +85,19 @@ impl Group {
         !self.remotes.is_empty()
     }
 
-    pub(super) fn set_remote(&mut self, shard: ShardId, online: u32, offline: u32) {
-        self.remotes.retain(|r| r.shard != shard || online + offline > 0);
+    /// Whether all its members' queues take no more.
+    pub(super) fn is_full(&self) -> bool {
+        let takes =
+            self.online + self.offline > 0 || self.remotes.iter().any(|r| r.online + r.offline > 0);
+        !takes && (self.full > 0 || self.has_remotes())
+    }
+
+    pub(super) fn set_remote(&mut self, shard: ShardId, (online, offline, full): (u32, u32, u32)) {
+        self.remotes.retain(|r| r.shard != shard || online + offline + full > 0);
         match self.remotes.iter_mut().find(|r| r.shard == shard) {
-            Some(r) => (r.online, r.offline) = (online, offline),
-            None if online + offline > 0 => {
-                self.remotes.push(Remote { shard, online, offline, balance: 0 });
+            Some(r) => (r.online, r.offline, r.full) = (online, offline, full),
+            None if online + offline + full > 0 => {
+                self.remotes.push(Remote { shard, online, offline, full, balance: 0 });
                 self.remotes.sort_by_key(|r| r.shard);
             }
             None => {}
@@ -99,14 +110,16 @@ impl Group {
         let weight =
             |online: u32, off: u32| i64::from(online) + i64::from(if offline { off } else { 0 });
         if self.remotes.is_empty() {
-            let there = weight(self.online, self.offline) > 0 && !visited.contains(own);
+            let there = weight(self.online, self.offline + self.full) > 0 && !visited.contains(own);
             return there.then_some(own);
         }
         let mut total = 0;
         let mut best: Option<(i64, ShardId)> = None;
-        let own_weight = weight(self.online, self.offline);
+        let own_weight = weight(self.online, self.offline + self.full);
         let all = std::iter::once((own, own_weight, &mut self.balance)).chain(
-            self.remotes.iter_mut().map(|r| (r.shard, weight(r.online, r.offline), &mut r.balance)),
+            self.remotes
+                .iter_mut()
+                .map(|r| (r.shard, weight(r.online, r.offline + r.full), &mut r.balance)),
         );
         for (shard, weight, balance) in all {
             if weight == 0 || visited.contains(shard) {
@@ -180,15 +193,17 @@ impl Broker {
             if !(s.counted_online || offline && s.is_persistent()) {
                 continue;
             }
+            // Who takes no more has it only if nobody else does.
+            let full = s.full;
             let room = self.has_room(session, fx);
-            if room || fallback.is_none() {
-                fallback = Some((at, room));
+            if room || fallback.is_none_or(|(_, _, was_full)| was_full && !full) {
+                fallback = Some((at, room, full));
             }
             if room {
                 break;
             }
         }
-        let (at, room) = fallback?;
+        let (at, room, _) = fallback?;
         let g = &mut self.subscriptions.groups[group as usize];
         g.last = at;
         Some((g.members[at], room))
@@ -328,17 +343,18 @@ impl Broker {
     /// Counts a group's members anew and tells the other shards. Returns the version to wait for.
     pub(super) fn recount_group(&mut self, group: GroupId, fx: &mut Effects) -> u64 {
         let Some(g) = self.subscriptions.groups.get(group as usize) else { return 0 };
-        let (mut online, mut offline) = (0, 0);
+        let (mut online, mut offline, mut full) = (0, 0, 0);
         for &sub in g.members.iter() {
-            let session = self.subscriptions.subs[sub as usize].session;
-            match self.sessions.get(session) {
+            let sub = &self.subscriptions.subs[sub as usize];
+            match self.sessions.get(sub.session) {
+                Some(s) if s.full && sub.options.qos != QoS::AtMostOnce => full += 1,
                 Some(s) if s.counted_online => online += 1,
                 Some(s) if s.is_persistent() => offline += 1,
                 _ => {}
             }
         }
         let g = &mut self.subscriptions.groups[group as usize];
-        (g.online, g.offline) = (online, offline);
+        (g.online, g.offline, g.full) = (online, offline, full);
         self.tell_group(group, fx)
     }
 }

@@ -153,6 +153,9 @@ impl Broker {
             self.counters.subscription_bytes += filter.text.len() as u64;
         }
         self.counters.subscriptions = self.subscriptions.len() as u64;
+        if done.group.is_none() && self.sessions.get(session).is_some_and(|s| s.full) {
+            self.subscriptions.set_full(done.sub, true);
+        }
         let interest = match done.group {
             None => self.tell_interest(done.node, index, fx),
             Some(group) => self.recount_group(group, fx),

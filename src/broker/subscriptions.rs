@@ -43,6 +43,8 @@ pub(super) struct Subscription {
     pub(super) text_len: u16,
     /// counted in the node's `durable`
     durable: bool,
+    /// counted in the node's `full`
+    full: bool,
 }
 
 /// What stands at a filter. Most filters have one subscription of one session and nothing else: all
@@ -54,6 +56,7 @@ pub(super) enum NodeSubs {
     One {
         sub: SubId,
         durable: bool,
+        full: bool,
         told: Interest,
     },
     /// its place in `Subscriptions::rests`
@@ -67,6 +70,8 @@ struct Rest {
     groups: IdList,
     /// how many of `subs` are QoS 1 or 2 of persistent sessions
     durable: u32,
+    /// how many of those take no more
+    full: u32,
     /// what the other shards were told of `subs`
     told: Interest,
 }
@@ -83,9 +88,10 @@ impl NodeSubs {
         let mut rest = Rest::default();
         match self {
             Self::Empty | Self::Rest(_) => {}
-            Self::One { sub, durable, told } => {
+            Self::One { sub, durable, full, told } => {
                 rest.subs.push(sub);
                 rest.durable = u32::from(durable);
+                rest.full = u32::from(full);
                 rest.told = told;
             }
         }
@@ -101,7 +107,10 @@ impl Rest {
         }
         match *self.subs {
             [] if self.told == Interest::None => Some(NodeSubs::Empty),
-            [sub] => Some(NodeSubs::One { sub, durable: self.durable > 0, told: self.told }),
+            [sub] => {
+                let (durable, full) = (self.durable > 0, self.full > 0);
+                Some(NodeSubs::One { sub, durable, full, told: self.told })
+            }
             _ => None,
         }
     }
@@ -140,6 +149,7 @@ pub(super) struct Matched {
 /// What [`Subscriptions::subscribe`] did.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscribed {
+    pub(super) sub: SubId,
     pub(super) node: NodeId,
     pub(super) group: Option<GroupId>,
     pub(super) existed: bool,
@@ -185,15 +195,16 @@ impl Subscriptions {
 
     /// The interest of this shard's sessions, shared subscriptions left out.
     pub(super) fn interest(&self, node: NodeId) -> Interest {
-        let (any, durable) = match *self.tree.value(node) {
-            NodeSubs::Empty => (false, false),
-            NodeSubs::One { durable, .. } => (true, durable),
+        let (any, durable, full) = match *self.tree.value(node) {
+            NodeSubs::Empty => (false, false, false),
+            NodeSubs::One { durable, full, .. } => (true, durable, full),
             NodeSubs::Rest(at) => {
                 let rest = &self.rests[at as usize];
-                (!rest.subs.is_empty(), rest.durable > 0)
+                (!rest.subs.is_empty(), rest.durable > 0, rest.full > 0)
             }
         };
         match (any, durable) {
+            _ if full => Interest::Full,
             (false, _) => Interest::None,
             (true, false) => Interest::Present,
             (true, true) => Interest::Durable,
@@ -314,7 +325,10 @@ impl Subscriptions {
                     rest.durable = rest.durable - u32::from(was) + u32::from(durable);
                 });
             }
-            return Subscribed { node, group, existed: true };
+            if !durable {
+                self.set_full(sub, false);
+            }
+            return Subscribed { sub, node, group, existed: true };
         }
         let node = self.tree.insert(filter.filter);
         let group = filter.share.map(|_| self.group_or_new(filter));
@@ -342,9 +356,23 @@ impl Subscriptions {
             options,
             text_len: filter.text.len() as u16,
             durable,
+            full: false,
         });
         own.push(sub);
-        Subscribed { node, group, existed: false }
+        Subscribed { sub, node, group, existed: false }
+    }
+
+    /// Notes whether the queue behind a Subscription takes no more; it matters only for those that
+    /// are durable.
+    pub(super) fn set_full(&mut self, sub: SubId, full: bool) {
+        let Some(s) = self.subs.get_mut(sub as usize) else { return };
+        let (node, full) = (s.node, full && s.durable);
+        if std::mem::replace(&mut s.full, full) != full {
+            self.change(node, |rest| match full {
+                true => rest.full += 1,
+                false => rest.full -= 1,
+            });
+        }
     }
 
     /// Takes a Subscription out of all lists. The node and the group stay, perhaps empty, until
@@ -355,6 +383,7 @@ impl Subscriptions {
         let moved = match s.group {
             None => self.change(s.node, |rest| {
                 rest.durable -= u32::from(s.durable);
+                rest.full -= u32::from(s.full);
                 rest.subs.swap_remove(slot);
                 rest.subs.get(slot).copied()
             }),
@@ -575,6 +604,13 @@ impl Subscriptions {
                 NodeSubs::Empty => 0,
             };
             assert_eq!(durable, counted, "durable subscriptions of a filter");
+            let full = self.subs_at(value).iter().any(|&s| self.subs[s as usize].full);
+            let counted = match *value {
+                NodeSubs::Rest(at) => self.rests[at as usize].full > 0,
+                NodeSubs::One { full, .. } => full,
+                NodeSubs::Empty => false,
+            };
+            assert_eq!(full, counted, "full queues behind a filter");
         });
         assert_eq!(rests, self.rests.len(), "what is beside the tree is some node's");
     }

@@ -19,6 +19,8 @@ pub(super) enum Timer {
     Session(SessionKey),
     /// the background sweep for expired messages
     Sweep,
+    /// links that are not read for want of room
+    NoRoom,
 }
 
 /// The queue.

@@ -264,6 +264,8 @@ pub struct Limits {
     pub session_memory_bytes_max: usize,
     /// Per broker: bytes recorded and not yet on disk.
     pub uncommitted_bytes_max: usize,
+    /// How long a publisher that cannot be told waits for room on a full disk.
+    pub no_room_ms: u64,
     /// Between two shards: bytes under way.
     pub peer_bytes_max: usize,
     /// Per shard: cache of topic to receivers.
@@ -278,6 +280,8 @@ pub enum QueueFull {
     DropOldest,
     /// The arriving message is not taken.
     DropNewest,
+    /// Its publisher is refused before anybody gets it.
+    Refuse,
 }
 
 /// `[log]`

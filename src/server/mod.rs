@@ -341,6 +341,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_full: match l.queue_full {
             config::QueueFull::DropOldest => QueueFull::DropOldest,
             config::QueueFull::DropNewest => QueueFull::DropNewest,
+            config::QueueFull::Refuse => QueueFull::Refuse,
         },
         queue_qos0: l.queue_qos0,
         subscriptions_per_session_max: l.subscriptions_per_session_max,
@@ -356,6 +357,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_memory_total_bytes,
         session_memory_bytes_max: l.session_memory_bytes_max,
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
+        no_room_ms: l.no_room_ms,
         safety: safety(settings.store.policy),
         topic_safety: settings.store.topic_policies().map(|(f, p)| (f.into(), safety(p))).collect(),
         identifier_safety: settings.policies().map(safety).fold(Safety::Written, Safety::max),

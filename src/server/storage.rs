@@ -240,6 +240,7 @@ impl Storage {
             unsynced_since: None,
             unsynced: Vec::new(),
             full: false,
+            refused: false,
             busy: true,
         };
         let shards = shards.to_vec();

@@ -169,6 +169,8 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("refused_by_clients", c.refused_by_clients),
         ("stale_inputs", c.stale_inputs),
         ("no_room", c.refused_no_room),
+        ("no_room_ms/closed", c.closed_no_room),
+        ("queue_full/refused", c.refused_queue_full),
         ("uncommitted_bytes_max/paused", c.paused_uncommitted),
     ] {
         topics.insert(format!("limits/{topic}"), value.to_string());

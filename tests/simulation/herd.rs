@@ -31,10 +31,10 @@ pub struct Extras {
 }
 
 impl Extras {
-    pub fn new(seed: u64, limits: &mut Limits) -> Self {
+    pub fn new(seed: u64, limits: &mut Limits, lossy: bool) -> Self {
         let mut power = Rng::new(seed, 4);
         let losses = power.pick(&[0, 1, 2, 5]);
-        let fulls = Fulls::new(seed, limits);
+        let fulls = Fulls::new(seed, limits, lossy);
         Self { rng: Rng::new(seed, 2), herd: None, herds: 0, power, losses, fulls }
     }
 }

@@ -94,7 +94,7 @@ impl Shadow {
         }
         for (client, s) in self.sessions.iter().enumerate() {
             let (Some(s), Some(end)) = (s, &ends[client]) else { continue };
-            if s.epoch != end.epoch {
+            if s.epoch != end.epoch || self.refuses && s.volatile {
                 continue;
             }
             for (serial, m) in self.msgs.iter().enumerate() {
@@ -170,8 +170,9 @@ impl Shadow {
             if !members().any(takes) || (ended && m.qos == 2) || self.group_is_mixed(group) {
                 continue;
             }
-            if m.first_handed < self.last_loss && self.volatile_groups.contains(&group) {
-                continue; // who had it may be gone
+            let gone = self.refuses || m.first_handed < self.last_loss;
+            if gone && self.volatile_groups.contains(&group) {
+                continue; // who had it may be gone, or had no space for it
             }
             let got = self.group_got.contains_key(&(group, serial));
             assert!(got, "group {group} never got {serial}: {m:?}, acknowledged at {acked}");

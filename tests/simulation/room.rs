@@ -1,11 +1,11 @@
 //! A disk that is full for a while: the store writes only what frees, each shard is told at a
 //! moment of its own, and what it refuses must never be seen again.
 
-use stonechat::broker::{Input, Limits};
+use stonechat::broker::{Input, Limits, QueueFull};
 use stonechat::codec::{Connect, Publish, QoS};
 
 use super::rng::Rng;
-use super::shadow::{Cause, Msg, SessionShadow, Shadow};
+use super::shadow::{Cause, Msg, SessionShadow, Shadow, serial_of};
 use super::world::World;
 
 /// When the disk is full, from a stream of its own.
@@ -16,13 +16,14 @@ pub struct Fulls {
 }
 
 impl Fulls {
-    pub fn new(seed: u64, limits: &mut Limits) -> Self {
+    pub fn new(seed: u64, limits: &mut Limits, lossy: bool) -> Self {
         let mut rng = Rng::new(seed, 5);
         let left = rng.pick(&[0, 0, 1, 4]);
         // A store that is soon behind.
         if rng.percent(30) {
             limits.uncommitted_bytes_max = rng.range(200, 3_000);
         }
+        draw_refusals(seed, limits, lossy);
         Self { rng, left }
     }
 
@@ -38,6 +39,21 @@ impl Fulls {
         if self.rng.one_in(20) {
             world.tell_full(shard, shadow);
         }
+    }
+}
+
+/// Queues that refuse: nothing of QoS 1 and 2 is dropped, however short they are.
+fn draw_refusals(seed: u64, limits: &mut Limits, lossy: bool) {
+    let mut rng = Rng::new(seed, 7);
+    limits.no_room_ms = rng.pick(&[200, 3_000, 20_000]);
+    if lossy || rng.percent(75) {
+        return;
+    }
+    limits.queue_full = QueueFull::Refuse;
+    limits.queued_messages_max = rng.range(1, 12);
+    if rng.percent(30) {
+        limits.queued_bytes_max = rng.range(300, 20_000);
+        limits.queue_bytes_max = rng.range(1_000, 40_000);
     }
 }
 
@@ -103,7 +119,7 @@ impl World {
         let (topic, _) = self.topic_of(id, p);
         let topic = topic?;
         let packet_id = p.packet_id.map_or(0, |id| id.get());
-        let serial = super::shadow::serial_of(p.payload);
+        let serial = serial_of(p.payload);
         Some(Before {
             topic,
             msg: serial.map(|serial| (serial, shadow.msgs[serial].clone())),
@@ -118,8 +134,12 @@ impl World {
     /// QoS 0 it is only not retained.
     pub fn take_back(&mut self, id: usize, p: &Publish<'_>, b: Before, shadow: &mut Shadow) {
         let told_full = self.shards[self.conns[id].shard].told_full;
-        assert!(told_full, "c{}: refused, and there is room", self.conns[id].client);
-        if p.retain {
+        let may = told_full || self.limits.queue_full == QueueFull::Refuse;
+        assert!(may, "c{}: refused, and there is room", self.conns[id].client);
+        // A link that ends for it may have published its Will, and that may be retained there.
+        let set = serial_of(p.payload);
+        let is_set = shadow.retained.get(b.topic).copied() == set;
+        if p.retain && is_set {
             match b.retained {
                 Some(serial) => shadow.retained.insert(b.topic, serial),
                 None => shadow.retained.remove(b.topic),
@@ -150,7 +170,8 @@ impl World {
 
     /// How often the shard refused something for want of room.
     pub fn refusals(&self, shard: usize) -> u64 {
-        self.shards[shard].broker.counters().refused_no_room
+        let c = self.shards[shard].broker.counters();
+        c.refused_no_room + c.refused_queue_full
     }
 
     /// Whether the packet that was handed in last was left.

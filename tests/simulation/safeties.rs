@@ -104,6 +104,7 @@ impl World {
     pub fn sync(&mut self, all: bool, shadow: &mut Shadow) -> bool {
         let goes = match &mut self.syncs {
             None => true,
+            Some(_) if !self.log.ahead.is_empty() => true, // it is as good as void
             Some(s) if self.log.sync_due => all || s.rng.percent(50),
             Some(s) => s.by_itself && (all || s.rng.one_in(10)),
         };

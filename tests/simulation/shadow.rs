@@ -157,6 +157,8 @@ pub struct Shadow {
     pub spills: bool,
     /// some shard was told that the disk is full
     pub full: bool,
+    /// queues refuse: what is dropped is QoS 0, or of sessions that do not last
+    pub refuses: bool,
 }
 
 /// Whether `filter` (a share's prefix taken off) matches `topic`: deliberately naive.
@@ -238,6 +240,7 @@ impl Shadow {
             drops_qos0: false,
             spills: false,
             full: false,
+            refuses: false,
         }
     }
 

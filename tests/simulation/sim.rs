@@ -164,7 +164,9 @@ impl Sim {
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
         shadow.spills = is_bounded(&limits);
         let check_every = rng.pick(&[1, 10, 50]);
-        let extras = (vintage > Vintage::Plain).then(|| Extras::new(seed, &mut limits));
+        let extras = (vintage > Vintage::Plain).then(|| Extras::new(seed, &mut limits, lossy));
+        shadow.refuses = limits.queue_full == QueueFull::Refuse;
+        shadow.drops_qos0 |= shadow.refuses;
         let safe = vintage == Vintage::Today && Rng::new(seed, 8).percent(60);
         if safe {
             shadow.safeties = Safeties::new(&mut Rng::new(seed, 6), count, &mut limits);

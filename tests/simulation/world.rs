@@ -11,7 +11,7 @@ use std::ops::Not;
 
 use stonechat::broker::{
     Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
-    PeerMessage, RetainedTree, Seq, ShardId, Time,
+    PeerMessage, QueueFull, RetainedTree, Seq, ShardId, Time,
 };
 use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
@@ -710,7 +710,8 @@ impl World {
     pub fn dropped(&self) -> bool {
         self.shards.iter().any(|s| {
             let c = s.broker.counters();
-            c.dropped_qos0 + c.dropped_queue_full > 0
+            let refuses = self.limits.queue_full == QueueFull::Refuse;
+            c.dropped_qos0 + if refuses { 0 } else { c.dropped_queue_full } > 0
         })
     }
 }

@@ -89,7 +89,7 @@ pub(crate) const ROWS: &[Row] = &[
     row(
         "[MQTT-3.1.2-22] its Keep Alive rests meanwhile",
         "a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01; p joins v34 ka=2; disk full
-         p> publish t x q1#1; wait 20s; disk free; p< puback 1; a< publish t x q1#1; p cut",
+         p> publish t x q1#1; wait 15s; disk free; p< puback 1; a< publish t x q1#1; p cut",
     ),
     row(
         "a packet that was not taken dies with its connection",
@@ -172,5 +172,125 @@ pub(crate) const ROWS: &[Row] = &[
         "limits uncommitted_bytes_max=500; shards 1; a joins v5 expiry=9; a> subscribe 1 t 1
          a< suback 1 01; a cut; p joins v5; commit; hold commits; p> publish t x*500 q1#1; p> publish t y q1#2
          disk full; disk free; release; p< puback 1; p< puback 2 97",
+    ),
+    row(
+        "refuse: who would meet a full queue is refused, and nobody gets the message",
+        "limits refuse=1 queued_messages_max=2; a at 0; b at 1; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; b joins v5; b> subscribe 1 t 1; b< suback 1 01
+         p joins v5; p> publish t x q1#1; p< puback 1; b< publish t x q1#1; p> publish t y q1#2
+         p< puback 2; b< publish t y q1#2; p> publish t z q1#3; p< puback 3 97; p> publish t z q2#4
+         p< pubrec 4 97; count refused_queue_full 2; p> publish t 0; b< publish t 0
+         a resumes v5 expiry=9; a gets 2 publish; p> publish t w q1#5; p< puback 5
+         a< publish t w q1#3; b< publish t w q1#3",
+    ),
+    row(
+        "refuse: what does not concern the full session goes on",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1 u 0; a< suback 1 01 00; a cut; p joins v5; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2 97; p> publish v y q1#3; p< puback 3 10",
+    ),
+    row(
+        "refuse: a 3.x client cannot be told: it loses its connection, and publishes again",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v4; p> publish t x q1#1; p< puback 1
+         p> publish t y q1#2 + publish u z q1#3; p! closed 97; count refused_queue_full 1
+         p resumes v4; p> publish t y q1#2 dup; p! closed 97; a resumes v5 expiry=9
+         a< publish t x q1#1; a> puback 1; p resumes v4; p> publish t y q1#2 dup; p< puback 2
+         a< publish t y q1#2",
+    ),
+    row(
+        "refuse: its Will goes out, as with any connection that is lost",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v4 clean will=t:gone; b joins v5
+         b> subscribe 1 t 0; b< suback 1 00; p> publish t x q1#1; p< puback 1; b< publish t x
+         p> publish t y q1#2; p! closed 97; b< publish t gone",
+    ),
+    row(
+        "refuse: before that it gets what waits for itself: it may be the one who is waited for",
+        "limits refuse=1 queued_messages_max=1 in_flight_max=1; p at 0; q at 1; p joins v4
+         p> subscribe 1 t 1; p< suback 1 01; q joins v5; q> 2 * publish t x q1#1; q gets 2 puback
+         p< publish t x q1#1; p> publish t y q1#1 + publish u y q1#2 + publish u y + publish t z q2#3
+         count refused_queue_full 3; q> publish t y q1#2; q< puback 2 97; p> puback 1
+         p< publish t x q1#2; q> publish t w q2#3; q< pubrec 3; q> pubrel 3; q< pubcomp 3
+         p> puback 2; p< publish t w q1#3; p> puback 3; p! closed 97; p resumes v4
+         p> publish t y q1#1 dup; p<* puback 1 | publish t y q1#4",
+    ),
+    row(
+        "no_room_ms: but not longer than that",
+        "limits refuse=1 queued_messages_max=1 in_flight_max=1 no_room_ms=5000; p at 0; q at 1
+         p joins v4; p> subscribe 1 t 1; p< suback 1 01; q joins v5; q> 2 * publish t x q1#1
+         q gets 2 puback; p< publish t x q1#1; p> publish t y q1#1; wait 4999ms; p> pingreq
+         p< pingresp; wait 1ms; p! closed 97; count closed_no_room 0",
+    ),
+    row(
+        "no_room_ms: a 3.x PUBLISH that the store has no room for waits no longer than that",
+        "limits no_room_ms=5000; a joins v5 expiry=9; a> subscribe 1 t 1; a< suback 1 01
+         p joins v4; q joins v34; disk full; p> publish t x q1#1; wait 3s; q> publish t y q1#1
+         wait 1999ms; wait 1ms; p! closed 97; count closed_no_room 1; p resumes v4
+         p> publish t x q1#1 dup; disk free; q< puback 1; p< puback 1; a gets 2 publish; wait 8s
+         count closed_no_room 1",
+    ),
+    row(
+        "no_room_ms: one that had room meanwhile has the whole time again",
+        "limits no_room_ms=5000; a joins v5; a> subscribe 1 t 1; a< suback 1 01; b joins v5 expiry=9
+         b> subscribe 1 t 1; b< suback 1 01; p joins v34; disk full; p> publish t x q1#1; wait 4s
+         disk free; p< puback 1; a< publish t x q1#1; b< publish t x q1#1; disk full
+         p> publish t y q1#2; wait 4s; p> publish t z q1#3; disk free; p< puback 2; p< puback 3
+         a gets 2 publish; b gets 2 publish; count closed_no_room 0",
+    ),
+    row(
+        "refuse: an eighth of the limit has to be free before there is space again",
+        "limits refuse=1 queued_messages_max=16; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> 16 * publish t x q1#1
+         p gets 16 puback; p> publish t y q1#2; p< puback 2 97; a resumes v5 expiry=9 rmax=1
+         a< publish t x q1#1; p> publish t y q1#3; p< puback 3 97; a> puback 1; a< publish t x q1#2
+         p> publish t y q1#4; p< puback 4",
+    ),
+    row(
+        "refuse: what is under way from another shard is taken",
+        "limits refuse=1 queued_messages_max=1; shards 3; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; hold peers; p> publish t x q1#1
+         p> publish t y q1#2; release; p< puback 1; p< puback 2; p> publish t z q1#3
+         p< puback 3 97; a resumes v5 expiry=9; a< publish t x q1#1; a< publish t y q1#2",
+    ),
+    row(
+        "refuse: at queued_bytes_max, too",
+        "limits refuse=1 queued_bytes_max=500; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> publish t x*500 q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2 97; a resumes v5 expiry=9
+         a< publish t x*500 q1#1; p> publish t y q1#3; p< puback 3; a< publish t y q1#2",
+    ),
+    row(
+        "refuse: and at queue_bytes_max, whose bytes they are",
+        "limits refuse=1 queue_bytes_max=500; a at 0; b at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; b joins v5 expiry=9; b> subscribe 1 u 1
+         b< suback 1 01; b cut; p joins v5; p> publish t x*500 q1#1; p< puback 1
+         p> publish t y q1#2; p< puback 2 97; p> publish u y q1#3; p< puback 3; p> publish u y q1#4
+         p< puback 4 97; a resumes v5 expiry=9; a< publish t x*500 q1#1; a> puback 1
+         p> publish u y q1#5; p< puback 5",
+    ),
+    row(
+        "refuse: of a shared group, the member that is not full has it; all full, it is refused",
+        "limits refuse=1 queued_messages_max=1; a at 0; b at 2; p at 1; a joins v5 expiry=9
+         a> subscribe 1 $share/g/t 1; a< suback 1 01; a cut; b joins v5 expiry=9
+         b> subscribe 1 $share/g/t 1; b< suback 1 01; b cut; p joins v5; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2; p> publish t z q1#3; p< puback 3 97
+         a resumes v5 expiry=9; a gets 1 publish; p> publish t w q1#4; p< puback 4
+         a gets 1 publish; b resumes v5 expiry=9; b gets 1 publish",
+    ),
+    row(
+        "refuse: a Will is taken, as what is under way",
+        "limits refuse=1 queued_messages_max=1; a at 0; w at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> publish t x q1#1; p< puback 1
+         w joins v5 will=t:gone wqos=1; w cut; a resumes v5 expiry=9; a< publish t x q1#1
+         a< publish t gone q1#2",
+    ),
+    row(
+        "refuse: a reload to another policy lets publishers in at once",
+        "limits refuse=1 queued_messages_max=1; a at 0; p at 1; a joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5; p> publish t x q1#1
+         p< puback 1; p> publish t y q1#2; p< puback 2 97; limits drop_newest=1
+         p> publish t y q1#2; p< puback 2
+         count dropped_queue_full 1",
     ),
 ];

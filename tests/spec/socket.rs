@@ -30,7 +30,7 @@ const HELD: Duration = Duration::from_millis(500);
 /// Runs at the same time.
 const THREADS: usize = 4;
 /// `limits` of the notation: the setting, and the least that it takes.
-const SETTINGS: [(&str, &str, u64); 24] = [
+const SETTINGS: [(&str, &str, u64); 26] = [
     ("session_expiry_max_s", "mqtt.session_expiry_max_s", 0),
     ("keep_alive_max_s", "mqtt.keep_alive_max_s", 0),
     ("receive_maximum", "mqtt.receive_maximum", 1),
@@ -45,6 +45,8 @@ const SETTINGS: [(&str, &str, u64); 24] = [
     ("queued_bytes_max", "limits.queued_bytes_max", 1024),
     ("queue_bytes_max", "limits.queue_bytes_max", 65536),
     ("drop_newest", "limits.queue_full", 0),
+    ("refuse", "limits.queue_full", 0),
+    ("no_room_ms", "limits.no_room_ms", 100),
     ("queue_qos0", "limits.queue_qos0", 0),
     ("subscriptions_per_session_max", "limits.subscriptions_per_session_max", 1),
     ("filter_levels_max", "limits.filter_levels_max", 1),
@@ -114,6 +116,7 @@ impl Plan {
                 return Err("a limit below what the setting takes");
             }
             let value = match (name, value) {
+                ("refuse", _) => "\"refuse\"".to_owned(),
                 ("drop_newest", _) => "\"drop_newest\"".to_owned(),
                 ("response_information", text) => format!("\"{text}\""),
                 ("retain_available" | "queue_qos0", bit) => (bit == "1").to_string(),

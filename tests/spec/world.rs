@@ -358,6 +358,9 @@ impl World {
         for (shard, seq) in self.log.write(self.now)? {
             self.input(shard, Input::Written(seq))?;
         }
+        if !self.log.ahead.is_empty() {
+            self.sync()?;
+        }
         for (shard, seq) in std::mem::take(&mut self.log.ahead) {
             self.input(shard, Input::Void(&[seq]))?;
         }
