@@ -16,6 +16,8 @@ mod ledger;
 mod life;
 #[path = "crash/play.rs"]
 mod play;
+#[path = "crash/policies.rs"]
+mod policies;
 #[cfg(target_os = "linux")]
 #[path = "crash/power.rs"]
 mod power;

@@ -11,9 +11,10 @@
 //! ```
 //!
 //! `--plain` leaves out what came later (herds, reloads, 3.1, bridges, the end): seeds that once
-//! failed are replayed so. `STONECHAT_SEED`, `STONECHAT_SEEDS`, `STONECHAT_FROM`,
-//! `STONECHAT_KEEP_GOING=1` and `STONECHAT_PLAIN=1` say the same where there are no arguments, and
-//! `STONECHAT_TRACE=1` tells everything that happens. The alias stands in `.cargo/config.toml`:
+//! failed are replayed so; `--synced` leaves out only policies. `STONECHAT_SEED`,
+//! `STONECHAT_SEEDS`, `STONECHAT_FROM`, `STONECHAT_KEEP_GOING=1`, `STONECHAT_PLAIN=1` and
+//! `STONECHAT_SYNCED=1` say the same where there are no arguments, and `STONECHAT_TRACE=1` tells
+//! everything that happens. The alias stands in `.cargo/config.toml`:
 //! behind a second `--` the test harness takes arguments for names of tests, and they are for us.
 
 #![allow(clippy::disallowed_methods)]
@@ -38,6 +39,8 @@ mod receive;
 mod rng;
 #[path = "simulation/room.rs"]
 mod room;
+#[path = "simulation/safeties.rs"]
+mod safeties;
 #[path = "simulation/shadow.rs"]
 mod shadow;
 #[path = "simulation/sim.rs"]
@@ -52,7 +55,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use sim::{Outcome, Sim};
+use sim::{Outcome, Sim, Vintage};
 
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 500;
@@ -77,12 +80,16 @@ const REGRESSIONS_WITH_EXTRAS: &[(u64, &str)] = &[
     (1735, "memory was set aside for a load that nobody waited for"),
 ];
 
-fn run(seed: u64, plain: bool) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(|| Sim::new(seed, plain).run())) {
+fn run(seed: u64, vintage: Vintage) -> Outcome {
+    match catch_unwind(AssertUnwindSafe(|| Sim::new(seed, vintage).run())) {
         Ok(outcome) => outcome,
         Err(panic) => {
-            let plain = if plain { " --plain" } else { "" };
-            eprintln!("seed {seed} fails. Replay: cargo sim -- --seed {seed}{plain}");
+            let option = match vintage {
+                Vintage::Plain => " --plain",
+                Vintage::Synced => " --synced",
+                Vintage::Today => "",
+            };
+            eprintln!("seed {seed} fails. Replay: cargo sim -- --seed {seed}{option}");
             resume_unwind(panic);
         }
     }
@@ -109,10 +116,14 @@ fn seeds_run_clean() {
     };
     let (mut inputs, mut published, mut delivered) = (0, 0, 0);
     let keep_going = asked("keep-going").is_some();
-    let plain = asked("plain").is_some();
+    let vintage = match (asked("plain"), asked("synced")) {
+        (Some(_), _) => Vintage::Plain,
+        (_, Some(_)) => Vintage::Synced,
+        _ => Vintage::Today,
+    };
     let mut failed = Vec::new();
     for seed in seeds.clone() {
-        let outcome = match catch_unwind(|| run(seed, plain)) {
+        let outcome = match catch_unwind(|| run(seed, vintage)) {
             Ok(outcome) => outcome,
             Err(_) if keep_going => {
                 failed.push(seed);
@@ -132,17 +143,17 @@ fn seeds_run_clean() {
 fn seeds_that_once_failed_run_clean() {
     for &(seed, what) in REGRESSIONS {
         println!("seed {seed}: {what}");
-        run(seed, true);
+        run(seed, Vintage::Plain);
     }
     for &(seed, what) in REGRESSIONS_WITH_EXTRAS {
         println!("seed {seed}: {what}");
-        run(seed, false);
+        run(seed, Vintage::Synced);
     }
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 77, 1_000_003] {
-        assert_eq!(run(seed, false), run(seed, false));
+        assert_eq!(run(seed, Vintage::Today), run(seed, Vintage::Today));
     }
 }

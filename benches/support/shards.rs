@@ -141,7 +141,7 @@ impl Shards {
             password: None,
         };
         s.fx.sends.open(link);
-        let opening = Opening { connect: &connect, client_id, assigned: false };
+        let opening = Opening { connect: &connect, client_id, assigned: false, safety: None };
         self.input(shard, Input::Opened(link, opening));
         self.settle();
         Client { shard, link, version }

@@ -190,7 +190,10 @@ impl World {
         let id = self.open(&c, client_id);
         let conn = &self.conns[&id];
         let (shard, link) = (conn.shard, conn.link);
-        self.feed(shard, Input::Opened(link, Opening { connect: &c, client_id, assigned }));
+        self.feed(
+            shard,
+            Input::Opened(link, Opening { connect: &c, client_id, assigned, safety: None }),
+        );
         self.arrive(id, &bytes[whole.len..]);
     }
 

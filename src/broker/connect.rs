@@ -69,10 +69,11 @@ impl Broker {
         }
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
-        self.attach(now, link, session, c, fx);
+        self.attach(now, link, session, opening, fx);
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
-        let until = self.record_session(session, fx);
+        let mut until = self.record_session(session, fx);
+        until.safety = self.safety_of_connack(session, opening.safety);
         self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
     }
 
@@ -177,19 +178,20 @@ impl Broker {
         now: Time,
         link: LinkKey,
         session: SessionKey,
-        c: &Connect<'_>,
+        opening: &Opening<'_>,
         fx: &mut Effects,
     ) {
+        let c = opening.connect;
         self.take_will(session, fx); // resumed within the delay: never sent [MQTT-3.1.3-9]
         let keep_alive_s = self.keep_alive_s(c);
-        let mut l = Link::new(link, session, now, c, keep_alive_s, &self.limits);
+        let mut l = Link::new(link, session, now, opening, keep_alive_s, &self.limits);
         l.has_inbound =
             self.sessions.get(session).is_some_and(|s| s.inbound.iter().next().is_some());
+        let publisher = self.publisher_of(session);
+        let will = c.will.as_ref().map(|_| Box::new(self.stored_will(publisher, &l, c)));
         self.links.insert(l);
         self.counters.links += 1;
         self.counters.connects += 1;
-        let publisher = self.publisher_of(session);
-        let will = c.will.as_ref().map(|_| Box::new(self.stored_will(publisher, c)));
         if let Some(will) = &will {
             self.counters.wills += 1;
             self.counters.will_bytes += will.message.cost_bytes() as u64;
@@ -209,7 +211,7 @@ impl Broker {
         }
     }
 
-    fn stored_will(&mut self, publisher: u64, c: &Connect<'_>) -> WillRecord {
+    fn stored_will(&mut self, publisher: u64, l: &Link, c: &Connect<'_>) -> WillRecord {
         let Some(will) = &c.will else { unreachable!("asked for with a Will only") };
         let expiry_s = will.properties.iter().find_map(|p| match p {
             Property::MessageExpiryInterval(s) => Some(s),
@@ -224,7 +226,8 @@ impl Broker {
             properties: will.properties,
             payload: will.payload,
         };
-        let message = Message::new(&parts, &mut self.scratch);
+        let safety = self.safety_of(l, will.topic, will.qos);
+        let message = Message::with_safety(&parts, safety, &mut self.scratch);
         WillRecord { message, delay_s: will.delay_s, expiry_s }
     }
 

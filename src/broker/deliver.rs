@@ -14,8 +14,9 @@ use super::message::Message;
 use super::pending::{HeldPacket, Until};
 use super::publish::Publication;
 use super::record::{DropReason, Record};
+use super::safety::Safety;
 use super::seal::SealRef;
-use super::session::{Extra, Queued};
+use super::session::{Extra, Queued, Session};
 use super::shared::MinQoS;
 use super::{Broker, Refusal, Time, refusal};
 use crate::codec::{Ack, Packet, PacketId, QoS, ReasonCode};
@@ -104,7 +105,7 @@ impl Broker {
     /// The log is told of an entry of a persistent session, which gets its number in the session.
     fn record_queued(&mut self, to: SessionKey, entry: &mut Queued, fx: &mut Effects) {
         let Some(s) = self.sessions.get_mut(to) else { return };
-        if !s.is_persistent() || entry.qos == QoS::AtMostOnce {
+        if !is_recorded(s, entry) {
             return;
         }
         s.last_order += 1;
@@ -210,7 +211,10 @@ impl Broker {
             self.record(fx, Record::InFlight { session, order, packet_id });
         }
         if gated {
-            let until = Until { records: self.since(before), ..Until::default() };
+            // Not by the message: the identifier outlives it, and a client that was sent it and
+            // not its end takes the next message under it for this one. That may be a safer one.
+            let (records, safety) = (self.since(before), self.limits.identifier_safety);
+            let until = Until { records, safety, ..Until::default() };
             self.send_when(now, link, HeldPacket::Publish2(packet_id), until, fx);
             return;
         }
@@ -292,7 +296,7 @@ impl Broker {
 
     /// Queues for a session, within the limits.
     pub(super) fn enqueue(&mut self, to: SessionKey, mut entry: Queued, fx: &mut Effects) {
-        if !self.make_room(to, entry.qos, entry.cost_bytes(), fx) {
+        if !self.make_room(to, &entry, fx) {
             self.counters.dropped_queue_full += 1;
             self.note_loss(to, DropReason::QueueFull, u64::from(entry.qos != QoS::AtMostOnce));
             self.drop_seal_ref(entry.seal);
@@ -545,7 +549,8 @@ impl Broker {
                 let before = s.outbound.bytes();
                 s.outbound.release(id);
                 self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
-                let mut until = Until::default();
+                let safety = self.limits.identifier_safety; // as PUBLISH
+                let mut until = Until { safety, ..Until::default() };
                 let order = s.outbound.get_mut(id).map_or(0, |entry| entry.order);
                 if stage == Stage::Publish2 && order > 0 {
                     let (session, before) = (s.number, self.seq);
@@ -589,7 +594,8 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let packet_id = ack.packet_id;
-        let mut until = Until::default();
+        let Some(l) = self.links.get(link) else { return };
+        let mut until = Until { safety: self.safety_of_release(l), ..Until::default() };
         let (mut reason, mut counted) = (ReasonCode::Success, false);
         let Some(s) = self.sessions.get_mut(session) else { return };
         let known = s.inbound.get_mut(packet_id).map(|known| {
@@ -617,6 +623,12 @@ impl Broker {
         }
         self.send_when(now, link, HeldPacket::PubComp(packet_id, reason, counted), until, fx);
     }
+}
+
+/// Whether the log is told of an entry of this session.
+pub(super) fn is_recorded(s: &Session, entry: &Queued) -> bool {
+    let kept = entry.message.safety() != Safety::Memory || entry.qos == QoS::ExactlyOnce;
+    s.is_persistent() && entry.qos != QoS::AtMostOnce && kept
 }
 
 /// The way for receivers with Topic Aliases or Subscription Identifiers: a head of their own.

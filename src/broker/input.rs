@@ -11,6 +11,7 @@ use super::message::Message;
 use super::pending::Wait;
 use super::record::{Record, SessionNumber};
 use super::restore::RestoredEntry;
+use super::safety::Safety;
 use super::seal::Seal;
 use super::sends::Sends;
 use super::session::Session;
@@ -81,6 +82,8 @@ pub struct Opening<'a> {
     pub client_id: &'a str,
     /// whether the server made it up \[MQTT-3.1.3-6\]
     pub assigned: bool,
+    /// how safe what it publishes is to be, if its listener says so
+    pub safety: Option<Safety>,
 }
 
 /// What a broker is told.
@@ -100,6 +103,8 @@ pub enum Input<'a> {
     Peer(ShardId, PeerMessage),
     /// All of this shard's records up to this one are on disk, or void.
     Committed(Seq),
+    /// The same, but that they are only written: a loss of power may take them.
+    Written(Seq),
     /// These records of this shard need not be waited for any longer: what they say came to its end
     /// before they were written.
     Void(&'a [Seq]),
@@ -130,6 +135,9 @@ pub enum Input<'a> {
 pub struct Effects {
     /// for the log, in order
     pub records: Vec<Record>,
+    /// something that was recorded, now or before, is waited for until it is synced: with the
+    /// records, or alone if there are none. To be reset with the list
+    pub sync: bool,
     /// packets and closes, per link
     pub sends: Sends,
     /// for other shards, in order

@@ -2,6 +2,8 @@
 //!
 //! Invariant: everything that grows has a limit here; meeting it is counted here.
 
+use super::safety::Safety;
+
 /// What to do when a session's queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueFull {
@@ -85,6 +87,13 @@ pub struct Limits {
     /// bytes of records that are not committed before the links whose PUBLISHes cause them are not
     /// read; what is under way from other shards (`peer_bytes_max` each) still comes
     pub uncommitted_bytes_max: usize,
+    /// how safe a PUBLISH is before it is acknowledged, where nothing else says so
+    pub safety: Safety,
+    /// of topics that match a Topic Filter, the first that does; goes before the link's
+    pub topic_safety: Vec<(Box<str>, Safety)>,
+    /// what Packet Identifiers towards receivers wait for at QoS 2: the safest that anything is
+    /// published with, see `Broker::put_in_flight`
+    pub identifier_safety: Safety,
     /// how long the link of a 3.x client lasts whose PUBLISH is not taken, because the store has no
     /// room or a queue refuses; a reload counts for those that wait from then on
     pub no_room_ms: u64,
@@ -128,6 +137,9 @@ impl Default for Limits {
             queue_memory_total_bytes: usize::MAX,
             session_memory_bytes_max: 64 << 20,
             uncommitted_bytes_max: 64 << 20,
+            safety: Safety::default(),
+            topic_safety: Vec::new(),
+            identifier_safety: Safety::default(),
             no_room_ms: 20_000,
         }
     }

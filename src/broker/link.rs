@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::input::{LinkKey, SessionKey, WaitKey};
+use super::input::{LinkKey, Opening, SessionKey, WaitKey};
 use super::limits::Limits;
 use super::pending::Held;
+use super::safety::Safety;
 use super::session::Replay;
 use super::shrink::shrink_list;
 use super::time::Time;
-use crate::codec::{Connect, Version};
+use crate::codec::Version;
 
 /// Why a link's socket, or what it publishes, is not read for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +33,10 @@ pub(super) enum Hold {
     Refused = 32,
 }
 
+/// Where in `Link::holds` the safety begins; the holds are below.
+const SAFETY_AT: u32 = 6;
+const HOLDS: u8 = (1 << SAFETY_AT) - 1;
+
 /// One Network Connection that has sent a valid CONNECT. One cache line: each packet touches one.
 #[derive(Debug)]
 #[repr(align(64))]
@@ -43,7 +48,7 @@ pub struct Link {
     pub(super) bridge: bool,
     /// CONNACK has left the gate: other packets may be sent \[MQTT-3.2.0-1\].
     pub(super) ready: bool,
-    /// A set of [`Hold`]s.
+    /// A set of [`Hold`]s, and in the two highest bits its [`Safety`] and one, or 0 for none.
     holds: u8,
     /// The session may have QoS 2 identifiers of the client's in use.
     pub(super) has_inbound: bool,
@@ -103,7 +108,12 @@ impl HeldQueue {
 impl Link {
     /// Whether its socket is not to be read for now.
     pub(super) fn reads_held(&self) -> bool {
-        self.holds & !(Hold::Refused as u8) != 0
+        self.holds & HOLDS & !(Hold::Refused as u8) != 0
+    }
+
+    /// How safe what it publishes is to be, if its listener says so.
+    pub(super) fn safety(&self) -> Option<Safety> {
+        (self.holds >> SAFETY_AT).checked_sub(1).map(Safety::from_bits)
     }
 
     /// Whether it is held for this reason.
@@ -145,17 +155,18 @@ impl Link {
         key: LinkKey,
         session: SessionKey,
         now: Time,
-        c: &Connect<'_>,
+        opening: &Opening<'_>,
         keep_alive_s: u16,
         limits: &Limits,
     ) -> Self {
+        let c = opening.connect;
         Self {
             key,
             session,
             version: c.version,
             bridge: c.bridge,
             ready: false,
-            holds: 0,
+            holds: opening.safety.map_or(0, |safety| (safety.bits() + 1) << SAFETY_AT),
             has_inbound: false,
             in_gate: false,
             problem_information: c.request_problem_information,

@@ -17,7 +17,7 @@
 //! Invariants: one load per session at a time; an answer is taken if it is the one that was asked
 //! for, else ignored and counted; what is read is handled in the order of its numbers.
 
-use super::deliver::PUMP_MESSAGES_MAX;
+use super::deliver::{PUMP_MESSAGES_MAX, is_recorded};
 use super::input::{Effects, LoadedEntries, Request, SessionKey};
 use super::limits::QueueFull;
 use super::message::Message;
@@ -146,35 +146,38 @@ impl Broker {
     }
 
     /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
-    pub(super) fn make_room(
-        &mut self,
-        to: SessionKey,
-        qos: QoS,
-        bytes: usize,
-        fx: &mut Effects,
-    ) -> bool {
+    pub(super) fn make_room(&mut self, to: SessionKey, entry: &Queued, fx: &mut Effects) -> bool {
+        let bytes = entry.cost_bytes();
         loop {
             let Some(s) = self.sessions.get(to) else { return true };
             let (l, c) = (&self.limits, &self.counters);
             let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
             // What the log keeps leaves memory when it is too much there; the rest stays.
-            let stays = !s.is_recorded() || !l.queues_leave_memory();
+            let alone = entry.qos != QoS::AtMostOnce && !is_recorded(s, entry);
+            let stays = alone || !s.is_recorded() || !l.queues_leave_memory();
             let fits = s.queue.len() < l.queued_messages_max
                 && s.queue.bytes() + bytes <= l.queued_bytes_max
-                && all <= l.queue_bytes_max
-                && (!stays
-                    || s.queue.bytes() + bytes <= l.session_memory_bytes_max
-                        && all - c.queued_unread_bytes as usize <= l.queue_memory_total_bytes);
-            if fits {
+                && all <= l.queue_bytes_max;
+            let fits_memory = !stays
+                || s.queue.memory_bytes() + bytes <= l.session_memory_bytes_max
+                    && all - c.queued_unread_bytes as usize <= l.queue_memory_total_bytes;
+            if fits && fits_memory {
                 return true;
+            }
+            // Nothing that the log keeps gives way to save memory for what it does not keep.
+            let costs_kept = || s.queue.front().is_none_or(|first| first.order > 0);
+            if fits && l.queues_leave_memory() && s.is_recorded() && costs_kept() {
+                return false;
             }
             match l.queue_full {
                 QueueFull::DropOldest => {}
                 QueueFull::DropNewest => return false,
                 // Who was to be refused was: it is under way already.
                 QueueFull::Refuse => {
-                    let lasts = s.is_persistent() && qos != QoS::AtMostOnce;
-                    return lasts && s.queue.bytes() + bytes <= self.queued_bytes_end();
+                    let lasts = s.is_persistent() && entry.qos != QoS::AtMostOnce;
+                    let fits_memory = fits_memory || !alone;
+                    let end = self.queued_bytes_end();
+                    return lasts && fits_memory && s.queue.bytes() + bytes <= end;
                 }
             }
             if !self.drop_oldest(to, fx) {
@@ -242,7 +245,7 @@ impl Broker {
     }
 
     fn ask_load(&mut self, session: SessionKey, bytes_max: usize, fx: &mut Effects) {
-        let committed = self.gate.settled.committed();
+        let committed = self.gate.settled.written();
         let from = self.change_queue(session, |queue| queue.tail_mut()?.ask(bytes_max, committed));
         let Some(number) = self.sessions.get(session).map(|s| s.number) else { return };
         if let Some(from_order) = from.flatten() {
@@ -280,7 +283,7 @@ impl Broker {
         for (order, entry) in in_order(loaded) {
             self.take_loaded(now, session, order, entry, fx);
         }
-        let committed = self.gate.settled.committed();
+        let committed = self.gate.settled.written();
         let done = self.change_queue(session, |queue| {
             let Some(tail) = queue.tail_mut() else { return (0, false) };
             if tail.is_read(asked, next) {
@@ -346,7 +349,7 @@ impl Broker {
             if s.link.is_some() || !s.queue.has_tail() {
                 continue;
             }
-            let (number, committed) = (s.number, self.gate.settled.committed());
+            let (number, committed) = (s.number, self.gate.settled.written());
             let bytes_max = PORTION_BYTES.min(self.room_in_all());
             let ask = |queue: &mut Queue| queue.tail_mut()?.ask_walk(bytes_max, committed);
             if bytes_max > 0
@@ -423,7 +426,7 @@ impl Broker {
     /// Asks for the next portion of a session that has ended, if the one before is with others.
     pub(super) fn next_portion(&mut self, now: Time, key: EndingKey, fx: &mut Effects) {
         let Some((session, number)) = self.is_at_its_tail(key) else { return };
-        let committed = self.gate.settled.committed();
+        let committed = self.gate.settled.written();
         let Some(unread) = self.unread_of(key) else { return };
         let Some(from_order) = unread.tail.ask(ENDING_PORTION_BYTES, committed) else { return };
         self.loads.bytes += ENDING_PORTION_BYTES;
@@ -456,7 +459,7 @@ impl Broker {
                 self.reroute_entry(now, (group, entry.message), SealRef::default(), of, fx);
             }
         }
-        let committed = self.gate.settled.committed();
+        let committed = self.gate.settled.written();
         let Some(unread) = self.unread_of(key) else { return };
         unread.tail.load = None;
         let done = unread.tail.is_read(asked, next);

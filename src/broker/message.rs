@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use triomphe::ThinArc;
 
+use super::safety::Safety;
 use super::time::Time;
 use crate::codec::{Properties, Property, QoS};
 use crate::topic::TopicName;
@@ -25,7 +26,8 @@ struct Meta {
     properties_len: u32,
     topic_len: u16,
     qos: QoS,
-    retain: bool,
+    /// RETAIN, and from the second bit on the safety
+    flags: u8,
 }
 
 /// An Application Message. Cloning it costs one atomic increment.
@@ -55,6 +57,11 @@ impl Message {
     /// Copies `parts` into one allocation. `scratch` is overwritten; it is an argument so that its
     /// memory is reused.
     pub fn new(parts: &MessageParts<'_>, scratch: &mut Vec<u8>) -> Self {
+        Self::with_safety(parts, Safety::default(), scratch)
+    }
+
+    /// The same for a message that is not to be as safe as most are.
+    pub fn with_safety(parts: &MessageParts<'_>, safety: Safety, scratch: &mut Vec<u8>) -> Self {
         scratch.clear();
         scratch.extend_from_slice(parts.topic.as_str().as_bytes());
         parts.properties.forwarded(scratch);
@@ -67,7 +74,7 @@ impl Message {
             properties_len,
             topic_len: parts.topic.as_str().len() as u16,
             qos: parts.qos,
-            retain: parts.retain,
+            flags: u8::from(parts.retain) | safety.bits() << 1,
         };
         Self(ThinArc::from_header_and_slice(meta, scratch))
     }
@@ -79,7 +86,12 @@ impl Message {
 
     /// The RETAIN flag it was published with.
     pub fn retain(&self) -> bool {
-        self.0.header.header.retain
+        self.0.header.header.flags & 1 != 0
+    }
+
+    /// How safe it is to be. One that came out of the log is as safe as can be: it is there.
+    pub fn safety(&self) -> Safety {
+        Safety::from_bits(self.0.header.header.flags >> 1)
     }
 
     /// The keyed hash of its publisher's Client Identifier, 0 if nobody's.
@@ -113,6 +125,20 @@ impl Message {
             topic: self.topic(),
             properties: Properties::from_validated(self.properties()),
             payload: self.payload(),
+        };
+        Self::with_safety(&parts, self.safety(), scratch)
+    }
+
+    /// What says that nothing is retained under its topic any more.
+    pub(super) fn cleared(&self, scratch: &mut Vec<u8>) -> Self {
+        let parts = MessageParts {
+            qos: QoS::AtMostOnce,
+            retain: true,
+            expires: Time::NEVER,
+            publisher: 0,
+            topic: self.topic(),
+            properties: Properties::default(),
+            payload: &[],
         };
         Self::new(&parts, scratch)
     }

@@ -27,8 +27,10 @@ mod pending;
 mod publish;
 mod record;
 mod restore;
+mod retain;
 mod retained;
 mod room;
+mod safety;
 mod seal;
 mod sends;
 mod session;
@@ -57,7 +59,10 @@ pub use losses::Loss;
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
 pub use record::{DropReason, Record, SessionNumber, WillRecord};
 pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
-pub use retained::{RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage};
+pub use retained::{
+    Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
+};
+pub use safety::Safety;
 pub use sends::{Closing, Outbox, Sends};
 pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
 pub use time::Time;
@@ -126,6 +131,9 @@ fn hash_of_session(sessions: &Arena<Session>, hasher: &FixedState, key: SessionK
     sessions.get(key).map_or(0, |s| hasher.hash_one(&*s.client_id))
 }
 
+/// Receipts in the order in which they were asked for.
+type ReceiptsDue = VecDeque<(Span, ShardId, WaitKey)>;
+
 /// One shard's broker.
 pub struct Broker {
     shard: ShardId,
@@ -151,8 +159,8 @@ pub struct Broker {
     session_numbers: u64,
     /// sessions are being restored: no time passes
     restoring: bool,
-    /// receipts that other shards wait for, with the records that have to be committed
-    receipts_due: VecDeque<(Span, ShardId, WaitKey)>,
+    /// receipts that other shards wait for, with the records that have to be written, or synced
+    receipts_due: [ReceiptsDue; 2],
     /// by shard: bytes of messages under way there
     peer_bytes: Vec<usize>,
     /// by shard: bytes that have arrived from there and are not credited yet
@@ -201,7 +209,7 @@ impl Broker {
             seq: Seq(0),
             session_numbers: 0,
             restoring: false,
-            receipts_due: VecDeque::new(),
+            receipts_due: Default::default(),
             peer_bytes: vec![0; usize::from(shards)],
             credit_owed: vec![0; usize::from(shards)],
             paused: Vec::new(),
@@ -239,6 +247,7 @@ impl Broker {
             Input::Wrote(link, backlog) => self.on_wrote(now, link, backlog, fx),
             Input::Peer(from, message) => self.on_peer(now, from, message, common, fx),
             Input::Committed(seq) => self.on_committed(now, seq, fx),
+            Input::Written(seq) => self.on_written(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
             Input::Loaded(session, loaded) => self.on_loaded(now, session, *loaded, fx),
             Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
@@ -550,7 +559,8 @@ impl Broker {
     /// a time.
     fn sweep(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         if self.shard == ShardId(0) {
-            common.retained().expire(now, SWEEP_MAX);
+            let expired = common.retained().expire(now, SWEEP_MAX);
+            self.record_expired(expired, fx);
         }
         self.walk_tails(fx);
         self.tell_losses(fx);
@@ -691,7 +701,7 @@ impl Broker {
             assert_eq!(s.and_then(|s| s.link), Some(l.key), "a link's session knows it");
             assert!(l.held.is_empty() || l.in_gate, "held packets are in the gate");
         }
-        assert!(self.gate.settled.committed() <= self.seq, "nothing is committed unwritten");
+        assert!(self.gate.settled.written() <= self.seq, "nothing is committed unwritten");
         self.subscriptions.check_invariants();
         self.subscriptions.check_told(self.shards < 2);
     }

@@ -5,12 +5,13 @@
 //! the order of the PUBRECs \[MQTT-4.6.0-2\] to \[MQTT-4.6.0-4\]. What needs not wait and finds
 //! the queue empty leaves at once.
 //!
-//! Invariant: nothing passes the gate before its records are committed or void, its receipts are
-//! there, and the interest that it promises is in force on every shard.
+//! Invariant: nothing passes the gate before its records are as safe as it promises, or void, its
+//! receipts are there, and the interest that it promises is in force on every shard.
 
 use super::input::{Effects, LinkKey, SealKey, Seq, ShardId, WaitKey};
 use super::key::Arena;
 use super::link::{Hold, Link};
+use super::safety::Safety;
 use super::seal::Then;
 use super::session::Replay;
 use super::void::{Settled, Span};
@@ -31,11 +32,13 @@ pub struct Wait {
     pub(super) records: Span,
     /// no packet waits for it: it goes when it is complete
     pub(super) forgotten: bool,
+    /// a packet waits for it until it is synced
+    pub(super) synced: bool,
 }
 
 impl Wait {
-    fn is_met(&self, settled: &Settled) -> bool {
-        self.receipts == 0 && self.then.is_none() && settled.covers(self.records)
+    fn is_met(&self, settled: &Settled, safety: Safety) -> bool {
+        self.receipts == 0 && self.then.is_none() && settled.covers(self.records, safety)
     }
 }
 
@@ -76,6 +79,8 @@ pub(super) struct Until {
     pub(super) interest: u64,
     /// receipts
     pub(super) wait: Option<WaitKey>,
+    /// how safe those records have to be
+    pub(super) safety: Safety,
 }
 
 /// A packet in the gate.
@@ -109,13 +114,36 @@ pub(super) struct Gate {
 
 impl Broker {
     fn is_met(&self, until: &Until) -> bool {
-        self.gate.settled.covers(until.records)
+        self.gate.settled.covers(until.records, until.safety)
             && until.interest <= self.interest_in_force()
             // A wait that is gone is resolved.
             && until.wait.is_none_or(|wait| {
                 let wait = self.gate.waits.get(wait);
-                wait.is_none_or(|wait| wait.is_met(&self.gate.settled))
+                wait.is_none_or(|wait| wait.is_met(&self.gate.settled, until.safety))
             })
+    }
+
+    /// Something waits from now on: the store is told if that is for a sync, which may be of
+    /// records that it was given before, and that did not need one.
+    fn wait_for(&mut self, until: &Until, fx: &mut Effects) {
+        if until.safety < Safety::Synced {
+            return;
+        }
+        fx.sync |= !self.gate.settled.covers(until.records, Safety::Synced);
+        if let Some(wait) = until.wait.and_then(|wait| self.gate.waits.get_mut(wait)) {
+            wait.synced = true;
+            fx.sync |= !self.gate.settled.covers(wait.records, Safety::Synced);
+        }
+    }
+
+    /// A packet leaves: what it waited for goes, unless another one waits until it is safer.
+    fn resolve(&mut self, until: &Until) {
+        let wait = until.wait.and_then(|key| Some((key, self.gate.waits.get(key)?)));
+        if let Some((key, wait)) = wait
+            && (!wait.synced || until.safety == Safety::Synced)
+        {
+            self.gate.waits.remove(key);
+        }
     }
 
     /// Sends `packet` now, or when `until` is met and everything before it has left.
@@ -128,11 +156,12 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let met = self.is_met(&until);
+        if !met {
+            self.wait_for(&until, fx);
+        }
         let Some(l) = self.links.get_mut(link) else { return };
         if met && l.held.is_empty() {
-            if let Some(wait) = until.wait {
-                self.gate.waits.remove(wait);
-            }
+            self.resolve(&until);
             self.release(now, link, packet, fx);
             return;
         }
@@ -162,9 +191,7 @@ impl Broker {
                 if !self.is_met(&until) {
                     return true;
                 }
-                if let Some(wait) = until.wait {
-                    self.gate.waits.remove(wait);
-                }
+                self.resolve(&until);
                 let Some(l) = self.links.get_mut(link) else { return false };
                 let held = l.held.pop_front();
                 if l.is_held(Hold::GateFull) && l.held.len() <= held_max(l) / 2 {
@@ -259,12 +286,32 @@ impl Broker {
             self.counters.stale_inputs += 1;
             return;
         }
+        let new = self.gate.settled.written() < seq;
         self.gate.settled.commit(seq);
-        self.uncommitted.commit(seq);
-        self.store_caught_up(fx);
+        self.go_on_written(now, seq, new, fx);
+    }
+
+    /// Records are written: what waits for no more than that leaves.
+    pub(super) fn on_written(&mut self, now: Time, seq: Seq, fx: &mut Effects) {
+        if seq <= self.gate.settled.written() {
+            self.counters.stale_inputs += 1;
+            return;
+        }
+        self.gate.settled.write(seq);
+        self.go_on_written(now, seq, true, fx);
+    }
+
+    /// `new`: it was not known to be written.
+    fn go_on_written(&mut self, now: Time, seq: Seq, new: bool, fx: &mut Effects) {
+        if new {
+            self.uncommitted.commit(seq);
+            self.store_caught_up(fx);
+        }
         self.send_receipts(now, fx);
         self.open_gate(now, fx);
-        self.loads_go_on(now, fx);
+        if new {
+            self.loads_go_on(now, fx); // what is written can be read
+        }
     }
 
     /// Records are void: what waited for them need not wait any longer.

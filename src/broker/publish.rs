@@ -14,7 +14,7 @@ use super::link::Link;
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
 use super::record::Record;
-use super::retained::RetainedStore;
+use super::safety::Safety;
 use super::session::Session;
 use super::shared::Group;
 use super::subscriptions::{GroupId, Matched, NoLocal};
@@ -41,6 +41,7 @@ pub(super) struct Variant {
 #[derive(Debug)]
 pub(super) struct Publication<'a> {
     parts: MessageParts<'a>,
+    pub(super) safety: Safety,
     /// made when the first receiver needs it to outlive the call
     message: Option<Message>,
     /// by version class, QoS > 0, RETAIN: where it stands in the broker's `encoded`
@@ -56,13 +57,20 @@ pub(super) struct Publication<'a> {
 }
 
 impl<'a> Publication<'a> {
-    /// Of a packet that the client `publisher` sent; it waits for an acknowledgement if QoS > 0.
-    fn of_packet(parts: MessageParts<'a>, publisher: SessionKey, scratch: &mut Vec<u8>) -> Self {
+    /// Of a packet that the client `publisher` sent; it waits for an acknowledgement if QoS > 0,
+    /// and if anything of it is recorded.
+    fn of_packet(
+        parts: MessageParts<'a>,
+        safety: Safety,
+        publisher: SessionKey,
+        scratch: &mut Vec<u8>,
+    ) -> Self {
         // Properties need filtering once: then the message's own copy is the one to use.
-        let message =
-            (!parts.properties.as_bytes().is_empty()).then(|| Message::new(&parts, scratch));
-        let when = (parts.qos != QoS::AtMostOnce).then_some(ReceiptWhen::Committed);
-        Self { message, publisher: Some(publisher), when, ..Self::new(parts) }
+        let message = (!parts.properties.as_bytes().is_empty())
+            .then(|| Message::with_safety(&parts, safety, scratch));
+        let waits = parts.qos != QoS::AtMostOnce && safety != Safety::Memory;
+        let when = waits.then_some(ReceiptWhen::Committed);
+        Self { message, publisher: Some(publisher), when, ..Self::new(parts, safety) }
     }
 
     /// Of a message that exists already; nobody waits for an acknowledgement.
@@ -76,12 +84,13 @@ impl<'a> Publication<'a> {
             properties: Properties::default(),
             payload: message.payload(),
         };
-        Self { message: Some(message.clone()), ..Self::new(parts) }
+        Self { message: Some(message.clone()), ..Self::new(parts, message.safety()) }
     }
 
-    fn new(parts: MessageParts<'a>) -> Self {
+    fn new(parts: MessageParts<'a>, safety: Safety) -> Self {
         Self {
             parts,
+            safety,
             message: None,
             variants: [None; 8],
             publisher: None,
@@ -115,8 +124,8 @@ impl<'a> Publication<'a> {
 
     /// The message as something that outlives this call.
     pub(super) fn message(&mut self, scratch: &mut Vec<u8>) -> Message {
-        let parts = &self.parts;
-        self.message.get_or_insert_with(|| Message::new(parts, scratch)).clone()
+        let Self { parts, safety, message, .. } = self;
+        message.get_or_insert_with(|| Message::with_safety(parts, *safety, scratch)).clone()
     }
 
     fn forwarded(&self) -> &[u8] {
@@ -219,7 +228,7 @@ impl Broker {
             && let (Some(id), Some(s)) = (p.packet_id, self.sessions.get_mut(session))
             && let Some(&mut known) = s.inbound.get_mut(id)
         {
-            return self.on_known_id(now, link, p.qos, known, fx);
+            return self.on_known_id(now, link, topic, p.qos, known, fx);
         }
         if p.packet_id.is_some() {
             if l.version.is_v5() && l.inbound_used >= l.receive_maximum {
@@ -231,13 +240,18 @@ impl Broker {
             l.inbound_used = l.inbound_used.saturating_add(1);
         }
         let is_v5 = l.version.is_v5();
+        // Of what is neither acknowledged nor kept nobody asks.
+        let safety = match self.links.get(link) {
+            Some(l) if p.qos != QoS::AtMostOnce || p.retain => self.safety_of(l, topic, p.qos),
+            _ => Safety::default(),
+        };
         if let Some(reason) = self.refused(p, topic, is_v5)? {
             self.acknowledge(now, link, p, reason, Until::default(), fx);
             return Ok(());
         }
         let matched = self.matched(topic, common);
         if p.qos != QoS::AtMostOnce
-            && let Some(lack) = self.lacks_room(link, session, p, &matched)
+            && let Some(lack) = self.lacks_room((link, session), p, safety, &matched)
         {
             self.refuse_for_room(now, link, p, lack, fx);
             return Ok(());
@@ -252,7 +266,7 @@ impl Broker {
             properties: p.properties,
             payload: p.payload,
         };
-        let publication = Publication::of_packet(parts, session, &mut self.scratch);
+        let publication = Publication::of_packet(parts, safety, session, &mut self.scratch);
         self.take(now, link, p, publication, &matched, common, fx);
         Ok(())
     }
@@ -283,7 +297,8 @@ impl Broker {
                 if let (Some(id), true) = (p.packet_id, publication.is_unsealed()) {
                     self.seal_with_identifier(&mut publication, session, id);
                 }
-                (reason, Until { records, wait: publication.wait, interest: 0 })
+                let (wait, safety) = (publication.wait, publication.safety);
+                (reason, Until { records, wait, safety, interest: 0 })
             }
             Err(reason) => (reason, Until::default()),
         };
@@ -333,6 +348,7 @@ impl Broker {
         &mut self,
         now: Time,
         link: LinkKey,
+        topic: TopicName<'_>,
         qos: QoS,
         known: InboundId,
         fx: &mut Effects,
@@ -368,7 +384,9 @@ impl Broker {
         }
         // No second delivery [MQTT-4.3.3-10]; the answer waits for what the first one waits for.
         let packet = HeldPacket::PubRec(known.id, ReasonCode::Success);
-        let until = Until { records: known.records, wait: known.wait, interest: 0 };
+        let Some(l) = self.links.get(link) else { return Ok(()) };
+        let safety = self.safety_of(l, topic, qos);
+        let until = Until { records: known.records, wait: known.wait, safety, interest: 0 };
         self.send_when(now, link, packet, until, fx);
         Ok(())
     }
@@ -445,48 +463,6 @@ impl Broker {
             }
         }
         self.send_when(now, link, HeldPacket::PubRec(packet_id, reason), until, fx);
-    }
-
-    /// Sets or clears the retained message of the topic (section 3.3.1.3), before it is forwarded.
-    fn store_retained(
-        &mut self,
-        now: Time,
-        publication: &mut Publication<'_>,
-        can_refuse: bool,
-        common: &mut impl Common,
-        fx: &mut Effects,
-    ) -> Result<(), ReasonCode> {
-        if !publication.retain() || !self.limits.retain_available {
-            return Ok(()); // [MQTT-3.3.1-8]
-        }
-        if self.no_room && publication.payload_len() > 0 {
-            // Nobody can be told, or it would have been refused: forwarded and not kept.
-            self.counters.refused_no_room += 1;
-            return Ok(());
-        }
-        let message = publication.message(&mut self.scratch);
-        let version = if message.payload().is_empty() {
-            common.retained().clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
-        } else {
-            match common.retained().set(&message, now) {
-                Ok(version) => version,
-                Err(_) => {
-                    self.counters.refused_retained += 1;
-                    // Where nobody can be told, it is forwarded and not kept.
-                    return match publication.qos() {
-                        QoS::AtLeastOnce | QoS::ExactlyOnce if can_refuse => {
-                            Err(ReasonCode::QuotaExceeded)
-                        }
-                        _ => Ok(()),
-                    };
-                }
-            }
-        };
-        // What the broker says of itself is said anew after a restart.
-        if !is_dollar_sys(message.topic()) {
-            self.record(fx, Record::Retained { version, message });
-        }
-        Ok(())
     }
 
     /// Delivers to everybody whom the topic concerns. Returns the reason code for the
@@ -567,7 +543,7 @@ impl Broker {
     ) {
         self.give_credit(from, message.cost_bytes(), fx);
         if self.is_too_late(now, message) {
-            self.answer_receipt(now, from, receipt, Span::default(), None, fx);
+            self.answer_receipt(now, from, receipt, Default::default(), None, fx);
             return;
         }
         let mut publication = Publication::of(message);
@@ -579,7 +555,8 @@ impl Broker {
             let (qos, extra) = (r.qos, r.extra.as_ref());
             self.deliver(now, r.session, &mut publication, qos, retain, extra, fx);
         }
-        self.answer_receipt(now, from, receipt, self.since(before), publication.seal, fx);
+        let (records, safety) = (self.since(before), message.safety());
+        self.answer_receipt(now, from, receipt, (records, safety), publication.seal, fx);
     }
 
     /// Whether a message has expired on a long way between shards \[MQTT-3.3.2-5\]: it is dropped.
@@ -590,19 +567,21 @@ impl Broker {
         late
     }
 
-    /// Sends the receipt that was asked for: at once, or once `records` are committed or void.
+    /// Sends the receipt that was asked for: at once, or once `records` are as safe, or void.
     pub(super) fn answer_receipt(
         &mut self,
         now: Time,
         to: ShardId,
         receipt: Option<ReceiptFor>,
-        records: Span,
+        (records, safety): (Span, Safety),
         seal: Option<SealKey>,
         fx: &mut Effects,
     ) {
         let Some(ReceiptFor { wait, when }) = receipt else { return };
-        if when == ReceiptWhen::Committed && !self.gate.settled.covers(records) {
-            self.receipts_due.push_back((records, to, wait));
+        if when == ReceiptWhen::Committed && !self.gate.settled.covers(records, safety) {
+            fx.sync |= safety == Safety::Synced;
+            let due = &mut self.receipts_due[usize::from(safety == Safety::Synced)];
+            due.push_back((records, to, wait));
         } else {
             self.send_receipt(now, to, wait, seal, fx);
         }
@@ -623,14 +602,16 @@ impl Broker {
         }
     }
 
-    /// Sends the receipts whose records are committed or void now, in the order in which they were
-    /// asked for.
+    /// Sends the receipts whose records are safe or void now, those of a kind in the order in which
+    /// they were asked for.
     pub(super) fn send_receipts(&mut self, now: Time, fx: &mut Effects) {
-        while let Some(&(records, to, wait)) = self.receipts_due.front()
-            && self.gate.settled.covers(records)
-        {
-            self.receipts_due.pop_front();
-            self.send_receipt(now, to, wait, None, fx);
+        for (at, safety) in [Safety::Written, Safety::Synced].into_iter().enumerate() {
+            while let Some(&(records, to, wait)) = self.receipts_due[at].front()
+                && self.gate.settled.covers(records, safety)
+            {
+                self.receipts_due[at].pop_front();
+                self.send_receipt(now, to, wait, None, fx);
+            }
         }
     }
 

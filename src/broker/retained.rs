@@ -16,6 +16,7 @@ use std::ops::Bound;
 use thiserror::Error;
 
 use super::message::Message;
+use super::safety::Safety;
 use super::time::Time;
 use crate::topic::{TopicFilter, TopicName};
 
@@ -52,16 +53,24 @@ pub struct RetainedUsage {
 #[derive(Clone, Debug, Default)]
 pub struct RetainedCursor(Option<Message>);
 
+/// What a set or a clear did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replaced {
+    /// the change's number: they rise
+    pub version: u64,
+    /// the log may know of the message that was there before
+    pub recorded: bool,
+}
+
 /// The retained messages, as the broker sees them.
 pub trait RetainedStore {
     /// Stores `message`, in place of the one with its topic if there is one \[MQTT-3.3.1-5\].
-    /// Returns the version of this set: versions rise. A message without payload is not for here
-    /// but for `clear` \[MQTT-3.3.1-7\]. On an error the older message stays.
-    fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull>;
+    /// A message without payload is not for here but for `clear` \[MQTT-3.3.1-7\]. On an error the
+    /// older message stays.
+    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull>;
 
-    /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\]. Returns the version
-    /// of this change.
-    fn clear(&mut self, topic: TopicName<'_>) -> u64;
+    /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\].
+    fn clear(&mut self, topic: TopicName<'_>) -> Replaced;
 
     /// Appends at most `count_max` live messages whose topics match `filter`, in the tree's order,
     /// those after `cursor`, and moves `cursor`. The work of a call is bounded, so it may append
@@ -76,8 +85,9 @@ pub trait RetainedStore {
     ) -> bool;
 
     /// Looks at the next `visit_max` messages, going round, and removes the expired ones
-    /// \[MQTT-3.3.2-5\]. Returns how many it removed.
-    fn expire(&mut self, now: Time, visit_max: usize) -> usize;
+    /// \[MQTT-3.3.2-5\]. Returns those that the log knows of, with the versions of their removal;
+    /// those that `set` and `read` met since the last call are among them.
+    fn expire(&mut self, now: Time, visit_max: usize) -> Vec<(u64, Message)>;
 
     /// How much is retained.
     fn usage(&self) -> RetainedUsage;
@@ -169,6 +179,8 @@ pub struct RetainedTree {
     /// how many of them have a Message Expiry Interval
     expiring: usize,
     version: u64,
+    /// what has expired, and the log does not know it yet
+    expired: Vec<(u64, Message)>,
     /// the topic that `expire` looked at last, empty at the start of a round
     swept: String,
 }
@@ -183,6 +195,7 @@ impl RetainedTree {
             bytes: 0,
             expiring: 0,
             version: 0,
+            expired: Vec::new(),
             swept: String::new(),
         }
     }
@@ -218,10 +231,42 @@ impl RetainedTree {
         Ok(())
     }
 
-    fn remove(&mut self, topic: &str) {
-        if let Some(Entry(old)) = self.entries.take(&Topic(topic) as &dyn Key) {
-            self.forget(&old);
+    fn remove(&mut self, topic: &str) -> Option<Message> {
+        let Entry(old) = self.entries.take(&Topic(topic) as &dyn Key)?;
+        self.forget(&old);
+        Some(old)
+    }
+
+    /// Removes a message that has expired.
+    fn remove_expired(&mut self, message: &Message) {
+        if let Some(old) = self.remove(message.topic_str()).filter(is_recorded) {
+            let version = self.next_version();
+            self.expired.push((version, old));
         }
+    }
+
+    /// Looks at the next `visit_max` messages, and removes those that have expired.
+    fn sweep(&mut self, now: Time, visit_max: usize) -> usize {
+        if self.expiring == 0 {
+            return 0;
+        }
+        let start = Bound::Excluded(self.swept.as_str());
+        let (mut expired, mut last, mut visits) = (Vec::new(), None, 0);
+        for message in self.from(start).take(visit_max) {
+            if message.is_expired(now) {
+                expired.push(message.clone());
+            }
+            last = Some(message);
+            visits += 1;
+        }
+        let last = last.filter(|_| visits == visit_max).cloned();
+        self.swept.clear();
+        // A copy of the topic, not the message: that may be large, and cleared soon.
+        self.swept.push_str(last.as_ref().map_or("", Message::topic_str));
+        for message in &expired {
+            self.remove_expired(message);
+        }
+        expired.len()
     }
 
     fn forget(&mut self, old: &Message) {
@@ -246,28 +291,33 @@ impl RetainedTree {
     }
 }
 
+/// Whether the log was told of a message that is retained.
+fn is_recorded(message: &Message) -> bool {
+    message.safety() != Safety::Memory
+}
+
 fn cost(message: &Message) -> usize {
     message.cost_bytes() + RETAINED_ENTRY_BYTES
 }
 
 impl RetainedStore for RetainedTree {
-    fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull> {
+    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull> {
         debug_assert!(!message.payload().is_empty(), "an empty payload clears");
         if self.check_room(message).is_err() {
-            self.expire(now, VISITS_WHEN_FULL);
+            self.sweep(now, VISITS_WHEN_FULL);
             self.check_room(message)?;
         }
         self.bytes += cost(message);
         self.expiring += usize::from(message.expires() != Time::NEVER);
-        if let Some(Entry(old)) = self.entries.replace(Entry(message.clone())) {
-            self.forget(&old);
-        }
-        Ok(self.next_version())
+        let old = self.entries.replace(Entry(message.clone()));
+        old.iter().for_each(|Entry(old)| self.forget(old));
+        let recorded = old.is_some_and(|Entry(old)| is_recorded(&old));
+        Ok(Replaced { version: self.next_version(), recorded })
     }
 
-    fn clear(&mut self, topic: TopicName<'_>) -> u64 {
-        self.remove(topic.as_str());
-        self.next_version()
+    fn clear(&mut self, topic: TopicName<'_>) -> Replaced {
+        let recorded = self.remove(topic.as_str()).is_some_and(|old| is_recorded(&old));
+        Replaced { version: self.next_version(), recorded }
     }
 
     fn read(
@@ -319,32 +369,14 @@ impl RetainedStore for RetainedTree {
             }
         };
         for message in expired {
-            self.remove(message.topic_str());
+            self.remove_expired(&message);
         }
         more
     }
 
-    fn expire(&mut self, now: Time, visit_max: usize) -> usize {
-        if self.expiring == 0 {
-            return 0;
-        }
-        let start = Bound::Excluded(self.swept.as_str());
-        let (mut expired, mut last, mut visits) = (Vec::new(), None, 0);
-        for message in self.from(start).take(visit_max) {
-            if message.is_expired(now) {
-                expired.push(message.clone());
-            }
-            last = Some(message);
-            visits += 1;
-        }
-        let last = last.filter(|_| visits == visit_max).cloned();
-        self.swept.clear();
-        // A copy of the topic, not the message: that may be large, and cleared soon.
-        self.swept.push_str(last.as_ref().map_or("", Message::topic_str));
-        for message in &expired {
-            self.remove(message.topic_str());
-        }
-        expired.len()
+    fn expire(&mut self, now: Time, visit_max: usize) -> Vec<(u64, Message)> {
+        self.sweep(now, visit_max);
+        std::mem::take(&mut self.expired)
     }
 
     fn usage(&self) -> RetainedUsage {
@@ -537,7 +569,7 @@ mod tests {
         assert_eq!(tree.usage(), RetainedUsage { count: 2, bytes: before.bytes + 5 });
         let v2 = tree.clear(TopicName::new("a").unwrap());
         let v3 = tree.clear(TopicName::new("nothing").unwrap());
-        assert!(v1 < v2 && v2 < v3);
+        assert!(v1.version < v2.version && v2.version < v3.version);
         assert_eq!(read_all(&mut tree, "#", 9), ["b"]);
         tree.clear(TopicName::new("b").unwrap());
         assert_eq!(tree.usage(), RetainedUsage::default());
@@ -582,7 +614,7 @@ mod tests {
         assert!(!tree.read(filter, &mut RetainedCursor::default(), 9, Time(10), &mut out));
         assert_eq!(out.iter().map(Message::topic_str).collect::<Vec<_>>(), ["b", "c", "d"]);
         assert_eq!(tree.usage().count, 3, "met, so removed");
-        assert_eq!([tree.expire(Time(20), 1), tree.expire(Time(20), 1)], [0, 1]);
+        assert_eq!([tree.sweep(Time(20), 1), tree.sweep(Time(20), 1)], [0, 1]);
         assert_eq!((tree.usage().count, tree.expiring), (2, 0));
     }
 
@@ -593,9 +625,9 @@ mod tests {
         for (i, topic) in topics.iter().enumerate() {
             tree.set(&message(topic, b"x", Time(i as u64 % 2 + 1)), Time(0)).unwrap();
         }
-        let swept: usize = (0..15).map(|_| tree.expire(Time(1), 7)).sum();
+        let swept: usize = (0..15).map(|_| tree.sweep(Time(1), 7)).sum();
         assert_eq!(swept, 50);
-        let swept: usize = (0..15).map(|_| tree.expire(Time(2), 7)).sum();
+        let swept: usize = (0..15).map(|_| tree.sweep(Time(2), 7)).sum();
         assert_eq!((swept, tree.usage()), (50, RetainedUsage::default()));
     }
 

@@ -20,6 +20,7 @@ use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
 use super::link::{Hold, Link};
 use super::pending::Until;
 use super::publish::Publication;
+use super::safety::Safety;
 use super::session::Session;
 use super::shared::Group;
 use super::subscriptions::{GroupId, Matched, NoLocal};
@@ -116,15 +117,16 @@ impl Broker {
     /// What a PUBLISH at QoS 1 or 2 finds no room in, if that is so.
     pub(super) fn lacks_room(
         &self,
-        link: LinkKey,
-        publisher: SessionKey,
+        (link, publisher): (LinkKey, SessionKey),
         p: &Publish<'_>,
+        safety: Safety,
         matched: &Matched,
     ) -> Option<Lack> {
         if self.links.get(link).is_some_and(|l| l.is_held(Hold::Refused)) {
             return Some(Lack::Queue); // nothing overtakes the one that was refused
         }
-        if self.no_room && self.is_to_be_recorded(publisher, p, matched) {
+        let recorded = safety != Safety::Memory;
+        if self.no_room && recorded && self.is_to_be_recorded(publisher, p, matched) {
             return Some(Lack::Store);
         }
         let full = !matched.peers.full.is_empty()

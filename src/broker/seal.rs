@@ -487,6 +487,7 @@ impl Broker {
         let records = self.since(before);
         if let Some(wait) = self.gate.waits.get_mut(key) {
             wait.records = records;
+            fx.sync |= wait.synced && !records.is_empty();
             if wait.forgotten {
                 self.gate.waits.remove(key);
             }

@@ -17,7 +17,6 @@ use super::publish::Publication;
 use super::session::Extra;
 use super::subscriptions::{GroupId, SubId};
 use super::tree::NodeId;
-use super::void::Span;
 use super::{Broker, Time};
 use crate::codec::QoS;
 
@@ -254,7 +253,7 @@ impl Broker {
     ) {
         self.give_credit(from, travel.message.cost_bytes(), fx);
         if self.is_too_late(now, &travel.message) {
-            self.answer_receipt(now, from, travel.receipt, Span::default(), None, fx);
+            self.answer_receipt(now, from, travel.receipt, Default::default(), None, fx);
             return;
         }
         let mut publication = Publication::of(&travel.message);
@@ -264,8 +263,8 @@ impl Broker {
             self.deliver_to_member(now, group, &mut publication, travel.offline, fx)
         });
         if delivered {
-            let (records, seal) = (self.since(before), publication.seal);
-            self.answer_receipt(now, from, travel.receipt, records, seal, fx);
+            let kept = (self.since(before), travel.message.safety());
+            self.answer_receipt(now, from, travel.receipt, kept, publication.seal, fx);
         } else {
             travel.visited.insert(self.shard);
             fx.peers.push((from, PeerMessage::SharedBack(travel)));
@@ -281,7 +280,7 @@ impl Broker {
         fx: &mut Effects,
     ) {
         if self.is_too_late(now, &travel.message) {
-            self.answer_receipt(now, self.shard, travel.receipt, Span::default(), None, fx);
+            self.answer_receipt(now, self.shard, travel.receipt, Default::default(), None, fx);
             return;
         }
         let mut publication = Publication::of(&travel.message);
@@ -305,8 +304,9 @@ impl Broker {
                         let found =
                             self.deliver_to_member(now, group, &mut publication, offline, fx);
                         if found {
-                            let (records, seal) = (self.since(before), publication.seal);
-                            self.answer_receipt(now, own, travel.receipt, records, seal, fx);
+                            let kept = (self.since(before), travel.message.safety());
+                            let (receipt, seal) = (travel.receipt, publication.seal);
+                            self.answer_receipt(now, own, receipt, kept, seal, fx);
                             return;
                         }
                         travel.visited.insert(own);
@@ -315,7 +315,7 @@ impl Broker {
             }
         }
         self.counters.dropped_no_member += 1;
-        self.answer_receipt(now, self.shard, travel.receipt, Span::default(), None, fx);
+        self.answer_receipt(now, self.shard, travel.receipt, Default::default(), None, fx);
     }
 
     /// Notes in all groups of a session whether it is online; `None`: it is going.

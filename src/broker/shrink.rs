@@ -59,7 +59,7 @@ impl Broker {
         }
         self.drop_stale_timers();
         self.timers.shrink();
-        shrink_queue(&mut self.receipts_due);
+        self.receipts_due.iter_mut().for_each(shrink_queue);
         shrink_queue(&mut self.work);
         shrink_list(&mut self.gate.links);
         shrink_list(&mut self.paused);
@@ -135,7 +135,7 @@ mod tests {
         let Ok(Packet::Connect(connect)) = decode(whole, Sender::Client, Version::V5) else {
             panic!()
         };
-        let opening = Opening { connect: &connect, client_id, assigned: false };
+        let opening = Opening { connect: &connect, client_id, assigned: false, safety: None };
         all.0.handle(Time(0), Input::Opened(link, opening), &mut all.1, &mut all.2);
     }
 

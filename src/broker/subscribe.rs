@@ -48,12 +48,13 @@ impl Broker {
     ) {
         let Some(l) = self.links.get(link) else { return };
         let (session, bridge, version) = (l.session, l.bridge, l.version);
+        let safety = self.safety_of_link(l);
         let mut ack = HeldSubAck {
             packet_id: packet.packet_id,
             reasons: Vec::with_capacity(packet.filters.len()),
             replays: Vec::new(),
         };
-        let mut until = Until::default();
+        let mut until = Until { safety, ..Until::default() };
         for (filter, options) in &packet.filters {
             let mut options = *options;
             if bridge {
@@ -122,7 +123,7 @@ impl Broker {
             let (filter, id) = (filter.text.into(), (id != 0).then_some(id));
             self.record(fx, Record::Subscribed { session, filter, options, id });
         }
-        let until = Until { records: self.since(before), interest, wait: None };
+        let until = Until { records: self.since(before), interest, ..Until::default() };
         let reason = match options.qos {
             QoS::AtMostOnce => ReasonCode::Success,
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
@@ -280,8 +281,8 @@ impl Broker {
         index: &mut impl InterestIndex,
         fx: &mut Effects,
     ) {
-        let Some(session) = self.links.get(link).map(|l| l.session) else { return };
-        let before = self.seq;
+        let Some(l) = self.links.get(link) else { return };
+        let (session, safety, before) = (l.session, self.safety_of_link(l), self.seq);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         for filter in &packet.filters {
             self.drop_replays(session, filter.text);
@@ -297,7 +298,7 @@ impl Broker {
                 self.record(fx, Record::Unsubscribed { session, filter });
             }
         }
-        let until = Until { records: self.since(before), ..Until::default() };
+        let until = Until { records: self.since(before), safety, ..Until::default() };
         let packet = HeldPacket::UnsubAck(Box::new((packet.packet_id, reasons)));
         self.send_when(now, link, packet, until, fx);
     }

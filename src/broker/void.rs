@@ -1,10 +1,12 @@
-//! Which records are committed or void: all up to one number, and some behind it.
+//! Which records are committed, written or void: all up to one number each, and some behind it.
 //!
-//! Invariant: nothing is kept of what is committed; behind it, a bit per record.
+//! Invariant: nothing is kept of what is written; behind it, a bit per record. So whoever waits
+//! until records are synced that are written already, waits for the void ones among them too.
 
 use std::collections::VecDeque;
 
 use super::input::Seq;
+use super::safety::Safety;
 
 const BITS: u64 = u64::BITS as u64;
 
@@ -34,6 +36,8 @@ impl Span {
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     committed: Seq,
+    /// never below `committed`
+    written: Seq,
     /// a bit per record that is void, from number `from` × 64 on
     void: VecDeque<u64>,
     from: u64,
@@ -45,12 +49,22 @@ impl Settled {
         self.committed
     }
 
-    /// Whether each of them is committed or void.
-    pub(super) fn covers(&self, span: Span) -> bool {
-        if span.last <= self.committed || span.is_empty() {
+    /// All up to this one are written.
+    pub(super) fn written(&self) -> Seq {
+        self.written
+    }
+
+    /// Whether each of them is as safe, or void.
+    pub(super) fn covers(&self, span: Span, safety: Safety) -> bool {
+        let done = match safety {
+            Safety::Memory => return true,
+            Safety::Written => self.written,
+            Safety::Synced => self.committed,
+        };
+        if span.last <= done || span.is_empty() {
             return true;
         }
-        let first = span.first.0.max(self.committed.0 + 1);
+        let first = span.first.0.max(done.0 + 1);
         let (from, to) = (first / BITS, span.last.0 / BITS);
         (from..=to).all(|at| {
             let mut wanted = u64::MAX;
@@ -72,6 +86,12 @@ impl Settled {
     /// All up to `seq` are committed.
     pub(super) fn commit(&mut self, seq: Seq) {
         self.committed = seq;
+        self.write(seq.max(self.written));
+    }
+
+    /// All up to `seq` are written.
+    pub(super) fn write(&mut self, seq: Seq) {
+        self.written = seq;
         while !self.void.is_empty() && (self.from + 1) * BITS <= seq.0 + 1 {
             self.void.pop_front();
             self.from += 1;
@@ -81,13 +101,13 @@ impl Settled {
         }
     }
 
-    /// `seq` is void. False if it is known to be committed or void already.
+    /// `seq` is void. False if it is known to be written or void already.
     pub(super) fn make_void(&mut self, seq: Seq) -> bool {
-        if seq <= self.committed {
+        if seq <= self.written {
             return false;
         }
         if self.void.is_empty() {
-            self.from = (self.committed.0 + 1) / BITS;
+            self.from = (self.written.0 + 1) / BITS;
         }
         let Ok(at) = usize::try_from(seq.0 / BITS - self.from) else { return false };
         if self.void.len() <= at {
@@ -133,7 +153,11 @@ mod tests {
                 _ => {
                     let first = seq.saturating_sub(next(100)).max(1);
                     let all = plain[first as usize..=seq as usize].iter().all(|set| *set);
-                    assert_eq!(settled.covers(span(first, seq)), all, "{first} to {seq}");
+                    assert_eq!(
+                        settled.covers(span(first, seq), Safety::Synced),
+                        all,
+                        "{first} to {seq}"
+                    );
                 }
             }
         }
@@ -143,7 +167,10 @@ mod tests {
     #[test]
     fn nothing_is_always_settled() {
         let settled = Settled::default();
-        assert!(settled.covers(Span::default()) && settled.covers(span(5, 4)));
-        assert!(!settled.covers(span(1, 1)));
+        assert!(
+            settled.covers(Span::default(), Safety::Synced)
+                && settled.covers(span(5, 4), Safety::Synced)
+        );
+        assert!(!settled.covers(span(1, 1), Safety::Synced));
     }
 }

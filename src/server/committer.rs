@@ -2,9 +2,9 @@
 //!
 //! May use: the log, the clock, the shards' mailboxes. Shards leave their records at the [`Desk`]
 //! and go on; while a batch is written and synced, the next one gathers there. Invariants: a shard
-//! is told that its records are committed only when the log says so; what could not be written
-//! because there is no room stays at the desk, in order, and is tried again; after any other error
-//! nothing is ever said to be committed.
+//! is told that its records are written, or synced, only when the log says so; what could not be
+//! written because there is no room stays at the desk, in order, and is tried again; after any
+//! other error nothing is ever said to be committed.
 
 use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -147,8 +147,6 @@ impl Inner {
 pub(crate) struct DeskStore {
     pub(crate) desk: Arc<Desk>,
     pub(crate) shard: ShardId,
-    /// whether what is waited for has to be safe, not only written
-    pub(crate) syncs: bool,
 }
 
 impl Store for DeskStore {
@@ -160,7 +158,7 @@ impl Store for DeskStore {
         void: &mut Vec<Seq>,
     ) -> Option<Seq> {
         let mut inner = self.desk.lock();
-        inner.staging.push(self.shard, records, last, sync && self.syncs, void);
+        inner.staging.push(self.shard, records, last, sync, void);
         let wake = match inner.sleeps {
             Sleep::Awake => false,
             Sleep::UntilMore => true,
@@ -189,6 +187,8 @@ pub(crate) struct Committer {
     pub(crate) sync_every: Option<Duration>,
     /// since when there are such records
     pub(crate) unsynced_since: Option<Instant>,
+    /// up to where each shard's records are written and not synced
+    pub(crate) unsynced: Vec<(ShardId, Seq)>,
     /// there was no room, and the shards know
     pub(crate) full: bool,
     /// something at the desk found no room
@@ -240,7 +240,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&taken) {
-            Ok(committed) => self.tell(committed),
+            Ok(()) => {}
             Err(LogError::Full) => return self.write_what_frees(taken),
             Err(error) => return Err(error),
         }
@@ -264,19 +264,50 @@ impl Committer {
         }
     }
 
-    fn commit(&mut self, taken: &Taken) -> Result<Committed, LogError> {
+    fn commit(&mut self, taken: &Taken) -> Result<(), LogError> {
         let sync = if taken.wants_sync() { Sync::Now } else { Sync::Later };
         let began = Instant::now();
         let committed = self.log.commit(taken, clock(self.started), sync)?;
-        match sync {
-            Sync::Now if committed.bytes > 0 => {
-                self.linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
-                self.unsynced_since = None;
-            }
-            Sync::Now => self.unsynced_since = None,
-            Sync::Later => _ = self.unsynced_since.get_or_insert_with(Instant::now),
+        if sync == Sync::Now && committed.bytes > 0 {
+            self.linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
         }
-        Ok(committed)
+        self.note(&committed);
+        // What was written ahead is said to be void, and that has to be safe for everybody.
+        if sync == Sync::Later && !committed.ahead.is_empty() {
+            self.log.sync()?;
+        }
+        match sync {
+            _ if !committed.ahead.is_empty() => {
+                self.tell_synced();
+                self.tell_void(committed.ahead);
+            }
+            Sync::Now => self.tell_synced(),
+            Sync::Later => {
+                self.unsynced_since.get_or_insert_with(Instant::now);
+                for &(shard, seq) in &committed.upto {
+                    self.send(shard, ToShard::Written(seq));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what is written now.
+    fn note(&mut self, committed: &Committed) {
+        for &(shard, seq) in &committed.upto {
+            match self.unsynced.iter_mut().find(|(of, _)| *of == shard) {
+                Some((_, known)) => *known = seq.max(*known),
+                None => self.unsynced.push((shard, seq)),
+            }
+        }
+    }
+
+    /// All that is written is synced: a sync takes in everything before it.
+    fn tell_synced(&mut self) {
+        self.unsynced_since = None;
+        for (shard, seq) in mem::take(&mut self.unsynced) {
+            self.send(shard, ToShard::Committed(seq));
+        }
     }
 
     /// There is no room: what ends something is still written, the rest waits at the desk.
@@ -294,7 +325,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&freeing) {
-            Ok(committed) => self.tell(committed),
+            Ok(()) => {}
             Err(LogError::Full) => {
                 let mut void = Vec::new();
                 self.desk.lock().staging.put_back(freeing, &mut void);
@@ -311,7 +342,7 @@ impl Committer {
             && since.elapsed() >= every
         {
             self.log.sync()?;
-            self.unsynced_since = None;
+            self.tell_synced();
         }
         self.busy = self.log.maintain(clock(self.started), MAINTAIN_BYTES)?;
         match self.log.has_room() {
@@ -320,14 +351,6 @@ impl Committer {
         }
         self.health.update(&self.log, self.full);
         Ok(())
-    }
-
-    fn tell(&self, committed: Committed) {
-        for (shard, seq) in committed.upto {
-            self.send(shard, ToShard::Committed(seq));
-        }
-        // Nobody has to wait for what was written ahead any more than for what is void.
-        self.tell_void(committed.ahead);
     }
 
     fn tell_void(&self, mut void: Vec<(ShardId, Seq)>) {

@@ -11,7 +11,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, recv, send, sendmsg};
 
 use super::totals::{HalfReceived, Place};
-use crate::broker::{LinkKey, Outbox, Time};
+use crate::broker::{LinkKey, Outbox, Safety, Time};
 use crate::codec::Version;
 
 /// Slices of one vectored write.
@@ -64,6 +64,8 @@ pub(crate) struct About {
     pub(crate) client_id: Box<str>,
     /// The door by which it came, while it is on the porch.
     pub(crate) door: usize,
+    /// As that says.
+    pub(crate) safety: Option<Safety>,
     /// When its stage must be over.
     pub(crate) deadline: Time,
     pub(crate) half_received: HalfReceived,
@@ -177,6 +179,15 @@ fn send_slices(stream: &TcpStream, slices: &[IoSlice<'_>]) -> io::Result<Option<
         Ok(n) => Ok(Some(n)),
         Err(Errno::AGAIN) => Ok(None),
         Err(e) => Err(e.into()),
+    }
+}
+
+/// The version as log lines say it.
+pub(super) fn version_name(version: Version) -> &'static str {
+    match version {
+        Version::V31 => "3.1",
+        Version::V311 => "3.1.1",
+        Version::V5 => "5.0",
     }
 }
 

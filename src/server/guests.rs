@@ -9,11 +9,11 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::connection::{About, Connection, Stage};
+use super::connection::{About, Connection, Stage, version_name};
 use super::mailbox::{HandOff, ToShard};
 use super::poller::{Poller, Who};
 use super::porch::{Door, Entrant, Turned, is_the_peers, refusal};
-use super::shard::{Shard, version_name};
+use super::shard::Shard;
 use super::totals::{HalfReceived, Place};
 use crate::broker::{Input, LinkKey, Opening, Time};
 use crate::codec::{DecodeError, ReasonCode};
@@ -137,7 +137,8 @@ impl<S: Store> Shard<S> {
         let half_received = HalfReceived::new(totals);
         let client_id = Box::default();
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
-        let about = About { peer, client_id, door: number, deadline, half_received, place };
+        let safety = door.safety;
+        let about = About { peer, client_id, door: number, safety, deadline, half_received, place };
         if let Some(link) = self.admit(stream, about) {
             self.set_deadline(link, deadline);
         }
@@ -191,7 +192,8 @@ impl<S: Store> Shard<S> {
         c.stage = Stage::Link;
         c.about.deadline = Time::NEVER;
         c.about.client_id = client_id.as_str().into();
-        let opening = Opening { connect, client_id, assigned: *assigned };
+        let safety = c.about.safety;
+        let opening = Opening { connect, client_id, assigned: *assigned, safety };
         self.handle(Input::Opened(link, opening));
         if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
             tracing::info!(
@@ -220,8 +222,8 @@ impl<S: Store> Shard<S> {
             tracing::warn!(%peer, %error, "a connection could not be handed over");
             return;
         }
-        let (stream, place) = (c.stream, c.about.place);
-        let hand_off = HandOff { stream, peer, bytes, client_id, assigned, place };
+        let (stream, About { place, safety, .. }) = (c.stream, *c.about);
+        let hand_off = HandOff { stream, peer, bytes, client_id, assigned, safety, place };
         // A shard that is gone has been told to stop: the process ends.
         let _ = self.parts.peers[usize::from(home)].send(ToShard::HandOff(Box::new(hand_off)));
     }
@@ -229,14 +231,13 @@ impl<S: Store> Shard<S> {
     /// A client comes in from another shard's porch: its CONNECT is handled, and whatever it sent
     /// behind it, before its socket is waited for.
     pub(super) fn come_home(&mut self, hand_off: HandOff) {
-        let HandOff { stream, peer, bytes, client_id, assigned, place } = hand_off;
+        let HandOff { stream, peer, bytes, client_id, assigned, safety, place } = hand_off;
         if self.stop_at.is_some() {
             return;
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
-        let (client_id_later, deadline) = (Box::default(), Time::NEVER);
-        let about =
-            About { peer, client_id: client_id_later, door: 0, deadline, half_received, place };
+        let (name, door, deadline) = (Box::default(), 0, Time::NEVER);
+        let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
         let Some(link) = self.admit(stream, about) else { return };
         // The porch there has let it in: here it is only read again.
         let porch = std::sync::Arc::clone(&self.parts.porch);

@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 use super::memory::Blocks;
 use super::poller::Poller;
 use super::totals::Place;
-use crate::broker::{Counters, LoadedEntries, Message, PeerMessage, Seq, SessionKey, ShardId};
+use crate::broker::{
+    Counters, LoadedEntries, Message, PeerMessage, Safety, Seq, SessionKey, ShardId,
+};
 
 /// A message to a shard.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(crate) enum ToShard {
     Publish(Vec<Message>),
     /// All of the shard's records up to this one are kept.
     Committed(Seq),
+    /// All up to this one are written, and not synced yet.
+    Written(Seq),
     /// These need not be waited for any longer.
     Void(Vec<Seq>),
     /// Queued messages that were read back.
@@ -64,6 +68,8 @@ pub(crate) struct HandOff {
     pub(crate) client_id: String,
     /// Whether the porch made it up.
     pub(crate) assigned: bool,
+    /// How safe its listener wants what it publishes to be.
+    pub(crate) safety: Option<Safety>,
     pub(crate) place: Place,
 }
 

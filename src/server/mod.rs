@@ -39,10 +39,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::broker::{
-    Broker, Commons, Limits, QueueFull, RestoredSession, RetainedStore, SHARDS_MAX, SessionNumber,
-    ShardId,
+    Broker, Commons, Limits, QueueFull, RestoredSession, RetainedStore, SHARDS_MAX, Safety,
+    SessionNumber, ShardId,
 };
-use crate::config::{self, Loaded, Settings};
+use crate::config::{self, Loaded, Settings, StorePolicy};
 use crate::store::Memory;
 use interests::SharedInterests;
 use log::LogGuard;
@@ -124,7 +124,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     memory::set_up();
     raise_file_limit(settings.server.connections_max);
     // First of all: another broker may have the directory.
-    let storage = Storage::open(&settings.store, started)?;
+    let storage = Storage::open(settings, started)?;
     let shards = shard_count(settings);
     let mut boxes = Vec::new();
     for _ in 0..shards {
@@ -291,6 +291,7 @@ fn open_door(listener: &config::Listener, backlog: u32) -> io::Result<Door> {
                     address: bound.local_addr()?,
                     listener: bound,
                     allow_anonymous: listener.allow_anonymous,
+                    safety: listener.own_policy().map(safety),
                     connections_max: listener.connections_max,
                     connections: Arc::new(AtomicUsize::new(0)),
                 });
@@ -357,6 +358,18 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         session_memory_bytes_max: l.session_memory_bytes_max,
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
         no_room_ms: l.no_room_ms,
+        safety: safety(settings.store.policy),
+        topic_safety: settings.store.topic_policies().map(|(f, p)| (f.into(), safety(p))).collect(),
+        identifier_safety: settings.policies().map(safety).fold(Safety::Written, Safety::max),
+    }
+}
+
+/// What a policy means to the broker. When the system, or the committer, syncs is not its business.
+fn safety(policy: StorePolicy) -> Safety {
+    match policy {
+        StorePolicy::Commit => Safety::Synced,
+        StorePolicy::Interval | StorePolicy::Os => Safety::Written,
+        StorePolicy::Memory => Safety::Memory,
     }
 }
 

@@ -14,7 +14,7 @@ use foldhash::quality::FixedState;
 use mio::net::TcpListener;
 
 use super::totals::Totals;
-use crate::broker::ShardId;
+use crate::broker::{Safety, ShardId};
 use crate::codec::{
     self, ConnAck, Connect, DecodeError, Framed, Packet, ReasonCode, Sender as From, Version,
 };
@@ -35,6 +35,8 @@ pub(crate) struct Door {
     pub(crate) listener: TcpListener,
     pub(crate) address: SocketAddr,
     pub(crate) allow_anonymous: bool,
+    /// how safe what its clients publish is to be, if it says so
+    pub(crate) safety: Option<Safety>,
     pub(crate) connections_max: usize,
     pub(crate) connections: Arc<AtomicUsize>,
 }

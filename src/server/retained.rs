@@ -6,7 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::broker::{
-    Message, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage, Time,
+    Message, Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
+    Time,
 };
 use crate::topic::{TopicFilter, TopicName};
 
@@ -37,11 +38,11 @@ impl SharedRetained {
 }
 
 impl RetainedStore for SharedRetained {
-    fn set(&mut self, message: &Message, now: Time) -> Result<u64, RetainedFull> {
+    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull> {
         self.tree().set(message, now)
     }
 
-    fn clear(&mut self, topic: TopicName<'_>) -> u64 {
+    fn clear(&mut self, topic: TopicName<'_>) -> Replaced {
         self.tree().clear(topic)
     }
 
@@ -56,7 +57,7 @@ impl RetainedStore for SharedRetained {
         self.tree().read(filter, cursor, count_max, now, out)
     }
 
-    fn expire(&mut self, now: Time, visit_max: usize) -> usize {
+    fn expire(&mut self, now: Time, visit_max: usize) -> Vec<(u64, Message)> {
         self.tree().expire(now, visit_max)
     }
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::connection::{Connection, ReadEnd, Stage};
+use super::connection::{Connection, ReadEnd, Stage, version_name};
 use super::guests::Doors;
 use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
@@ -176,6 +176,7 @@ impl<S: Store> Shard<S> {
             || self.mail_waits
             || self.fx.sends.is_dirty()
             || !self.fx.records.is_empty()
+            || self.fx.sync
             || !self.fx.peers.is_empty();
         let at_most = if busy { Some(Duration::ZERO) } else { self.idle_for() };
         let Self { parts, connections, ready, doors, mail_waits, .. } = self;
@@ -240,6 +241,7 @@ impl<S: Store> Shard<S> {
                 }
             }
             ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
+            ToShard::Written(seq) => self.handle(Input::Written(seq)),
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
             ToShard::Loaded(session, entries) => self.handle(Input::Loaded(session, entries)),
             ToShard::Full(full) => self.handle(Input::Full(full)),
@@ -466,7 +468,7 @@ impl<S: Store> Shard<S> {
             self.resume();
             self.commit();
             if !self.fx.sends.is_dirty() {
-                if self.fx.records.is_empty() && self.fx.peers.is_empty() {
+                if self.fx.records.is_empty() && self.fx.peers.is_empty() && !self.fx.sync {
                     return;
                 }
                 continue;
@@ -488,10 +490,11 @@ impl<S: Store> Shard<S> {
     /// waited for; what comes of that is for the next time.
     pub(super) fn commit(&mut self) {
         let mut committed = None;
-        if !self.fx.records.is_empty() {
+        let sync = std::mem::take(&mut self.fx.sync);
+        if sync || !self.fx.records.is_empty() {
             let last = self.parts.broker.last_seq();
             let Self { parts, fx, void, .. } = self;
-            committed = parts.store.append(&mut fx.records, last, true, void);
+            committed = parts.store.append(&mut fx.records, last, sync, void);
         }
         self.send_peers();
         if !self.void.is_empty() {
@@ -692,12 +695,4 @@ fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
         reason = format_args!("{:#04x}", reason.as_u8()),
         "client disconnected"
     );
-}
-
-pub(super) fn version_name(version: codec::Version) -> &'static str {
-    match version {
-        codec::Version::V31 => "3.1",
-        codec::Version::V311 => "3.1.1",
-        codec::Version::V5 => "5.0",
-    }
 }

@@ -19,7 +19,7 @@ use crate::broker::{
     LoadedEntries, Record, RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail, Seq,
     SessionKey, SessionNumber, ShardId, Time,
 };
-use crate::config::{OnDamage, Store as StoreSettings, StorePolicy};
+use crate::config::{OnDamage, Settings, StorePolicy};
 use crate::store::{
     self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogOptions, Memory, OpenError,
     Reader, Recovered, RecoveredSession, Shared, State, Store,
@@ -148,7 +148,6 @@ pub(crate) struct Storage {
     health: Arc<Health>,
     jobs: (mpsc::Sender<LoadJob>, mpsc::Receiver<LoadJob>),
     recovered: Recovered,
-    syncs: bool,
     sync_every: Option<Duration>,
     started: Instant,
 }
@@ -156,13 +155,17 @@ pub(crate) struct Storage {
 impl Storage {
     /// Opens the log that `settings` name; `None` if they say that nothing is kept.
     pub(crate) fn open(
-        settings: &StoreSettings,
+        settings: &Settings,
         started: Instant,
     ) -> Result<Option<Self>, StorageError> {
-        if settings.policy == StorePolicy::Memory {
+        if settings.policies().all(|policy| policy == StorePolicy::Memory) {
             tracing::warn!("nothing is kept on disk (store.policy = \"memory\")");
             return Ok(None);
         }
+        // Where nothing is to be synced but by the system, what nobody waits for is not either.
+        let syncs = |policy| matches!(policy, StorePolicy::Commit | StorePolicy::Interval);
+        let syncs = settings.policies().any(syncs);
+        let settings = &settings.store;
         let path = settings.directory.as_path();
         let disk = Arc::new(FileDisk::open(path)?);
         let id = u128::from(random_u64()?) << 64 | u128::from(random_u64()?);
@@ -192,9 +195,7 @@ impl Storage {
             health: Arc::default(),
             jobs: mpsc::channel(),
             recovered,
-            syncs: settings.policy == StorePolicy::Commit,
-            sync_every: (settings.policy != StorePolicy::Os)
-                .then_some(Duration::from_millis(settings.interval_ms)),
+            sync_every: syncs.then_some(Duration::from_millis(settings.interval_ms)),
             started,
         }))
     }
@@ -222,8 +223,7 @@ impl Storage {
 
     /// A shard's way into the log.
     pub(crate) fn store(&self, shard: ShardId) -> ShardStore {
-        let desk = DeskStore { desk: Arc::clone(&self.desk), shard, syncs: self.syncs };
-        ShardStore::Log(desk)
+        ShardStore::Log(DeskStore { desk: Arc::clone(&self.desk), shard })
     }
 
     /// Starts the threads.
@@ -238,6 +238,7 @@ impl Storage {
             health: Arc::clone(&health),
             sync_every: self.sync_every,
             unsynced_since: None,
+            unsynced: Vec::new(),
             full: false,
             refused: false,
             busy: true,

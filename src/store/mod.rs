@@ -23,9 +23,10 @@
 //! lock; [`Log::commit`] without it, with [`Sync::Now`] if [`Taken::wants_sync`] (the log takes
 //! the state's lock for short moments, and never while it writes or syncs); then each shard gets
 //! its `Committed`. Meanwhile the next batch gathers. After each batch, [`Log::maintain`] with a
-//! budget, and when there is nothing to commit as long as it says that there is more to do. With
-//! `interval_ms` or `os`, commit with [`Sync::Later`], and [`Log::sync`] when the interval is
-//! over. At the end [`Log::close`].
+//! budget, and when there is nothing to commit as long as it says that there is more to do. Where
+//! nobody waits for a sync, commit with [`Sync::Later`]; each shard gets its `Written`, and after
+//! [`Log::sync`], when the interval is over, or the next [`Sync::Now`] its `Committed`. At the end
+//! [`Log::close`].
 //!
 //! - [`LogError::Full`]: nothing of the batch counts. Under the staging's lock,
 //!   [`Staging::put_back`] (it may void more, of any shard), then [`Staging::take_freeing`] and
@@ -99,7 +100,7 @@ use crate::broker::Seq;
 /// Takes the records of one shard, in order.
 pub trait Store {
     /// Takes `records` (and empties the list), the last of which is number `last`; `sync`: one of
-    /// them is waited for until it is safe, not only written. Appends to
+    /// them, or of those before, is waited for until it is safe, not only written. Appends to
     /// `void` those that need not be waited for any longer (`Input::Void`): their entry came to its
     /// end before they were written. Returns what is committed already; what is committed later
     /// comes as `Input::Committed`.

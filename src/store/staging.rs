@@ -134,9 +134,10 @@ impl Staging {
 
     /// Takes the records of a shard's pass, in order; the last of them is number `last`. To be
     /// called before the pass's messages to other shards are sent. `sync`: some of them wait until
-    /// they are safe. Appends to `void` the numbers, of this shard, of those that need not be
-    /// waited for any longer: the ending records themselves included. (A session is one shard's,
-    /// so what ends an entry comes from where it came from.)
+    /// they are safe, or some that were pushed before: then there may be none now. Appends to
+    /// `void` the numbers, of this shard, of those that need not be waited for any longer: the
+    /// ending records themselves included. (A session is one shard's, so what ends an entry comes
+    /// from where it came from.)
     pub fn push(
         &mut self,
         shard: ShardId,
@@ -145,7 +146,7 @@ impl Staging {
         sync: bool,
         void: &mut Vec<Seq>,
     ) {
-        if records.is_empty() {
+        if records.is_empty() && !sync {
             return;
         }
         self.wants_sync |= sync;

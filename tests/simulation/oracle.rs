@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use stonechat::broker::Safety;
 use stonechat::codec::RetainHandling;
 
 use super::shadow::{Msg, Seen, SessionShadow, Shadow, SubEntry, lowest_options, matches};
@@ -103,7 +104,8 @@ impl Shadow {
                 let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
                 let dropped = self.drops_qos0 && m.qos == 0 || self.spills && takes_qos0(s, m);
                 let live = !dropped && owed_live(s, client, m, end);
-                let owed = self.owed_durable(s, client, m) || live;
+                let excused = self.is_excused(client, serial);
+                let owed = !excused && self.owed_durable(s, client, m) || live;
                 let state = || s.subs.iter().filter(|e| matches(e.filter, m.topic)).collect();
                 let subs: Vec<&SubEntry> = if owed && !got { state() } else { Vec::new() };
                 assert!(got || !owed, "c{client} never got {serial}: {m:?}, subscribed {subs:?}");
@@ -138,7 +140,7 @@ impl Shadow {
             (true, _) if m.first_handed < self.last_loss && !m.durable_will => return false,
             (true, _) => u64::MAX,
             // What is not durable may still be on its way between shards: never unsubscribed.
-            (false, Some(_)) if s.volatile => u64::MAX,
+            (false, Some(_)) if s.volatile || self.safety_of_msg(m) == Safety::Memory => u64::MAX,
             (false, Some(at)) => at,
             (false, None) => return false,
         };
@@ -150,7 +152,7 @@ impl Shadow {
         let members = || (0..self.sessions.len()).filter(|&c| self.group_of[c] == Some(group));
         for (serial, m) in self.msgs.iter().enumerate() {
             let Some(acked) = m.acked_at else { continue };
-            if m.qos == 0 || m.expires || m.len == 0 {
+            if m.qos == 0 || m.expires || m.len == 0 || m.may_be_lost {
                 continue;
             }
             let there = |e: &SubEntry| {

@@ -5,6 +5,7 @@
 
 use stonechat::broker::{
     Commons, Input, InterestTree, RestoredDelivery, RestoredSession, RestoredTail, RetainedTree,
+    Safety,
 };
 use stonechat::codec::PacketId;
 
@@ -43,7 +44,11 @@ impl World {
         if self.verbose {
             println!("{} ev {} power loss: {shards} shards now", self.now.0, shadow.ev);
         }
-        self.log.power_loss(rng.percent(50), self.now).unwrap();
+        shadow.check_cleared();
+        let power = self.crash(rng);
+        if self.verbose {
+            println!("    power is gone too: {power}");
+        }
         for id in std::mem::take(&mut self.open) {
             let conn = &mut self.conns[id];
             (conn.ended, conn.server_closed) = (true, true);
@@ -62,7 +67,8 @@ impl World {
                 None => {}
             }
         }
-        shadow.power_lost(&fold, shards);
+        self.note_ghosts(&fold, shadow);
+        shadow.power_lost(&fold, shards, power);
         self.start_again(shards, &fold, rng);
         for (number, kept) in &fold.sessions {
             let home = homes[client_of(&kept.client_id)];
@@ -166,7 +172,9 @@ impl Shadow {
     }
 
     /// What was not on disk is gone.
-    fn power_lost(&mut self, fold: &Fold, shards: usize) {
+    fn power_lost(&mut self, fold: &Fold, shards: usize, power: bool) {
+        self.excuse(power);
+        let least = if power { Safety::Synced } else { Safety::Written };
         self.last_loss = self.tick();
         self.losses += 1;
         for client in 0..self.sessions.len() {
@@ -176,13 +184,13 @@ impl Shadow {
             let newest = mine.pop();
             if let Some(s) = self.sessions[client].take() {
                 let found = newest.map(|(epoch, _)| epoch) == Some(s.epoch);
-                let owed = s.is_durable();
+                let owed = self.session_outlives(client, &s, power);
                 assert!(found || !owed, "c{client}: a session that was granted is gone");
                 self.bury(client, s, found);
             }
             if let Some((epoch, kept)) = newest {
                 let mut s = self.ended.remove(&epoch).expect("it was there once");
-                self.revive(client, &mut s, kept);
+                self.revive(client, &mut s, kept, power);
                 self.sessions[client] = Some(s);
             }
             for (_, kept) in mine {
@@ -190,7 +198,8 @@ impl Shadow {
                 will.into_iter().for_each(|serial| self.publish_will_again(serial));
             }
         }
-        let done: Vec<_> = self.kept.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1))).collect();
+        let done: Vec<_> =
+            self.kept.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1, least))).collect();
         self.kept = done.into_iter().filter(|(_, done)| *done).map(|(k, _)| (k, ON_DISK)).collect();
         // The batch that was being written may be on disk, too.
         for kept in fold.sessions.values() {
@@ -199,7 +208,7 @@ impl Shadow {
             self.kept.extend(serials.map(|serial| ((client, serial), ON_DISK)));
         }
         let done: Vec<_> =
-            self.in_flight2.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1))).collect();
+            self.in_flight2.iter().map(|(k, at)| (*k, self.is_done(at.0, at.1, least))).collect();
         let done = done.into_iter().filter(|(_, done)| *done);
         self.in_flight2 = done.map(|(k, _)| (k, ON_DISK)).collect();
         self.inbound.clear();
@@ -207,8 +216,9 @@ impl Shadow {
             let client = client_of(&kept.client_id);
             self.inbound.extend(kept.inbound.iter().map(|&id| ((client, id), ON_DISK)));
         }
-        self.retained_lost(fold);
+        self.retained_lost(fold, power);
         self.committed = vec![0; shards];
+        self.written = vec![0; shards];
         self.void.clear();
     }
 
@@ -225,8 +235,9 @@ impl Shadow {
     }
 
     /// A session is as the log says.
-    fn revive(&mut self, client: usize, s: &mut SessionShadow, kept: &Kept) {
+    fn revive(&mut self, client: usize, s: &mut SessionShadow, kept: &Kept, power: bool) {
         let (now, ev) = (self.now, self.ev);
+        let promised = Self::outlives(self.safeties.of_link(client), power);
         let offline_ms = kept.offline_since.map_or(0, |since| now.ms_since(since));
         s.conn = None;
         s.expiry_s = match kept.expiry_s {
@@ -249,21 +260,23 @@ impl Shadow {
                 e.ended = None; // or may be again
                 continue;
             }
-            let owed = e.acked.is_some() && e.unsub_sent.is_none() && !s.volatile;
+            let owed = e.acked.is_some() && e.unsub_sent.is_none() && !s.volatile && promised;
             assert!(!owed, "c{client}: a subscription that was granted is gone: {e:?}");
             e.ended.get_or_insert(ev);
             e.unsub_sent.get_or_insert(ev);
         }
     }
 
-    fn retained_lost(&mut self, fold: &Fold) {
+    fn retained_lost(&mut self, fold: &Fold, power: bool) {
         for (&topic, &serial) in &self.retained {
             let m = &self.msgs[serial];
             let kept = fold.retained.get(topic).and_then(|(_, message)| message.as_ref());
             let kept = kept.and_then(|message| serial_of(message.payload()));
-            let unsure = m.acked_at.is_none() || self.retained_unsure.contains(topic);
+            let promised = Self::outlives(self.safety_of_msg(m), power);
+            let unsure = m.acked_at.is_none() || self.retained_unsure.contains(topic) || !promised;
             assert!(unsure || kept == Some(serial), "{m:?} was retained, and now {kept:?} is");
         }
+        self.safeties.restart(fold);
         self.retained.clear();
         for (topic, (_, message)) in &fold.retained {
             let topic = topic_named(topic).expect("a topic of ours");

@@ -7,8 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stonechat::broker::{Message, Record, SessionNumber, Time};
+use stonechat::broker::{Message, Record, Safety, SessionNumber, Time};
 use stonechat::codec::{Packet, Publish, QoS, SubscriptionOptions};
+
+use super::safeties::Safeties;
 
 /// A message that a client published, or will publish as its Will.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,8 @@ pub struct Msg {
     pub lost: u32,
     /// when PUBACK or PUBREC arrived at the publisher
     pub acked_at: Option<u64>,
+    /// a crash came that it was not promised to outlive
+    pub may_be_lost: bool,
 }
 
 /// One SUBSCRIBE's filter in a session's history.
@@ -89,6 +93,8 @@ pub struct Cause {
     pub answer: u8,
     pub packet_id: u16,
     pub serial: Option<usize>,
+    /// what the answer waits for
+    pub safety: Safety,
     /// breaks the protocol: the link ends
     pub refused: bool,
 }
@@ -96,7 +102,9 @@ pub struct Cause {
 /// What the gate owes one connection: packet type and identifier, and the record before it.
 #[derive(Debug, Default)]
 pub struct GateShadow {
-    pub after: BTreeMap<(u8, u16), u64>,
+    pub after: BTreeMap<(u8, u16), (u64, Safety)>,
+    /// by Packet Identifier: how safe a message of the client's is to be
+    pub safety: BTreeMap<u16, Safety>,
     pub published: BTreeMap<u16, usize>,
 }
 
@@ -109,6 +117,10 @@ pub struct Shadow {
     pub group_of: Vec<Option<usize>>,
     epochs: u64,
     pub committed: Vec<u64>,
+    pub written: Vec<u64>,
+    pub safeties: Safeties,
+    /// by client and message: that it never comes is put up with
+    pub excused: BTreeSet<(usize, usize)>,
     /// by shard and number: records that are void
     pub void: BTreeSet<(usize, u64)>,
     /// whose session it is, by its name in the log
@@ -204,6 +216,9 @@ impl Shadow {
             group_of,
             epochs: 0,
             committed: vec![0; shards],
+            written: vec![0; shards],
+            safeties: Safeties::default(),
+            excused: BTreeSet::new(),
             void: BTreeSet::new(),
             client_of: BTreeMap::new(),
             epoch_of: BTreeMap::new(),
@@ -313,7 +328,8 @@ impl Shadow {
         if let Some(group) = self.group_of[client] {
             self.group_ends[group].push(ev);
         }
-        let (will, durable) = (s.will, s.will_told && s.is_durable());
+        let promised = self.safeties.of_link(client) == Safety::Synced;
+        let (will, durable) = (s.will, s.will_told && s.is_durable() && promised);
         self.ended.insert(s.epoch, s);
         if let Some((serial, _)) = will {
             self.publish_will(serial, durable);
@@ -331,7 +347,8 @@ impl Shadow {
             self.end_session(client);
         } else if will_due {
             s.will_at = Time::NEVER;
-            let durable = s.will_told && s.is_durable();
+            let promised = self.safeties.of_link(client) == Safety::Synced;
+            let durable = s.will_told && s.is_durable() && promised;
             if let Some((serial, _)) = s.will.take() {
                 self.publish_will(serial, durable);
             }
@@ -512,10 +529,15 @@ impl Shadow {
         matches!(cause.answer, 4 | 5) && cause.serial == Some(serial)
     }
 
-    /// Whether the record is on disk, or void.
-    pub fn is_done(&self, shard: usize, seq: u64) -> bool {
-        let known = self.committed.get(shard); // `None`: of before a power loss
-        known.is_none_or(|&committed| seq <= committed) || self.void.contains(&(shard, seq))
+    /// Whether the record is as safe, or void.
+    pub fn is_done(&self, shard: usize, seq: u64, safety: Safety) -> bool {
+        let known = match safety {
+            Safety::Memory => return true,
+            Safety::Written => self.written.get(shard),
+            Safety::Synced => self.committed.get(shard),
+        };
+        // `None`: of before a power loss
+        known.is_none_or(|&done| seq <= done) || self.void.contains(&(shard, seq))
     }
 
     /// A packet left the gate (it stands in an outbox): everything it promises must be committed.
@@ -541,7 +563,7 @@ impl Shadow {
             Packet::Publish(p) if p.qos == QoS::ExactlyOnce => {
                 let id = p.packet_id.unwrap().get();
                 if let Some(&(shard, seq)) = self.in_flight2.get(&(client, id)) {
-                    let done = self.is_done(shard, seq);
+                    let done = self.is_done(shard, seq, self.safeties.identifier);
                     assert!(done, "c{client}: QoS 2 PUBLISH {id} before its record");
                 }
                 return;
@@ -549,8 +571,8 @@ impl Shadow {
             Packet::Publish(p) => return self.check_expiry(client, p),
             _ => return,
         };
-        if let Some(seq) = gate.after.remove(&(kind, id)) {
-            let done = self.is_done(shard, seq);
+        if let Some((seq, safety)) = gate.after.remove(&(kind, id)) {
+            let done = self.is_done(shard, seq, safety);
             assert!(done, "c{client}: answer {kind} to {id} left before its record");
         }
         if let Packet::PubRec(a) = packet
@@ -558,7 +580,8 @@ impl Shadow {
             && self.sessions[client].as_ref().is_some_and(|s| !s.volatile)
         {
             let at = self.inbound.get(&(client, a.packet_id.get()));
-            let done = at.is_some_and(|&(shard, seq)| self.is_done(shard, seq));
+            let safety = gate.safety.get(&id).copied().unwrap_or_default();
+            let done = at.is_some_and(|&(shard, seq)| self.is_done(shard, seq, safety));
             assert!(done, "c{client}: PUBREC {} before its identifier is kept", a.packet_id);
         }
         if let (Packet::PubAck(a) | Packet::PubRec(a), Some(serial)) =
@@ -586,6 +609,10 @@ impl Shadow {
     /// The publisher is about to be told: all durable receivers have the message on disk.
     fn check_kept(&self, serial: usize) {
         let m = &self.msgs[serial];
+        let safety = self.safety_of_msg(m);
+        if safety == Safety::Memory {
+            return;
+        }
         for (client, s) in self.sessions.iter().enumerate() {
             let Some(s) = s else { continue };
             if s.volatile || self.lossy || !self.owes(s, client, m, self.ev) {
@@ -594,7 +621,7 @@ impl Shadow {
             let Some(&(shard, seq)) = self.kept.get(&(client, serial)) else {
                 panic!("message {serial} ({m:?}) is acknowledged and not kept for c{client}");
             };
-            let done = self.is_done(shard, seq);
+            let done = self.is_done(shard, seq, safety);
             assert!(done, "message {serial} for c{client} is acknowledged and not committed");
         }
     }

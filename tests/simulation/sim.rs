@@ -8,6 +8,7 @@ use super::herd::Extras;
 use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
 use super::rng::Rng;
+use super::safeties::{Safeties, Syncs};
 use super::shadow::Shadow;
 use super::world::World;
 
@@ -23,6 +24,16 @@ struct Plan {
     cuts: usize,
     jumps_ms: usize,
     stalls: usize,
+}
+
+/// As runs were when a seed failed, so that it is the same run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Vintage {
+    /// without the extras
+    Plain,
+    /// all that is recorded is to be synced
+    Synced,
+    Today,
 }
 
 /// What a run came to: equal for equal seeds.
@@ -113,19 +124,19 @@ fn probe(i: usize) -> Character {
 }
 
 impl Sim {
-    /// The run of a seed; a `plain` one has no extras: it is as runs were when it failed.
-    pub fn new(seed: u64, plain: bool) -> Self {
+    /// The run of a seed, as runs were then.
+    pub fn new(seed: u64, vintage: Vintage) -> Self {
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
         let lossy = rng.percent(15);
         let mut limits = limits(&mut rng, lossy);
-        if !plain {
+        if vintage > Vintage::Plain {
             draw_memory(seed, &mut limits, lossy);
         }
         let count = rng.range(6, 30);
         let mut clients: Vec<Client> =
             (0..count).map(|i| Client::new(i, rng.below(shards), character(i, &mut rng))).collect();
-        if !plain {
+        if vintage > Vintage::Plain {
             diversify(&mut clients, &mut Rng::new(seed, 3));
         }
         let plan = Plan {
@@ -153,10 +164,15 @@ impl Sim {
         shadow.drops_qos0 = limits.peer_bytes_max < 10_000;
         shadow.spills = is_bounded(&limits);
         let check_every = rng.pick(&[1, 10, 50]);
-        let extras = (!plain).then(|| Extras::new(seed, &mut limits, lossy));
+        let extras = (vintage > Vintage::Plain).then(|| Extras::new(seed, &mut limits, lossy));
         shadow.refuses = limits.queue_full == QueueFull::Refuse;
         shadow.drops_qos0 |= shadow.refuses;
-        let world = World::new(shards, seed, &limits, check_every);
+        let safe = vintage == Vintage::Today && Rng::new(seed, 8).percent(60);
+        if safe {
+            shadow.safeties = Safeties::new(&mut Rng::new(seed, 6), count, &mut limits);
+        }
+        let mut world = World::new(shards, seed, &limits, check_every);
+        world.syncs = safe.then(|| Syncs::new(seed));
         Self { world, shadow, clients, rng, plan, extras }
     }
 

@@ -20,6 +20,7 @@ use stonechat::codec::{
 use super::clients::{FILTERS, HERDS, TOPICS};
 use super::loads::Pending;
 use super::rng::Rng;
+use super::safeties::Syncs;
 use super::shadow::{Cause, GateShadow, Shadow, client_of, serial_of};
 use super::staging::Staging;
 
@@ -33,6 +34,8 @@ pub struct Shard {
     pub fx: Effects,
     /// committed, as far as the broker was told
     committed: u64,
+    /// written, likewise
+    pub written: u64,
     /// void, and the broker was not told yet
     void: Vec<Seq>,
     /// by slot: its next generation, and whose it is
@@ -106,6 +109,8 @@ pub struct World {
     pub inbound2: BTreeMap<(usize, u64, u16), Option<usize>>,
     /// what the brokers asked of the log
     pub loads: Vec<Pending>,
+    /// `None`: each batch is synced as it is written
+    pub syncs: Option<Syncs>,
 }
 
 pub fn topic_named(text: &str) -> Option<&'static str> {
@@ -137,6 +142,7 @@ pub fn new_shard(i: usize, shards: usize, seed: u64, limits: &Limits) -> Shard {
         broker: Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone()),
         fx: Effects::default(),
         committed: 0,
+        written: 0,
         void: Vec::new(),
         slots: Vec::new(),
         ticks: (Time(0), 0),
@@ -169,6 +175,7 @@ impl World {
             check_every,
             inbound2: BTreeMap::new(),
             loads: Vec::new(),
+            syncs: None,
         }
     }
 
@@ -246,17 +253,23 @@ impl World {
         let mut wait = None;
         for record in &records {
             seq += 1;
+            shadow.check_recorded(record);
             if self.verbose {
                 println!("    record {seq}: {record:?}");
             }
             wait = wait.max(shadow.recorded(shard, seq, record, cause));
         }
+        let known = self.shards[shard].void.len();
+        let sync = std::mem::take(&mut self.shards[shard].fx.sync);
         let void = &mut self.shards[shard].void;
-        let known = void.len();
-        self.log.push(shard, &mut records, Seq(after), void);
+        self.log.push(shard, &mut records, Seq(after), sync, void);
+        if self.verbose && sync {
+            println!("    waits for a sync");
+        }
         shadow.void.extend(void[known..].iter().map(|seq| (shard, seq.0)));
         if let (Some(wait), Some(conn)) = (wait, cause.conn) {
-            self.conns[conn].gate.after.insert((cause.answer, cause.packet_id), wait);
+            let safety = cause.safety;
+            self.conns[conn].gate.after.insert((cause.answer, cause.packet_id), (wait, safety));
         }
         let n = self.shards.len();
         let peers = std::mem::take(&mut self.shards[shard].fx.peers);
@@ -403,11 +416,12 @@ impl World {
         let will = c.will.as_ref().map(|w| (serial_of(w.payload).unwrap(), w.delay_s));
         let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
         let shard = self.conns[id].shard;
+        let safety = shadow.safeties.of_client(client);
         if self.refuses_connect(shard, client, c, shadow) {
             let conn = &mut self.conns[id];
             (conn.opened, conn.ended, conn.refused) = (true, true, true);
             let link = conn.link;
-            let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
+            let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety };
             self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
             assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
             return;
@@ -416,8 +430,9 @@ impl World {
         let conn = &mut self.conns[id];
         (conn.opened, conn.last_in) = (true, self.now);
         (conn.present, conn.epoch) = (present, epoch);
-        let cause = Cause { conn: Some(id), client, answer: 2, ..Cause::default() };
-        let opening = Opening { connect: c, client_id: c.client_id, assigned: false };
+        let waits = shadow.safeties.of_link(client);
+        let cause = Cause { conn: Some(id), client, answer: 2, safety: waits, ..Cause::default() };
+        let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety };
         let (shard, link) = (conn.shard, conn.link);
         self.feed(shard, Input::Opened(link, opening), &cause, shadow);
     }
@@ -426,7 +441,12 @@ impl World {
     fn foresee(&mut self, id: usize, packet: &Packet<'_>, shadow: &mut Shadow) -> Cause {
         let conn = &mut self.conns[id];
         let client = conn.client;
-        let mut cause = Cause { conn: Some(id), client, ..Cause::default() };
+        let safety = match packet {
+            Packet::PubRec(_) => shadow.safeties.identifier,
+            Packet::PubRel(_) => shadow.safeties.of_release(client),
+            _ => shadow.safeties.of_link(client),
+        };
+        let mut cause = Cause { conn: Some(id), client, safety, ..Cause::default() };
         if conn.ended {
             return Cause::default();
         }
@@ -504,7 +524,9 @@ impl World {
             shadow.published(topic, serial, p.retain);
         }
         let answer = p.qos as u8 + 3;
-        Cause { conn: Some(id), client, answer, packet_id, serial, refused: false }
+        let safety = shadow.safety_of_publish(client, topic, p);
+        conn.gate.safety.insert(packet_id, safety);
+        Cause { conn: Some(id), client, answer, packet_id, serial, safety, refused: false }
     }
 
     /// The topic that is meant, and the alias that was given.
@@ -597,10 +619,11 @@ impl World {
             progress |= self.log.take(None);
         }
         if all || rng.percent(40) {
-            for (shard, seq) in self.log.commit(self.now).unwrap() {
-                shadow.committed[shard] = seq.0;
+            for (shard, seq) in self.log.write(self.now).unwrap() {
+                shadow.written[shard] = seq.0;
                 progress = true;
             }
+            progress |= self.sync(all, shadow);
             for (shard, seq) in std::mem::take(&mut self.log.ahead) {
                 shadow.void.insert((shard, seq.0));
                 self.shards[shard].void.push(seq);
@@ -615,13 +638,16 @@ impl World {
         }
         if all || rng.percent(60) {
             progress |= self.tell_committed(shard, shadow);
+            progress |= self.tell_written(shard, shadow);
         }
         progress
     }
 
     fn tell_committed(&mut self, shard: usize, shadow: &mut Shadow) -> bool {
         let seq = shadow.committed[shard];
-        let news = std::mem::replace(&mut self.shards[shard].committed, seq) < seq;
+        let sh = &mut self.shards[shard];
+        let news = std::mem::replace(&mut sh.committed, seq) < seq;
+        sh.written = sh.written.max(seq);
         if news {
             self.feed(shard, Input::Committed(Seq(seq)), &Cause::default(), shadow);
         }

@@ -19,6 +19,10 @@
 //! | `wait 10s`, `wait 5ms` | time passes; otherwise none does |
 //! | `limits name=value …` | settings that differ; after the first packet it is a reload |
 //! | `hold commits`, `commit`, `commit a` | records are on disk only when the row says so, everywhere or on `a`'s shard |
+//! | `written` | they are written, and not synced |
+//! | `p wants written` | `p`'s listener does not want `synced`, but this, or `memory` |
+//! | `recorded 0` | so many records wait to be written |
+//! | `retained t u` | the topics that a restart would find retained |
 //! | `disk full`, `disk free` | the store has no room, or has some again, and the brokers know |
 //! | `hold peers`, `deliver` | messages between shards arrive when the row says so |
 //! | `hold loads`, `load` | what a broker reads back from the log comes when the row says so |
@@ -56,6 +60,7 @@ mod qos;
 mod queue;
 mod retained;
 mod room;
+mod safety;
 mod script;
 mod seal;
 mod session;
@@ -86,7 +91,7 @@ macro_rules! sections {
 }
 sections! {
     alias auth bounds bridge connack connect disconnect flow gate malformed publish qos queue
-    retained room seal session shared subscribe topic unsubscribe v311 will
+    retained room safety seal session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]

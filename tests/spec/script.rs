@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use stonechat::broker::{Limits, Message, MessageParts, QueueFull, Time};
+use stonechat::broker::{Limits, Message, MessageParts, QueueFull, Safety, Time};
 use stonechat::codec::{Properties, QoS, Version};
 use stonechat::topic::TopicName;
 
@@ -110,6 +110,15 @@ pub(crate) fn versions(script: &str) -> Vec<String> {
     versions.iter().map(|v| script.replace(pattern, v)).collect()
 }
 
+fn safety(text: &str) -> Result<Safety, String> {
+    match text {
+        "memory" => Ok(Safety::Memory),
+        "written" => Ok(Safety::Written),
+        "synced" => Ok(Safety::Synced),
+        other => Err(format!("how safe is {other}?")),
+    }
+}
+
 struct Run {
     world: Option<World>,
     shards: usize,
@@ -165,7 +174,7 @@ impl Run {
         if let Some(rest) = rest.strip_prefix("gets ") {
             return self.expect_number(first, rest);
         }
-        if !matches!(first, "limits" | "shards") {
+        if !matches!(first, "limits" | "shards" | "retained") {
             self.nothing_left()?;
         }
         if let Some(name) = first.strip_suffix('>') {
@@ -198,6 +207,15 @@ impl Run {
                 Ok(())
             }
             ("commit", client) => self.world().commit((!client.is_empty()).then_some(client)),
+            ("recorded", n) => match self.world().waiting() {
+                got if got.to_string() == n => Ok(()),
+                got => Err(format!("{got} records wait")),
+            },
+            ("written", _) => self.world().written(),
+            ("retained", _) => {
+                let (kept, want) = (self.world().logged_retained().join(" "), rest);
+                if kept == want { Ok(()) } else { Err(format!("the log retains `{kept}`")) }
+            }
             ("disk", "full") => self.world().disk(true),
             ("disk", "free") => self.world().disk(false),
             ("deliver", _) => self.world().deliver_peers(),
@@ -215,6 +233,11 @@ impl Run {
             (name, "at") => {
                 let shard = after.parse().map_err(|_| "at which shard?")?;
                 self.world().set_home(name, shard);
+                Ok(())
+            }
+            (name, "wants") => {
+                let safety = safety(after)?;
+                self.world().set_safety(name, safety);
                 Ok(())
             }
             (name, "cut") => self.world().cut(name),
@@ -351,7 +374,14 @@ impl Run {
                 "peer_bytes_max" => l.peer_bytes_max = n,
                 "queue_memory_bytes" => l.queue_memory_bytes = n,
                 "queue_memory_total_bytes" => l.queue_memory_total_bytes = n,
+                "session_memory_bytes_max" => l.session_memory_bytes_max = n,
                 "uncommitted_bytes_max" => l.uncommitted_bytes_max = n,
+                "safety" => l.safety = safety(value)?,
+                "identifier_safety" => l.identifier_safety = safety(value)?,
+                "topic_safety" => {
+                    let (filter, value) = value.split_once(':').ok_or("filter:safety")?;
+                    l.topic_safety.push((filter.into(), safety(value)?));
+                }
                 "retained_max" => self.retained.0 = n,
                 "retained_bytes_max" => self.retained.1 = n,
                 other => return Err(format!("no limit {other}")),

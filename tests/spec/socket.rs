@@ -78,10 +78,14 @@ impl Plan {
             let word = rest.split(' ').next().unwrap_or_default();
             match (first, word) {
                 ("wait", _) => return Err("time passes in it"),
-                ("hold" | "commit" | "deliver" | "load" | "release", _) => {
+                ("hold" | "commit" | "written" | "deliver" | "load" | "release", _) => {
                     return Err("it holds records or messages between shards back");
                 }
                 ("disk", _) => return Err("its disk is full"),
+                (_, "wants") => return Err("its listeners differ"),
+                ("retained" | "recorded", _) => {
+                    return Err("the log is not to be seen from outside");
+                }
                 ("limits", _) if started => return Err("settings change on the way"),
                 ("limits", _) => plan.limits(rest)?,
                 ("shards", n) => plan.shards = Some(n.parse().expect("a number of shards")),
@@ -97,8 +101,11 @@ impl Plan {
     fn limits(&mut self, words: &str) -> Result<(), &'static str> {
         for word in words.split_whitespace() {
             let (name, value) = word.split_once('=').expect("limits name=value");
-            if name.starts_with("queue_memory") {
+            if name.starts_with("queue_memory") || name == "session_memory_bytes_max" {
                 return Err("queues smaller than their setting takes");
+            }
+            if name.ends_with("safety") {
+                return Err("policies: what they mean shows only where records are held back");
             }
             if name == "uncommitted_bytes_max" {
                 return Err("a bound smaller than its setting takes");

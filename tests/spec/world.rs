@@ -51,6 +51,8 @@ pub(crate) struct World {
     common: Commons<RetainedTree, InterestTree>,
     pub(crate) clients: BTreeMap<String, Client>,
     homes: BTreeMap<String, usize>,
+    /// by Client Identifier: how safe its listener wants it
+    safeties: BTreeMap<String, Safety>,
     peers: BTreeMap<(usize, usize), VecDeque<PeerMessage>>,
     limits: Limits,
     assigned: usize,
@@ -85,6 +87,7 @@ impl World {
             },
             clients: BTreeMap::new(),
             homes: BTreeMap::new(),
+            safeties: BTreeMap::new(),
             peers: BTreeMap::new(),
             limits,
             assigned: 0,
@@ -100,6 +103,22 @@ impl World {
     /// Says where a Client Identifier lives, instead of its hash.
     pub(crate) fn set_home(&mut self, client_id: &str, shard: usize) {
         self.homes.insert(client_id.to_owned(), shard % self.shards.len());
+    }
+
+    /// Says how safe the listener of a Client Identifier wants what comes there to be.
+    pub(crate) fn set_safety(&mut self, client_id: &str, safety: Safety) {
+        self.safeties.insert(client_id.to_owned(), safety);
+    }
+
+    /// How many records wait to be written.
+    pub(crate) fn waiting(&self) -> usize {
+        self.log.waiting()
+    }
+
+    /// What a restart would find retained.
+    pub(crate) fn logged_retained(&self) -> Vec<&str> {
+        let kept = self.log.fold.retained.values().filter_map(|(_, message)| message.as_ref());
+        kept.map(Message::topic_str).collect()
     }
 
     fn home(&self, client_id: &str) -> usize {
@@ -179,6 +198,13 @@ impl World {
     /// The records so far are on disk: everywhere, or on one client's shard.
     pub(crate) fn commit(&mut self, client_id: Option<&str>) -> Done {
         self.write(client_id.map(|id| self.home(id)))?;
+        self.sync()?;
+        self.settle()
+    }
+
+    /// The records so far are written, and not synced.
+    pub(crate) fn written(&mut self) -> Done {
+        self.write(None)?;
         self.settle()
     }
 
@@ -246,7 +272,8 @@ impl World {
         let s = &mut self.shards[shard];
         s.broker.handle(self.now, input, &mut self.common, &mut s.fx);
         s.broker.check_invariants();
-        self.log.push(shard, &mut s.fx.records, s.broker.last_seq(), &mut s.void);
+        let sync = std::mem::take(&mut s.fx.sync);
+        self.log.push(shard, &mut s.fx.records, s.broker.last_seq(), sync, &mut s.void);
         self.check_interests();
         let requests = std::mem::take(&mut self.shards[shard].fx.requests);
         self.loads.extend(requests.into_iter().map(|request| (shard, request)));
@@ -309,6 +336,9 @@ impl World {
             }
             if !(self.hold_commits || self.late && busy) {
                 busy |= self.write(None)?;
+                if self.log.sync_due {
+                    self.sync()?;
+                }
             }
             if !(self.hold_loads || self.late && busy) {
                 busy |= self.answer_load()?;
@@ -325,13 +355,24 @@ impl World {
         if !self.log.take(only) {
             return Ok(false);
         }
-        for (shard, seq) in self.log.commit(self.now)? {
-            self.input(shard, Input::Committed(seq))?;
+        for (shard, seq) in self.log.write(self.now)? {
+            self.input(shard, Input::Written(seq))?;
+        }
+        if !self.log.ahead.is_empty() {
+            self.sync()?;
         }
         for (shard, seq) in std::mem::take(&mut self.log.ahead) {
             self.input(shard, Input::Void(&[seq]))?;
         }
         Ok(true)
+    }
+
+    /// What is written is safe.
+    fn sync(&mut self) -> Done {
+        for (shard, seq) in self.log.sync()? {
+            self.input(shard, Input::Committed(seq))?;
+        }
+        Ok(())
     }
 
     fn carry_peers(&mut self, shard: usize) -> Result<bool, String> {
@@ -495,7 +536,8 @@ impl World {
         let shard = self.home(&client_id);
         let link = self.take_slot(shard, name);
         self.client(name)?.link = Some((shard, link));
-        let opening = Opening { connect: &connect, client_id: &client_id, assigned };
+        let safety = self.safeties.get(&client_id).copied();
+        let opening = Opening { connect: &connect, client_id: &client_id, assigned, safety };
         self.input(shard, Input::Opened(link, opening))?;
         self.late_inputs(shard, link)
     }

@@ -27,6 +27,16 @@ pub(crate) struct Staging {
     upto: BTreeMap<usize, Seq>,
     /// committed ahead of what waits: as good as void
     pub(crate) ahead: Vec<(usize, Seq)>,
+    /// something that waits here waits for a sync
+    wants_sync: bool,
+    /// something that is being written, or is written, does
+    pub(crate) sync_due: bool,
+    /// batches that are written and not synced, the newest last
+    unsynced: Vec<Vec<(Record, Time)>>,
+    /// by shard: all up to here is written, and not all of it synced
+    written: BTreeMap<usize, Seq>,
+    /// what a loss of power leaves for certain
+    safe: Fold,
 }
 
 /// What records of a full disk wait for: those before them that wait.
@@ -95,15 +105,18 @@ impl Waiting {
 }
 
 impl Staging {
-    /// Takes the records of a shard, the last of which is number `last`. Appends to `void` those
-    /// that need not be waited for any longer.
+    /// Takes the records of a shard, the last of which is number `last`; `sync`: something waits
+    /// until they, or earlier ones, are synced. Appends to `void` those that need not be waited for
+    /// any longer.
     pub(crate) fn push(
         &mut self,
         shard: usize,
         records: &mut Vec<Record>,
         last: Seq,
+        sync: bool,
         void: &mut Vec<Seq>,
     ) {
+        self.wants_sync |= sync;
         let first = last.0 + 1 - records.len() as u64;
         let before = void.len();
         for (seq, record) in (first..).map(Seq).zip(records.drain(..)) {
@@ -140,7 +153,7 @@ impl Staging {
     }
 
     /// Begins to write what waits, of one shard only if `only` says so. False if there is nothing
-    /// to begin, or a batch is being written.
+    /// to begin, not even a sync, or a batch is being written.
     pub(crate) fn take(&mut self, only: Option<usize>) -> bool {
         if !self.batch.is_empty() {
             return false;
@@ -156,12 +169,26 @@ impl Staging {
         if full {
             self.keep_voidable();
         }
-        !self.batch.is_empty()
+        if !self.batch.is_empty() || self.records.is_empty() {
+            self.sync_due |= self.wants_sync;
+            self.wants_sync &= !self.records.is_empty();
+        }
+        !self.batch.is_empty() || self.sync_due
     }
 
-    /// The batch is on disk. Returns what is committed now, by shard.
-    pub(crate) fn commit(&mut self, now: Time) -> Result<BTreeMap<usize, Seq>, String> {
+    /// All that is written is on disk. Returns what is committed now, by shard.
+    pub(crate) fn sync(&mut self) -> Result<BTreeMap<usize, Seq>, String> {
+        self.sync_due = false;
+        for (record, now) in self.unsynced.drain(..).flatten() {
+            self.safe.add(&record, now)?;
+        }
+        Ok(std::mem::take(&mut self.written))
+    }
+
+    /// The system has the batch. Returns what is written now, by shard.
+    pub(crate) fn write(&mut self, now: Time) -> Result<BTreeMap<usize, Seq>, String> {
         let mut last = BTreeMap::new();
+        let mut batch = Vec::new();
         for (shard, seq, record) in std::mem::take(&mut self.batch) {
             let waits =
                 self.records.iter().find(|(of, _, record)| *of == shard && record.is_some());
@@ -174,12 +201,15 @@ impl Staging {
             }
             if let Some(record) = record {
                 self.fold.add(&record, now)?;
+                batch.push((record, now));
             }
         }
+        self.unsynced.push(batch);
         last.retain(|shard, seq| {
             let known = self.upto.entry(*shard).or_default();
             *seq > std::mem::replace(known, (*seq).max(*known))
         });
+        self.written.extend(&last);
         Ok(last)
     }
 
@@ -193,17 +223,33 @@ impl Staging {
         self.voidable.retain(|_, of_entry| queued(of_entry));
     }
 
-    /// Power is lost; the batch that was being written may be on disk.
-    pub(crate) fn power_loss(&mut self, written: bool, now: Time) -> Result<(), String> {
+    /// How many records wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.records.iter().chain(&self.batch).filter(|(_, _, record)| record.is_some()).count()
+    }
+
+    /// How many batches a loss of power may take.
+    pub(crate) fn unsynced(&self) -> usize {
+        self.unsynced.len()
+    }
+
+    /// The process is gone; the batch that was being written may be there. Of those that were
+    /// written and not synced, the first `left` are: all, unless power is lost too.
+    pub(crate) fn crash(&mut self, written: bool, left: usize, now: Time) -> Result<(), String> {
         self.records.clear();
         self.voidable.clear();
-        if written {
-            self.commit(now)?;
+        self.unsynced.truncate(left);
+        if written && left == usize::MAX {
+            self.write(now)?;
         }
+        self.sync()?;
+        self.fold = self.safe.clone();
+        self.wants_sync = false;
         self.upto.clear();
         self.ahead.clear();
         self.batch.clear();
         self.fold.recover();
+        self.safe.recover();
         Ok(())
     }
 }
