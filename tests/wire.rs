@@ -16,6 +16,8 @@ mod life;
 mod limits;
 #[path = "wire/slow.rs"]
 mod slow;
+#[path = "wire/store.rs"]
+mod store;
 #[path = "wire/storms.rs"]
 mod storms;
 mod support;

@@ -279,12 +279,12 @@ impl Committer {
     /// have to be kept; what shards still record is thrown away.
     fn give_up(self, error: &LogError) {
         self.health.poison(error.to_string());
+        self.tell_full(true);
         tracing::error!(
             %error,
             "the log cannot be trusted any more: nothing that has to be kept is acknowledged until \
              the broker has been started again"
         );
-        self.tell_full(true);
         loop {
             let (_, stop) = self.desk.take(None);
             if stop {

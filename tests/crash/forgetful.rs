@@ -57,6 +57,8 @@ struct Files {
     last: u64,
     /// syncs of files, syncs of the directory
     syncs: (u64, u64),
+    /// syncs of files fail
+    fails: bool,
 }
 
 struct Shared(Arc<Mutex<Files>>);
@@ -86,6 +88,11 @@ impl Forgetful {
     /// How often a file and the directory were synced.
     pub(crate) fn syncs(&self) -> (u64, u64) {
         self.files.lock().unwrap().syncs
+    }
+
+    /// From here on nothing can be synced.
+    pub(crate) fn fail(&self) {
+        self.files.lock().unwrap().fails = true;
     }
 
     /// Forgets what was not synced, as far as it is drawn.
@@ -424,6 +431,9 @@ impl Filesystem for Shared {
     fn fsync(&self, _: &Request, ino: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
         let mut files = self.lock();
         files.syncs.0 += 1;
+        if files.fails {
+            return reply.error(Errno::EIO);
+        }
         answer(reply, files.file(ino).map(Content::sync));
     }
 

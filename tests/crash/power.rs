@@ -6,9 +6,13 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 
+use stonechat::codec::{Packet, QoS, Version};
+
 use super::forgetful::Forgetful;
 use super::play::{Play, SHORT_FILES, Shards, run, run_in_scratch};
 use crate::support::Random;
+use crate::support::broker::{Scratch, Setup};
+use crate::support::client::{Client, Heard, persistent, publish};
 
 fn mounted() -> Option<Forgetful> {
     match Forgetful::mount() {
@@ -55,6 +59,45 @@ fn a_broker_that_does_not_sync_is_found_out() {
         with_power_that_fails(Shards::Always(2), "store.policy = \"os\"");
     });
     assert!(found.is_err() || Forgetful::mount().is_err());
+}
+
+/// A sync that fails ends all trust: nothing that has to be kept is acknowledged from then on, the
+/// rest goes on, and what was acknowledged before is there after a start on a disk that works.
+#[test]
+fn a_disk_that_fails_is_not_trusted_again() {
+    let Some(disk) = mounted() else { return };
+    let settings = format!("store.directory = {:?}\nmqtt.sys_interval_s = 1", disk.path());
+    let broker = Setup { settings: &settings, ..Setup::default() }.start();
+    let (mut reader, _) = Client::with(&broker, persistent(Version::V5, "reader"));
+    reader.subscribe("q/#", QoS::AtLeastOnce);
+    reader.disconnect();
+    let mut publisher = Client::new(&broker, "publisher");
+    publisher.publish("q/a", b"before", QoS::AtLeastOnce);
+    disk.fail();
+    let mut unlucky = Client::new(&broker, "unlucky");
+    unlucky.send(&Packet::Publish(publish("q/a", b"neither", QoS::AtLeastOnce, 1)));
+    broker.log.wait_for(&["ERROR", "the log cannot be trusted any more"]);
+    let one = Packet::Publish(publish("q/a", b"after", QoS::AtLeastOnce, 2));
+    publisher.send(&one);
+    assert_eq!(publisher.answer(), Heard::PubAck(2, 0x97));
+    let mut online = Client::new(&broker, "online");
+    online.subscribe("live", QoS::AtLeastOnce);
+    publisher.publish("live", b"goes on", QoS::AtLeastOnce);
+    assert_eq!(online.message().payload, b"goes on");
+    online.subscribe("$SYS/broker/store/log/state", QoS::AtMostOnce);
+    while online.message().payload != b"failed" {}
+    let kept = Scratch::new();
+    broker.stop();
+    for file in fs::read_dir(disk.path()).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), kept.path().join(file.file_name())).unwrap();
+    }
+    let settings = format!("store.directory = {:?}", kept.path());
+    let broker = Setup { settings: &settings, ..Setup::default() }.start();
+    let (mut reader, present) = Client::with(&broker, persistent(Version::V5, "reader"));
+    assert!(present);
+    assert_eq!(reader.message().payload, b"before");
+    broker.stop();
 }
 
 /// The file system itself: what is synced stays, the rest may go.

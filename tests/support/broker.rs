@@ -164,12 +164,8 @@ impl Setup<'_> {
             true => "",
             false => "server.shutdown_ms = 300\n",
         };
-        let store = match self.settings.contains("store.") {
-            true => String::new(),
-            false => format!("store.directory = {:?}\n", scratch.path().join("data")),
-        };
         let text = format!(
-            "server.shards = {}\nauth.allow_anonymous = {}\n{shutdown}{store}{}\n",
+            "server.shards = {}\nauth.allow_anonymous = {}\n{shutdown}{}\n",
             self.shards, self.anonymous, self.settings
         );
         std::fs::write(&file, text).unwrap();
