@@ -133,6 +133,8 @@ pub(crate) struct Committer {
     pub(crate) unsynced_since: Option<Instant>,
     /// there was no room, and the shards know
     pub(crate) full: bool,
+    /// something at the desk found no room
+    pub(crate) refused: bool,
     /// there is something to be cleaned
     pub(crate) busy: bool,
 }
@@ -149,7 +151,7 @@ impl Committer {
             if stop && self.desk.lock().staging.is_empty() {
                 break;
             }
-            if self.full {
+            if mem::take(&mut self.refused) {
                 if stop {
                     break; // what is left was not acknowledged
                 }
@@ -168,7 +170,8 @@ impl Committer {
             return Some(Duration::ZERO);
         }
         let left = |since: Instant| self.sync_every.map(|e| e.saturating_sub(since.elapsed()));
-        self.unsynced_since.and_then(left)
+        let retry = self.full.then_some(FULL_RETRY);
+        self.unsynced_since.and_then(left).into_iter().chain(retry).min()
     }
 
     fn write(&mut self, taken: Taken) -> Result<(), LogError> {
@@ -176,12 +179,21 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&taken) {
-            Ok(committed) => self.tell(&committed),
+            Ok(committed) => self.tell(committed),
             Err(LogError::Full) => return self.write_what_frees(taken),
             Err(error) => return Err(error),
         }
-        self.has_room();
         Ok(())
+    }
+
+    fn has_none(&mut self) {
+        if !mem::replace(&mut self.full, true) {
+            self.tell_full(true);
+            tracing::error!(
+                "no room for the log: QoS 1 and 2 messages that would have to be kept are refused \
+                 until there is"
+            );
+        }
     }
 
     fn has_room(&mut self) {
@@ -203,13 +215,8 @@ impl Committer {
 
     /// There is no room: what ends something is still written, the rest waits at the desk.
     fn write_what_frees(&mut self, taken: Taken) -> Result<(), LogError> {
-        if !mem::replace(&mut self.full, true) {
-            tracing::error!(
-                "no room for the log: QoS 1 and 2 messages that would have to be kept are refused \
-                 until there is"
-            );
-            self.tell_full(true);
-        }
+        self.has_none();
+        self.refused = true;
         let mut void = Vec::new();
         let freeing = {
             let mut inner = self.desk.lock();
@@ -221,7 +228,7 @@ impl Committer {
             return Ok(());
         }
         match self.commit(&freeing) {
-            Ok(committed) => self.tell(&committed),
+            Ok(committed) => self.tell(committed),
             Err(LogError::Full) => {
                 let mut void = Vec::new();
                 self.desk.lock().staging.put_back(freeing, &mut void);
@@ -241,17 +248,20 @@ impl Committer {
             self.unsynced_since = None;
         }
         self.busy = self.log.maintain(clock(self.started), MAINTAIN_BYTES)?;
-        if !self.log.is_full() {
-            self.has_room();
+        match self.log.has_room() {
+            true => self.has_room(),
+            false => self.has_none(),
         }
         self.health.update(&self.log, self.full);
         Ok(())
     }
 
-    fn tell(&self, committed: &Committed) {
-        for &(shard, seq) in &committed.upto {
+    fn tell(&self, committed: Committed) {
+        for (shard, seq) in committed.upto {
             self.send(shard, ToShard::Committed(seq));
         }
+        // Nobody has to wait for what was written ahead any more than for what is void.
+        self.tell_void(committed.ahead);
     }
 
     fn tell_void(&self, mut void: Vec<(ShardId, Seq)>) {

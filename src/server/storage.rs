@@ -239,6 +239,7 @@ impl Storage {
             sync_every: self.sync_every,
             unsynced_since: None,
             full: false,
+            refused: false,
             busy: true,
         };
         let shards = shards.to_vec();

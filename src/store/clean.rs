@@ -12,7 +12,7 @@ use super::batch::{BatchHeader, batch_at, seed};
 use super::disk::{Disk, read_exact};
 use super::encode::Encoder;
 use super::index::Index;
-use super::log::{Clock, Log, LogError};
+use super::log::{Clock, Log, LogError, Use};
 use super::queue::Place;
 use super::state::Shared;
 use super::stored::{Content, Entry, Stored};
@@ -44,6 +44,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             result => result?,
         };
         let more = self.prepare_spare()? || more;
+        // What was refused is tried again only where it will pass.
+        self.full = self.full && !self.has_reserve(self.refused, Use::Keeping);
         self.busy = false;
         Ok(more)
     }
@@ -61,7 +63,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                 self.sync()?;
                 self.oldest = oldest;
                 self.encoder.clear();
-                self.append(clock, true)?;
+                self.append(clock, Use::Cleaning)?;
                 self.sync()?;
                 while self.first < oldest {
                     self.free_segment(self.first)?;
@@ -77,6 +79,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     fn plan(&self) -> Plan {
         let (oldest, current) = (self.first, self.current.number);
         let segment_bytes = self.options.segment_bytes;
+        let is_tight = self.full || !self.has_reserve(0, Use::Keeping);
         self.shared.with(|state| {
             let segments = &state.index.segments;
             let mut dead_below = oldest;
@@ -95,7 +98,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             let used: u64 = all().map(|usage| usage.used).sum();
             let nearly_dead = usage.live_bytes() * NEARLY_DEAD <= usage.used;
             let crowded = used > 2 * segment_bytes + live + live / 2;
-            let pressed = self.full && used > live + segment_bytes;
+            // Less is not worth it to copy everything, which that may come to.
+            let pressed = is_tight && used > live + segment_bytes / 2;
             if nearly_dead || crowded || pressed { Plan::Copy(usage.used) } else { Plan::Nothing }
         })
     }
@@ -126,7 +130,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             return Ok(false);
         }
         if self.encoder.records > 0 {
-            self.counts.copied_bytes += self.append(clock, true)? as u64;
+            self.counts.copied_bytes += self.append(clock, Use::Cleaning)? as u64;
             self.apply_last();
         }
         self.cleaned.1 = from + at as u64;

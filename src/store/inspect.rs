@@ -11,7 +11,7 @@ use super::batch::{BATCH_HEADER_BYTES, HEADER_BYTES, batch_at, find_batch, seed}
 use super::clean::copy_live;
 use super::disk::{Disk, read_exact};
 use super::index::IndexCounts;
-use super::log::{Clock, Log, LogError, LogOptions};
+use super::log::{Clock, Log, LogError, LogOptions, Use};
 use super::recover::{Recovered, open, recover};
 use super::replay::{OpenError, Replay, SegmentFile, io_error};
 use super::state::segment_name;
@@ -118,7 +118,7 @@ fn write<D: Disk, S: super::state::Shared<D::File>>(
     clock: Clock,
 ) -> Result<(), LogError> {
     if log.encoder.records > 0 {
-        log.append(clock, true)?;
+        log.append(clock, Use::Opening)?;
         log.apply_last();
         log.encoder.clear();
     }

@@ -26,7 +26,8 @@ use crate::broker::{Seq, ShardId, Time};
 pub struct LogOptions {
     /// length of a segment; a larger batch gets a longer one
     pub segment_bytes: u64,
-    /// all files together at most; what does not fit is refused as when the disk is full
+    /// all files together at most, five segments at least; what does not fit is refused as when
+    /// the disk is full. The cleaner may take a segment more for a while
     pub log_bytes_max: u64,
     /// a random number: the id of a log that is made anew
     pub log_id: u128,
@@ -86,6 +87,8 @@ pub enum Sync {
 pub struct Committed {
     /// up to which number each shard's records are: for `Input::Committed`
     pub upto: Vec<(ShardId, Seq)>,
+    /// records behind those that are committed too, ahead of some that wait: for `Input::Void`
+    pub ahead: Vec<(ShardId, Seq)>,
     /// bytes written
     pub bytes: usize,
     /// records written, messages included
@@ -121,6 +124,24 @@ pub(super) struct Current<F> {
     pub(super) tail: u64,
 }
 
+/// What a batch is for: so many segments have to stay in reserve behind it. What is kept leaves
+/// room for what frees; that leaves room for the cleaner, which can then always copy the oldest
+/// segment behind the others and so gain what is dead in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// what an opened log, or a repaired one, has to say: whatever its files may take
+    Opening,
+    Cleaning,
+    Freeing,
+    Keeping,
+}
+
+/// The oldest, the one that is written to, the next one, and the reserve (see `Use`).
+const SEGMENTS_MIN: u64 = 5;
+
+/// So much room is seen to ahead.
+const AHEAD_BYTES: u64 = 4 << 20;
+
 /// What a segment's last batch takes, the one that says where the log goes on.
 pub(super) const END_BYTES: u64 = BATCH_HEADER_BYTES as u64 + 8;
 
@@ -145,6 +166,10 @@ pub struct Log<D: Disk, S: Shared<D::File>> {
     pub(super) encoder: Encoder,
     pub(super) poisoned: Option<String>,
     pub(super) full: bool,
+    /// all files together at most, when what is written frees
+    pub(super) freeing_bytes_max: u64,
+    /// bytes of the batch for which there was no room
+    pub(super) refused: u64,
     /// a batch was committed since `maintain` was called last
     pub(super) busy: bool,
     pub(super) counts: LogCounts,
@@ -167,11 +192,13 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     ) -> Result<Committed, LogError> {
         self.check_poison()?;
         self.encode(taken, clock);
-        let mut committed = Committed { upto: taken.upto.clone(), ..Committed::default() };
+        let (upto, ahead) = (taken.upto.clone(), taken.ahead.clone());
+        let mut committed = Committed { upto, ahead, ..Committed::default() };
         if self.encoder.records > 0 {
             self.busy = true;
             committed.records = self.encoder.records;
-            committed.bytes = self.append(clock, taken.frees())?;
+            let use_ = if taken.frees() { Use::Freeing } else { Use::Keeping };
+            committed.bytes = self.append(clock, use_)?;
             self.counts.content_bytes += self.encoder.content_bytes;
         }
         if sync == Sync::Now {
@@ -204,7 +231,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.sync()?;
         self.encoder.clear();
         self.encoder.put(&Stored::Closed);
-        self.append(clock, true)?;
+        self.append(clock, Use::Cleaning)?;
         self.sync()
     }
 
@@ -218,14 +245,25 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         LogCounts { log_bytes: current + others, ..self.counts }
     }
 
-    /// All files together may take so many bytes from now on.
+    /// All files together may take so many bytes from now on, or five segments.
     pub fn set_log_bytes_max(&mut self, bytes: u64) {
+        let bytes = bytes.max(SEGMENTS_MIN * self.options.segment_bytes);
         self.options.log_bytes_max = bytes;
+        // One that is as large already, or larger, has to grow to become smaller.
+        let (there, segment_bytes) = (self.counts().log_bytes, self.options.segment_bytes);
+        self.freeing_bytes_max = bytes.max(there + 2 * segment_bytes);
     }
 
     /// The log's own random number, the same for as long as it lives.
     pub fn id(&self) -> u128 {
         self.id
+    }
+
+    /// Whether there is room for more than what is probably staged now. To be asked between
+    /// batches: who is told in time that there is none has nothing under way that has to wait for
+    /// room.
+    pub fn has_room(&self) -> bool {
+        self.has_reserve(AHEAD_BYTES.min(self.options.segment_bytes / 2), Use::Keeping)
     }
 
     /// Whether there was no room when it was last needed.
@@ -274,10 +312,10 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         }
     }
 
-    /// Writes the batch that the encoder holds. `reserve`: it may take the last room there is.
-    pub(super) fn append(&mut self, clock: Clock, reserve: bool) -> Result<usize, LogError> {
+    /// Writes the batch that the encoder holds.
+    pub(super) fn append(&mut self, clock: Clock, use_: Use) -> Result<usize, LogError> {
         let need = self.encoder.bytes.len() as u64;
-        self.make_room(need, reserve, clock)?;
+        self.make_room(need, use_, clock)?;
         let time_ms = self.shared.with(|state| state.timeline.log_ms(clock.now));
         let mut header = self.header(clock, time_ms);
         header.records = self.encoder.records;
@@ -342,31 +380,50 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         encoder.records = 0;
     }
 
-    /// Sees to it that a batch of `need` bytes fits behind the tail: if not, the log goes on in the
-    /// spare segment. Only `reserve` may do so if there will be no other spare.
-    fn make_room(&mut self, need: u64, reserve: bool, clock: Clock) -> Result<(), LogError> {
+    /// Whether a batch of `need` bytes fits behind the tail.
+    fn fits(&self, need: u64) -> bool {
         // What is kept free: for the batch that ends the segment, and for those few, without
         // records, that let segments be removed when nothing else fits.
         let keep = if need > BATCH_HEADER_BYTES as u64 { 4 * END_BYTES } else { END_BYTES };
         let fresh = self.current.tail == HEADER_BYTES as u64;
         let numbers = if fresh { NUMBERS_BYTES } else { 0 };
-        let fits = self.current.tail + numbers + need + keep <= self.current.bytes;
+        self.current.tail + numbers + need + keep <= self.current.bytes
+    }
+
+    /// Whether there is room for a batch of `need` bytes, and the reserve behind it.
+    pub(super) fn has_reserve(&self, need: u64, use_: Use) -> bool {
         let segment_bytes = self.options.segment_bytes;
-        if fits && !reserve && !self.spare.exists() && !self.has_room_for(segment_bytes) {
+        let fits = self.fits(need);
+        let next = if fits { 0 } else { segment_with(need).max(segment_bytes) };
+        let grows = |reserve: u64| {
+            (next + reserve * segment_bytes).checked_sub(self.spare.bytes()).filter(|n| *n > 0)
+        };
+        let max = self.options.log_bytes_max;
+        // Places have 32 bits.
+        (fits || next <= u64::from(u32::MAX))
+            && match use_ {
+                Use::Opening => true,
+                // The disk itself says when it has none left; and a bit more than a segment may
+                // have to be copied.
+                Use::Cleaning => grows(0).is_none_or(|n| {
+                    self.may_grow(n, self.freeing_bytes_max.saturating_add(segment_bytes))
+                }),
+                Use::Freeing => grows(1)
+                    .is_none_or(|n| self.may_grow(n, self.freeing_bytes_max) && self.disk_has(n)),
+                Use::Keeping => grows(2).is_none_or(|n| self.may_grow(n, max) && self.disk_has(n)),
+            }
+    }
+
+    /// Sees to it that a batch of `need` bytes fits behind the tail: if not, the log goes on in the
+    /// spare segment.
+    fn make_room(&mut self, need: u64, use_: Use, clock: Clock) -> Result<(), LogError> {
+        if !self.has_reserve(need, use_) {
             self.full = true;
+            self.refused = need;
             return Err(LogError::Full);
         }
-        if !fits {
-            let bytes = HEADER_BYTES as u64 + NUMBERS_BYTES + need + 4 * END_BYTES;
-            let grows = bytes.max(segment_bytes).saturating_sub(self.spare.bytes());
-            // What frees may take the last spare, or one segment that was not foreseen.
-            let wanted =
-                if reserve { grows.saturating_sub(segment_bytes) } else { grows + segment_bytes };
-            // Places have 32 bits.
-            if bytes > u64::from(u32::MAX) || wanted > 0 && !self.has_room_for(wanted) {
-                self.full = true;
-                return Err(LogError::Full);
-            }
+        if !self.fits(need) {
+            let bytes = segment_with(need);
             let spare = self.take_spare(bytes)?;
             self.roll(spare, clock)?;
         }
@@ -415,6 +472,11 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.counts.batch_bytes += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// The length of a segment that holds a batch of `need` bytes.
+fn segment_with(need: u64) -> u64 {
+    HEADER_BYTES as u64 + NUMBERS_BYTES + need + 4 * END_BYTES
 }
 
 /// What the first batch of a segment takes.

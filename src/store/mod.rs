@@ -29,8 +29,9 @@
 //!
 //! - [`LogError::Full`]: nothing of the batch counts. Under the staging's lock,
 //!   [`Staging::put_back`] (it may void more, of any shard), then [`Staging::take_freeing`] and
-//!   commit that; if it is `Full` too, put it back as well. Tell the brokers; go on with
-//!   `maintain`, and try again after a while.
+//!   commit that (each shard is told of [`Committed::ahead`] as of void records); if it is `Full`
+//!   too, put it back as well. Tell the brokers; go on with `maintain`, and try again after a
+//!   while.
 //! - Any other error: nothing is acknowledged any more, ever ([`Log::poison`] says why).
 //!
 //! *The reader* (one thread, or more): [`Reader::load`], for a request of a broker. It waits for
@@ -52,11 +53,12 @@
 //!
 //! # The parts
 //!
-//! `record`: records, and the grammar of the format · `staging` · `log`, `spare`, `clean`: the
-//! committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`, `queue`, `messages`: what is
-//! in force, and where · `read` · `replay`, `recover`, `damage`: opening · `inspect`, `dump`:
-//! for the command line · `disk`.
+//! `record`: records, and the grammar of the format · `staging`, `ahead` · `log`, `spare`,
+//! `clean`: the committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`, `queue`,
+//! `messages`: what is in force, and where · `read` · `replay`, `recover`, `damage`: opening ·
+//! `inspect`, `dump`: for the command line · `disk`.
 
+mod ahead;
 mod batch;
 mod clean;
 mod damage;

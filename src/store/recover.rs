@@ -10,7 +10,7 @@ use super::damage::{Damage, SessionLoss};
 use super::disk::Disk;
 use super::encode::Encoder;
 use super::index::{Index, SessionState};
-use super::log::{Clock, Current, Log, LogCounts, LogError, LogOptions, Sync};
+use super::log::{Clock, Current, Log, LogCounts, LogError, LogOptions, Sync, Use};
 use super::queue::Place;
 use super::read::Records;
 use super::record::{DropReason, SessionNumber, WillRecord};
@@ -171,6 +171,7 @@ fn make<D: Disk>(disk: Arc<D>, options: &LogOptions) -> Result<Opened<D>, OpenEr
     let bytes = options.segment_bytes;
     let file = make_segment(&*disk, 1, id, bytes)?;
     let mut state = State::new(options.hash_seed);
+    state.index.end_replay();
     state.add_file(1, Arc::clone(&file), bytes);
     let current = Current { number: 1, file, bytes, tail: HEADER_BYTES as u64 };
     let resume = Resume {
@@ -573,14 +574,17 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             encoder: Encoder::new(options.hash_seed),
             poisoned: None,
             full: false,
+            freeing_bytes_max: 0,
+            refused: 0,
             busy: false,
             counts: LogCounts::default(),
         };
         log.encoder.last_message = last_message;
+        log.set_log_bytes_max(options.log_bytes_max);
         if repair.1 > 0 {
             log.encoder.clear();
             log.encoder.put_all(&repair.0);
-            log.append(clock, true)?;
+            log.append(clock, Use::Opening)?;
             log.sync()?;
             log.apply_last();
         } else {

@@ -55,22 +55,25 @@ impl<F> Spare<F> {
 }
 
 impl<D: Disk, S: Shared<D::File>> Log<D, S> {
-    /// Whether the files may take so many bytes more.
-    pub(super) fn has_room_for(&self, bytes: u64) -> bool {
-        let log_bytes = self.counts().log_bytes;
-        log_bytes.saturating_add(bytes) <= self.options.log_bytes_max
-            && self.disk.free_bytes().is_ok_and(|free| free >= bytes + DISK_MARGIN_BYTES)
+    /// Whether the files may take so many bytes more, if all may take `max`.
+    pub(super) fn may_grow(&self, bytes: u64, max: u64) -> bool {
+        self.counts().log_bytes.saturating_add(bytes) <= max
+    }
+
+    /// Whether the disk has so many bytes left.
+    pub(super) fn disk_has(&self, bytes: u64) -> bool {
+        self.disk.free_bytes().is_ok_and(|free| free >= bytes.saturating_add(DISK_MARGIN_BYTES))
     }
 
     /// Goes on with making the spare. Returns whether there is more to do.
     pub(super) fn prepare_spare(&mut self) -> Result<bool, LogError> {
         match std::mem::replace(&mut self.spare, Spare::None) {
             Spare::None => {
-                if !self.has_room_for(self.options.segment_bytes) {
-                    self.full = true;
+                let bytes = self.options.segment_bytes;
+                if !self.may_grow(bytes, self.options.log_bytes_max) || !self.disk_has(bytes) {
                     return Ok(false);
                 }
-                let begun = self.begin_spare(self.options.segment_bytes);
+                let begun = self.begin_spare(bytes);
                 match self.or_full(begun) {
                     Err(LogError::Full) => Ok(false),
                     result => result.map(|()| true),
@@ -146,7 +149,6 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.counts.syncs += 2;
         self.or_poison(synced)?;
         self.spare = Spare::Ready { file: Arc::new(file), bytes };
-        self.full = false;
         Ok(())
     }
 
@@ -192,9 +194,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             }
             _ => {
                 let removed = self.disk.remove(&name);
-                self.or_poison(removed)?;
-                self.full = false;
-                Ok(())
+                self.or_poison(removed)
             }
         }
     }

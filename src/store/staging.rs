@@ -5,10 +5,11 @@
 //! order in which they were pushed; a void record is never taken, and its number is told once.
 
 use foldhash::fast::FixedState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
+use super::ahead;
 use super::record::Record;
-use crate::broker::{Message, Seq, ShardId};
+use crate::broker::{Seq, ShardId};
 
 /// A record with its number in its shard.
 #[derive(Debug)]
@@ -37,6 +38,8 @@ pub struct Taken {
     pub(super) records: Vec<Staged>,
     /// what is committed, by shard, once they are
     pub(super) upto: Vec<(ShardId, Seq)>,
+    /// those of them that stand behind that
+    pub(super) ahead: Vec<(ShardId, Seq)>,
     wants_sync: bool,
 }
 
@@ -204,6 +207,7 @@ impl Staging {
         Taken {
             records: std::mem::replace(&mut self.records, next),
             upto: std::mem::take(&mut self.last),
+            ahead: Vec::new(),
             wants_sync: std::mem::take(&mut self.wants_sync),
         }
     }
@@ -229,44 +233,14 @@ impl Staging {
     }
 
     /// Takes what frees and depends on nothing that has to wait: what can be written when the disk
-    /// is full. A shard's numbers are committed up to the first that still waits. If anything waits
-    /// for a sync, both parts are said to.
+    /// is full. A shard's numbers are committed up to the first that still waits; those behind it
+    /// that go ahead are listed. If anything waits for a sync, both parts are said to.
     pub fn take_freeing(&mut self) -> Taken {
-        let all = std::mem::take(&mut self.records);
-        let mut blocked = HashSet::<u64, FixedState>::with_hasher(FixedState::with_seed(0));
-        // A topic is not cleared before what is still to be set there, whichever came first: when
-        // that is written at last, the log may have forgotten the newer version.
-        let to_be_set = |staged: &Staged| match &staged.record {
-            Some(Record::Retained { message, .. }) if !message.payload().is_empty() => {
-                Some(message.clone())
-            }
-            _ => None,
-        };
-        let set: Vec<Message> = all.iter().filter_map(to_be_set).collect();
-        let mut topics = HashSet::<&[u8], FixedState>::with_hasher(FixedState::with_seed(0));
-        topics.extend(set.iter().map(Message::topic_bytes));
-        let (mut taken, mut waiting) = (Vec::new(), Vec::new());
-        for staged in all {
-            let Some(record) = staged.record.as_ref() else { continue };
-            let session = record.session().map(|session| session.0);
-            let may_go = record.frees()
-                && match record {
-                    Record::Retained { message, .. } => !topics.contains(message.topic_bytes()),
-                    _ => true,
-                }
-                && match record.entry() {
-                    // Its entry is in the log, or waits here: then it is known.
-                    Some((session, order)) => !self.voidable.contains_key(&(session.0, order)),
-                    None => session.is_none_or(|session| !blocked.contains(&session)),
-                };
-            if may_go {
-                taken.push(staged);
-            } else {
-                blocked.extend(session);
-                waiting.push(staged);
-            }
-        }
+        let (records, waiting) = ahead::part(std::mem::take(&mut self.records));
         let upto = self.upto(&waiting);
+        let last = |shard: ShardId| upto.iter().find(|(of, _)| *of == shard).map(|(_, seq)| *seq);
+        let is_ahead = |staged: &&Staged| last(staged.shard).is_some_and(|seq| staged.seq > seq);
+        let ahead = records.iter().filter(is_ahead).map(|s| (s.shard, s.seq)).collect();
         self.voidable.clear();
         self.counts.staged_bytes = 0;
         let wants_sync = self.wants_sync;
@@ -279,7 +253,7 @@ impl Staging {
             }
         }
         debug_assert_eq!(void, 0, "what ends an entry was voided with it");
-        Taken { records: taken, upto, wants_sync }
+        Taken { records, upto, ahead, wants_sync }
     }
 
     /// Up to where the shards' records are committed if only `waiting` are not.

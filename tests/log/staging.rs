@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::cleaning::queued;
 use crate::disk::SimDisk;
 use crate::world::{World, client_id};
-use stonechat::broker::{Seq, ShardId, Time};
+use stonechat::broker::{Message, Seq, ShardId, Time};
 use stonechat::codec::PacketId;
 use stonechat::store::{
-    Clock, Log, LogOptions, Record, SessionNumber, Staging, StagingCounts, Sync, open,
+    Clock, DropReason, Log, LogOptions, Record, SessionNumber, Staging, StagingCounts, Sync, open,
 };
 
 const SESSION: SessionNumber = SessionNumber(1);
@@ -118,15 +118,99 @@ fn what_is_void_costs_no_write() {
     assert_eq!(disk.ops(), ops);
 }
 
+/// What may go ahead of what waits, and what stays: by number.
+fn parted(records: Vec<Record>) -> (Vec<u64>, u64, usize) {
+    let disk = Arc::new(SimDisk::new(u64::MAX / 2));
+    let (mut log, ..) = crate::world::open_log(&disk, &LogOptions::new(1, 1), 0).unwrap();
+    let (mut staging, last) = (Staging::new(1), records.len() as u64);
+    push(&mut staging, records, last);
+    let taken = staging.take_freeing();
+    assert!(taken.frees());
+    let committed = log.commit(&taken, Clock::default(), Sync::Now).unwrap();
+    let upto = committed.upto.iter().map(|(_, seq)| seq.0).max().unwrap();
+    let waits = staging.counts().staged;
+    // What is not committed still is, when there is room.
+    let rest = log.commit(&staging.take(), Clock::default(), Sync::Now).unwrap();
+    assert!(rest.ahead.is_empty() && (waits == 0 || rest.upto == [(SHARD, Seq(last))]));
+    (committed.ahead.into_iter().map(|(_, seq)| seq.0).collect(), upto, waits)
+}
+
+fn of_other(record: Record, shared: bool) -> Record {
+    let Record::Queued { order, message, qos, .. } = record else { unreachable!() };
+    Record::Queued {
+        session: SessionNumber(SESSION.0 + 1),
+        order,
+        message,
+        qos,
+        retain: false,
+        subscription_ids: [].into(),
+        group: shared.then(|| "$share/g/#".into()),
+        sealed: true,
+    }
+}
+
+fn message_of(record: &Record) -> Message {
+    let Record::Queued { message, .. } = record else { unreachable!() };
+    message.clone()
+}
+
+fn rerouted(order: u64) -> Record {
+    Record::Dropped { session: SESSION, order, why: DropReason::Rerouted }
+}
+
 #[test]
 fn freeing_goes_ahead_of_what_waits() {
-    let mut staging = Staging::new(1);
-    let ended = Record::SessionEnd { session: SESSION };
-    push(&mut staging, vec![acknowledged(0), queued(5), in_flight(5), ended], 4);
-    let taken = staging.take_freeing();
-    assert!(taken.frees() && !taken.is_empty());
+    let ended = || Record::SessionEnd { session: SESSION };
     // The end of the session waits for what it ends.
-    assert_eq!(staging.counts().staged, 3);
+    let records = vec![acknowledged(0), queued(5), in_flight(5), ended()];
+    assert_eq!(parted(records), (vec![], 1, 3));
+    // What another session waits for holds nothing back; it is told, as nobody has to wait for it.
+    let waits = || of_other(queued(1), false);
+    let released = Record::Released { session: SESSION, order: 3 };
+    let records = vec![waits(), acknowledged(0), in_flight(5), released, ended()];
+    assert_eq!(parted(records), (vec![2, 3, 4, 5], 0, 1));
+    assert_eq!(parted(vec![acknowledged(0), waits(), acknowledged(1)]), (vec![3], 1, 1));
+}
+
+/// A shared message goes to another member, and its session ends: a crash between the two must not
+/// lose it.
+#[test]
+fn what_has_it_is_written_before_it_is_gone_elsewhere() {
+    let ended = || Record::SessionEnd { session: SESSION };
+    let shared = || of_other(queued(1), true);
+    assert_eq!(parted(vec![shared(), ended()]), (vec![], 0, 2));
+    assert_eq!(parted(vec![shared(), rerouted(4)]), (vec![], 0, 2));
+    assert_eq!(parted(vec![of_other(queued(1), false), rerouted(4)]), (vec![2], 0, 1));
+    // Its seal waits: so does the end of where it was.
+    let seals = Some(message_of(&queued(1)));
+    let sealing = Record::Inbound { session: SESSION, packet_id: PacketId::MIN, seals };
+    let end = Record::InboundEnd { session: SESSION, packet_id: PacketId::MIN };
+    assert_eq!(parted(vec![sealing, end, rerouted(4)]), (vec![], 0, 3));
+}
+
+/// A Will is published before it is gone.
+#[test]
+fn a_will_waits_for_its_message() {
+    let will = || Record::Will { session: SESSION, will: None };
+    assert_eq!(parted(vec![of_other(queued(1), false), will()]), (vec![], 0, 2));
+    let retained = Record::Retained { version: 1, message: message_of(&queued(1)) };
+    assert_eq!(parted(vec![retained, will()]), (vec![], 0, 2));
+    assert_eq!(parted(vec![acknowledged(0), will()]), (vec![], 2, 0));
+}
+
+/// At QoS 2 nothing goes into flight before its seal.
+#[test]
+fn nothing_goes_into_flight_before_its_seal() {
+    let sealing = || {
+        let (session, seals) = (SessionNumber(SESSION.0 + 1), Some(message_of(&queued(1))));
+        Record::Inbound { session, packet_id: PacketId::MIN, seals }
+    };
+    assert_eq!(parted(vec![in_flight(7), sealing(), in_flight(8)]), (vec![], 1, 2));
+    // Nor does what follows on it.
+    let released = Record::Released { session: SESSION, order: 8 };
+    assert_eq!(parted(vec![sealing(), in_flight(8), released]), (vec![], 0, 3));
+    // One that has come to its end was of QoS 1: no seal concerns it.
+    assert_eq!(parted(vec![sealing(), in_flight(8), acknowledged(8)]), (vec![2, 3], 0, 1));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stonechat::broker::{Record, Seq, Time};
+use stonechat::broker::{DropReason, Record, Seq, Time};
 
 use super::fold::Fold;
 
@@ -74,6 +74,7 @@ impl Waiting {
             _ if !record.frees() => false,
             Record::Retained { message, .. } => !self.topics.contains(message.topic_str()),
             Record::SessionEnd { .. } => known && !self.shared,
+            Record::Dropped { why: DropReason::Rerouted, .. } if self.shared || !known => false,
             Record::Will { .. } => known && !self.messages,
             Record::InFlight { .. }
                 if self.seals && !entry.is_some_and(|e| self.ended.contains(&e)) =>

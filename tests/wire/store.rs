@@ -1,4 +1,4 @@
-//! The log under the real binary: without room it refuses, keeps what it has, and goes on by itself.
+//! The log under the real binary: without room it refuses, keeps what it has, and goes on.
 
 use stonechat::codec::{Packet, QoS, Version};
 
