@@ -56,13 +56,13 @@ impl Shadow {
         assert!(!possible.is_empty(), "{d:?} matches no subscription of its time: {m:?}");
         check_qos(s, &m, d, &possible);
         let asked = s.subs.iter().filter(|e| !e.share && matches(e.filter, m.topic)).count();
-        let copies = copies_max(&m, &s.subs.iter().filter(timely).collect::<Vec<_>>(), asked);
+        let live = copies_max(&s.subs.iter().filter(timely).collect::<Vec<_>>());
+        let replays = if m.retain { asked as u32 } else { 0 };
         let shared = possible.iter().any(|e| e.share);
         let seen = s.seen.entry(d.serial).or_default();
         let first = !seen.any;
-        // What was retained is kept, and read again, though the publication did not count.
-        let lost = if s.volatile || m.retain { 0 } else { m.lost };
-        count(seen, &m, d, copies, (lost, self.losses));
+        let lost = if s.volatile { 0 } else { m.lost };
+        count(seen, &m, d, (live, replays), (lost, self.losses));
         if first && !d.retain && !shared && !m.will && m.handed == 1 {
             let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();
             // The order in which the broker was handed them: a publisher's older connection may
@@ -240,29 +240,38 @@ fn check_qos(s: &SessionShadow, m: &Msg, d: &Delivery<'_>, possible: &[&SubEntry
     assert!((least..=most).contains(&d.qos), "{d:?}: QoS {least} to {most} is due: {m:?}");
 }
 
-/// How many copies of one publication a session may get: one for all its plain subscriptions
-/// \[MQTT-3.3.4-2\], one for each shared one, one for each of the `asked` times that retained
-/// messages may have been asked for (by a SUBSCRIBE that was replaced before its SUBACK, too).
-fn copies_max(m: &Msg, possible: &[&SubEntry], asked: usize) -> u32 {
+/// How many copies of one publication a session may get as it is published: one for all its plain
+/// subscriptions \[MQTT-3.3.4-2\], one for each shared one.
+fn copies_max(possible: &[&SubEntry]) -> u32 {
     let plain = possible.iter().filter(|e| !e.share).count() as u32;
     let mut shared: Vec<_> = possible.iter().filter(|e| e.share).map(|e| e.filter).collect();
     shared.dedup();
-    let replays = if m.retain { asked as u32 } else { 0 };
-    plain.min(1) + shared.len() as u32 + replays
+    plain.min(1) + shared.len() as u32
 }
 
+/// `live`: how many copies there may be of each publication. `replays`: how often it may have been
+/// asked for as a retained message, by SUBSCRIBEs that were replaced before their SUBACK, too.
 /// `lost`: how often a power loss took it, and how many there were.
-fn count(seen: &mut Seen, m: &Msg, d: &Delivery<'_>, copies: u32, (lost, losses): (u32, u32)) {
+fn count(
+    seen: &mut Seen,
+    m: &Msg,
+    d: &Delivery<'_>,
+    (live, replays): (u32, u32),
+    (lost, losses): (u32, u32),
+) {
     seen.any = true;
     if d.qos == 2 && !d.known2 {
         seen.qos2 += 1;
-        // What was retained may be on disk though its publication does not count.
-        let counts = if d.retain { m.handed } else { m.handed - lost };
-        assert!(seen.qos2 <= copies * counts, "{d:?} was delivered twice at QoS 2: {m:?}");
+        // What was retained may be on disk, and read again, though its publication does not count.
+        let most = live * (m.handed - lost) + replays * m.handed;
+        assert!(seen.qos2 <= most, "{d:?} was delivered twice at QoS 2: {m:?}");
     }
     if !d.dup {
         seen.not_dup += 1;
         // At QoS 1 it may have been sent before that was on disk.
-        assert!(seen.not_dup <= copies * m.handed + losses, "{d:?} came again without DUP: {m:?}");
+        assert!(
+            seen.not_dup <= (live + replays) * m.handed + losses,
+            "{d:?} came again without DUP: {m:?}"
+        );
     }
 }
