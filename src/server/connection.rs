@@ -63,7 +63,7 @@ pub(crate) struct About {
     /// Empty on the porch.
     pub(crate) client_id: Box<str>,
     /// The door by which it came, while it is on the porch.
-    pub(crate) door: usize,
+    pub(crate) door: u32,
     /// As that says.
     pub(crate) safety: Option<Safety>,
     /// When its stage must be over.
