@@ -138,7 +138,8 @@ impl<S: Store> Shard<S> {
         let client_id = Box::default();
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
         let safety = door.safety;
-        let about = About { peer, client_id, door: number as u32, safety, deadline, half_received, place };
+        let about =
+            About { peer, client_id, door: number as u32, safety, deadline, half_received, place };
         if let Some(link) = self.admit(stream, about) {
             self.set_deadline(link, deadline);
         }
@@ -161,7 +162,8 @@ impl<S: Store> Shard<S> {
     /// Bytes of a connection on the porch. Returns how many are used, all of them if it is gone.
     pub(super) fn at_porch(&mut self, link: LinkKey, bytes: &[u8]) -> usize {
         let Some(c) = self.connections.get(link.index()) else { return bytes.len() };
-        let allow = self.doors.doors.get(c.about.door as usize).is_some_and(|door| door.allow_anonymous);
+        let allow =
+            self.doors.doors.get(c.about.door as usize).is_some_and(|door| door.allow_anonymous);
         let porch = std::sync::Arc::clone(&self.parts.porch);
         match porch.receive(allow, bytes) {
             Ok(None) => 0,
