@@ -7,7 +7,7 @@
 //! - 4: [`config`], [`cli`], [`logtool`], `main`: settings, arguments, exit codes
 //! - 3: [`server`]: threads, sockets, the clock, the system's randomness
 //! - 2: [`broker`]: the pure decisions of one shard; [`store`]: where records are kept
-//! - 1: [`codec`]: bytes to packets and back
+//! - 1: [`codec`]: bytes to packets and back; [`auth`]: who a client is, and what it may do
 //! - 0: [`topic`]: topic names and filters, validated once
 //!
 //! # The way of one PUBLISH
@@ -37,6 +37,7 @@
 //!   is after the interest is in force on every shard.
 //! - A shard never waits: not for a shard, not for the store, not for a socket.
 //! - Everything that grows has a limit with a name, a counter and a documented consequence.
+pub mod auth;
 pub mod broker;
 pub mod cli;
 pub mod codec;

@@ -1,0 +1,1 @@
+//! Password files: hashes that are read, and those that are written.
