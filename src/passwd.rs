@@ -163,6 +163,7 @@ fn ask(err: &mut impl Write) -> Result<Password, Trouble> {
 fn usable(password: Password) -> Result<Password, Trouble> {
     match password.len() {
         0 => Err(Trouble::Password("an empty password is none")),
+        _ if password.contains(&0) => Err(Trouble::Password("a password has no U+0000 in it")),
         n if n > FIELD_BYTES_MAX => Err(Trouble::Password("a password has at most 65535 bytes")),
         _ => Ok(password),
     }

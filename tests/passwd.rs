@@ -200,6 +200,7 @@ fn refusals() {
     for empty in [&b""[..], b"\n", b"\r\n", b"\nquite secret\n"] {
         directory.refuses(&["anna"], empty, 65, "an empty password is none");
     }
+    directory.refuses(&["anna"], b"quite secret\0\n", 65, "U+0000");
     directory.refuses(&["anna"], &[b'x'; 65_536], 65, "at most 65535 bytes");
     directory.refuses(&["anna"], &[b'x'; 200_000], 65, "at most 65535 bytes");
     directory.succeeds(&["anna"], &[b'x'; 65_535]);

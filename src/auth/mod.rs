@@ -7,7 +7,7 @@
 //! Invariant: no secret leaves: not in an error, not in `Debug`.
 
 pub mod acl;
-mod hash;
+mod grants;
 pub mod jwt;
 pub mod password;
 pub mod quota;

@@ -9,13 +9,15 @@
 //!
 //! May use libraries that compute. Invariant: no error and no `Debug` shows a line's content.
 
+mod hash;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
 
-pub use super::hash::{
+pub use hash::{
     ARGON2_FILLED_KIB_MAX, ARGON2_LANES_MAX, ARGON2_MEMORY_KIB_MAX, Costs, Hash, HashError,
     NOBODY_MEMORY_BYTES, PBKDF2_ITERATIONS_MAX, new_hash, new_scram, verify_nobody,
 };
