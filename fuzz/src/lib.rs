@@ -13,6 +13,7 @@ mod log_disk;
 pub mod log_recovery;
 mod observer;
 mod packets;
+pub mod password_file;
 pub mod round_trip;
 pub mod seeds;
 mod source;
@@ -23,10 +24,11 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
     ("broker_inputs", broker_inputs::run),
     ("log_recovery", log_recovery::run),
+    ("password_file", password_file::run),
 ];
