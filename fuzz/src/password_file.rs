@@ -86,7 +86,7 @@ fn others(text: &[u8], user: &str) -> Vec<Vec<u8>> {
     let lines = text.split(|&byte| byte == b'\n').filter(|line| {
         let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
         let is_line = line.contains(&b':') && !line.starts_with(b"#");
-        !line.is_empty() && !(is_line && name.trim_ascii() == user.as_bytes())
+        !(line.is_empty() || is_line && name.trim_ascii() == user.as_bytes())
     });
     lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).collect()
 }

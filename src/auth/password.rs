@@ -279,13 +279,16 @@ mod tests {
 
     const SALT: &str = "elV0+d9eAtJC1A2f";
     /// `secret`
-    const ANNA: &str = "$7$101$elV0+d9eAtJC1A2f$gIE9JFbStPICvgsZ/qot1YuGIsIsxZ/MTvH/1OmnJIjIaQnbbhQB4HyQsw+HJf0PrPN2CvdHSlgfCqgO0/QhMQ==";
+    const ANNA: &str = "$7$101$elV0+d9eAtJC1A2f$gIE9JFbStPICvgsZ/qot1YuGIsIsxZ/MTv\
+        H/1OmnJIjIaQnbbhQB4HyQsw+HJf0PrPN2CvdHSlgfCqgO0/QhMQ==";
     /// `Grünspecht 7`
-    const BERT: &str = "$6$aKdaT6OSGyKAS4el$E1TXvdI8kiFWmtazb41CcefwrEgw4xjt84vfY3MofZQ3SaOWMke5mHJUpy/PMbGYVFDvb/+/mbRobYiEvfpbvg==";
+    const BERT: &str = "$6$aKdaT6OSGyKAS4el$E1TXvdI8kiFWmtazb41CcefwrEgw4xjt84vf\
+        Y3MofZQ3SaOWMke5mHJUpy/PMbGYVFDvb/+/mbRobYiEvfpbvg==";
     /// `wren`
     const SMALL: &str = "$argon2id$v=19$m=64,t=2,p=2$c2FsdHNhbHQ$s6BkIz8a1geEsm4wc7e7/Q";
     /// `pencil`
-    const SCRAM: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
+    const SCRAM: &str = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7Bke\
+        ZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 
     fn parse(text: &str) -> PasswordFile {
         PasswordFile::parse(text).unwrap()

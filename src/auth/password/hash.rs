@@ -468,7 +468,7 @@ mod tests {
             (format!("$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbA${bare}"), "its salt"),
             (format!("$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ=${bare}"), "its salt"),
             (format!("$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ${long}"), "without padding"),
-            (format!("$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ$AAAA"), "16 to 64 bytes"),
+            ("$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ$AAAA".into(), "16 to 64 bytes"),
             (format!("$argon2id$v=19$m=64,t=3,p=1$c2FsdHNhbHQ${bare}$"), "too many fields"),
             (format!("$argon2id$v=19$m=262145,t=1,p=1$c2FsdHNhbHQ${bare}"), "KiB of memory 262145"),
             (format!("$argon2id$v=19$m=262144,t=5,p=1$c2FsdHNhbHQ${bare}"), "times passes 1310720"),
