@@ -17,11 +17,11 @@ use crate::auth::scram;
 
 /// KiB that an argon2id hash may want: 256 MiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
-/// KiB that an argon2id hash may want to fill, all passes together: 1 GiB, about a second.
+/// KiB that an argon2id hash may want to fill, all passes together: 1 GiB, a second or two.
 pub const ARGON2_FILLED_KIB_MAX: u32 = 1 << 20;
 /// Lanes that an argon2id hash may have. They are computed one behind the other.
 pub const ARGON2_LANES_MAX: u32 = 64;
-/// Iterations of a PBKDF2 hash or a SCRAM verifier: about half a second.
+/// Iterations of a PBKDF2 hash or a SCRAM verifier: about a second.
 pub const PBKDF2_ITERATIONS_MAX: u32 = 1_000_000;
 
 /// What [`new_hash`] asks for: 19 MiB, two passes, one lane.
