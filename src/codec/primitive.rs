@@ -236,6 +236,37 @@ pub(super) fn varint_bytes(value: usize) -> ([u8; 4], usize) {
     ((spread | marks).to_le_bytes(), n)
 }
 
+/// Longer ones are copied by the library's function, whose call is a small part of it then.
+const COPIED_INLINE_BYTES_MAX: usize = 256;
+
+/// Appends `bytes`. Topics and payloads are mostly short: a call of the library's copy of unknown
+/// length costs more than copying them, so that is done in pieces of a fixed length, the last one
+/// over the end of the one before.
+#[inline]
+pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > COPIED_INLINE_BYTES_MAX || bytes.len() < 4 {
+        out.extend_from_slice(bytes);
+    } else if !(append_pieces::<32>(out, bytes) || append_pieces::<8>(out, bytes)) {
+        append_pieces::<4>(out, bytes);
+    }
+}
+
+/// False: `bytes` are less than one piece.
+#[inline]
+fn append_pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let Some(last) = bytes.last_chunk::<N>() else { return false };
+    let mut rest = bytes;
+    while let Some((piece, behind)) = rest.split_first_chunk::<N>() {
+        out.extend_from_slice(piece);
+        rest = behind;
+    }
+    if !rest.is_empty() {
+        out.truncate(out.len() + rest.len() - N);
+        out.extend_from_slice(last);
+    }
+    true
+}
+
 /// Where packets are written to: a buffer, or a counter that tells how long they would be.
 pub(super) trait Sink {
     fn put(&mut self, bytes: &[u8]);

@@ -7,7 +7,7 @@
 use std::num::NonZeroU16;
 
 use super::packet::{PacketId, Publish, QoS, Sender, Version};
-use super::primitive::{Reader, malformed, protocol_error, varint_bytes, varint_len};
+use super::primitive::{Reader, append, malformed, protocol_error, varint_bytes, varint_len};
 use super::property::{self, IdSet, Properties, Property, id};
 use super::{DecodeError, Frame, PUBLISH};
 use crate::topic::TopicName;
@@ -111,7 +111,7 @@ pub(super) fn encode(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
     let (remaining, properties) = head.lengths(version);
     out.reserve(5 + remaining);
     head.append(version, remaining, properties, out);
-    out.extend_from_slice(p.payload);
+    append(out, p.payload);
 }
 
 /// The length in bytes that [`encode`] appends.
@@ -164,7 +164,7 @@ impl PublishHead<'_> {
         let start = out.len();
         out.extend_from_slice(&front.to_le_bytes());
         out.truncate(start + 3 + n);
-        out.extend_from_slice(topic);
+        append(out, topic);
         if let Some(packet_id) = self.packet_id {
             out.extend_from_slice(&packet_id.get().to_be_bytes());
         }

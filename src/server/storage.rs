@@ -21,8 +21,8 @@ use crate::broker::{
 };
 use crate::config::{OnDamage, Settings, StorePolicy};
 use crate::store::{
-    self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogOptions, Memory, OpenError,
-    Reader, Recovered, RecoveredSession, Shared, State, Store,
+    self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogFile, LogOptions, Memory,
+    OpenError, Reader, Recovered, RecoveredSession, Shared, State, Store,
 };
 
 /// How many bytes of messages are read at a time while sessions are restored.
@@ -44,13 +44,11 @@ pub(crate) enum StorageError {
     System(#[from] io::Error),
 }
 
-type File = std::fs::File;
-
 /// The one index of the log, for the committer and the reader.
-pub(crate) struct SharedState(Mutex<State<File>>);
+pub(crate) struct SharedState(Mutex<State<LogFile>>);
 
-impl Shared<File> for SharedState {
-    fn with<R>(&self, f: impl FnOnce(&mut State<File>) -> R) -> R {
+impl Shared<LogFile> for SharedState {
+    fn with<R>(&self, f: impl FnOnce(&mut State<LogFile>) -> R) -> R {
         // A panic ends the process, so the lock is never poisoned where that matters.
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }

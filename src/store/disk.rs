@@ -6,10 +6,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, OFlags};
 use thiserror::Error;
 
 /// What the log needs of a disk. An error of kind `StorageFull` says that there is no room; after
@@ -31,6 +34,14 @@ pub trait Disk {
     fn read_at(&self, file: &Self::File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes all of `bytes`. On an error any part of it may have been written.
     fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes zeros from `from` up to `until`, as `write_at` would.
+    fn write_zeros(&self, file: &Self::File, from: u64, until: u64) -> io::Result<()> {
+        // In pages: the system's cache would keep a larger write in larger units, and then write
+        // all of such a unit for a small batch inside.
+        write_zeros(self, file, from..until, BLOCK_BYTES)
+    }
+    /// The file is not written for a while: what is kept for that may go.
+    fn rest(&self, _file: &Self::File) {}
     /// Returns when everything that was written to the file is safe, its length too.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
     /// Returns when all creations, removals and renamings are safe.
@@ -41,6 +52,30 @@ pub trait Disk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// How much room there is, as far as one knows.
     fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// A page, and what a write past the system's cache has to be a multiple of.
+const BLOCK_BYTES: usize = 4096;
+
+/// Where the block begins in which `at` is.
+fn block_of(at: u64) -> u64 {
+    at - at % BLOCK_BYTES as u64
+}
+
+/// Writes zeros, `step` at a time.
+fn write_zeros<D: Disk + ?Sized>(
+    disk: &D,
+    file: &D::File,
+    Range { start: mut at, end }: Range<u64>,
+    step: usize,
+) -> io::Result<()> {
+    let zeros = vec![0; step];
+    while at < end {
+        let until = end.min(at - at % step as u64 + step as u64);
+        disk.write_at(file, &zeros[..(until - at) as usize], at)?;
+        at = until;
+    }
+    Ok(())
 }
 
 /// Reads exactly as much as there is room for in `buffer`.
@@ -91,6 +126,110 @@ pub struct FileDisk {
     path: PathBuf,
     directory: File,
     _lock: Option<File>,
+    blocks: Mutex<Blocks>,
+}
+
+/// A file of a [`FileDisk`]. It is read through the system's cache, and written past it where the
+/// file system can do that: what is written here is synced at once and seldom read again, and to
+/// copy it into the cache costs more processor time than all else that a batch needs of the system.
+#[derive(Debug)]
+pub struct LogFile {
+    file: File,
+    writer: Mutex<Writer>,
+}
+
+/// How a file is written.
+#[derive(Debug)]
+enum Writer {
+    /// not yet
+    New,
+    /// through the cache: the file system cannot do otherwise
+    Cached,
+    Direct(DirectWriter),
+}
+
+/// Writes whole blocks. What a batch leaves of its last block is written again, as it was, with
+/// the next one: as the cache would do it too.
+#[derive(Debug)]
+struct DirectWriter {
+    file: File,
+    /// where the last write ended
+    end: u64,
+    /// the bytes of that block before `end`
+    tail: Vec<u8>,
+}
+
+/// How much is handed to the system at once.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Room for blocks on their way to a file: what the system takes past its cache has to begin at a
+/// multiple of [`BLOCK_BYTES`] in memory too.
+#[derive(Debug, Default)]
+struct Blocks(Vec<u8>);
+
+impl Blocks {
+    /// `bytes` of room, a multiple of [`BLOCK_BYTES`].
+    fn room(&mut self, bytes: usize) -> &mut [u8] {
+        let needed = bytes + BLOCK_BYTES;
+        // What one large batch took is not kept for ever.
+        if self.0.len() < needed || self.0.len() > 4 * needed.max(64 << 10) {
+            self.0 = vec![0; needed];
+        }
+        let from = self.0.as_ptr().align_offset(BLOCK_BYTES);
+        &mut self.0[from..from + bytes]
+    }
+}
+
+impl LogFile {
+    fn new(file: File) -> Self {
+        Self { file, writer: Mutex::new(Writer::New) }
+    }
+}
+
+impl DirectWriter {
+    /// The same file, opened once more; `None` if it cannot be written so.
+    fn open(file: &File) -> Option<Self> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
+        let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()?;
+        Some(Self { file, end: 0, tail: Vec::new() })
+    }
+
+    /// Whether the system takes it so; on an error any part may have been written.
+    fn write(
+        &mut self,
+        cached: &File,
+        blocks: &mut Blocks,
+        mut bytes: &[u8],
+        mut offset: u64,
+    ) -> io::Result<()> {
+        if self.end != offset {
+            self.tail = vec![0; (offset - block_of(offset)) as usize];
+            cached.read_exact_at(&mut self.tail, block_of(offset))?;
+            self.end = offset;
+        }
+        while !bytes.is_empty() {
+            let before = self.tail.len();
+            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - before));
+            let end = before + now.len();
+            let room = blocks.room(end.next_multiple_of(BLOCK_BYTES));
+            room[..before].copy_from_slice(&self.tail);
+            room[before..end].copy_from_slice(now);
+            room[end..].fill(0); // nothing stands behind what is written last
+            self.file.write_all_at(room, block_of(offset))?;
+            offset += now.len() as u64;
+            self.end = offset;
+            self.tail.clear();
+            self.tail.extend_from_slice(&room[end - end % BLOCK_BYTES..end]);
+            bytes = later;
+        }
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic ends the process, so a lock is never poisoned where that matters.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl FileDisk {
@@ -121,7 +260,7 @@ impl FileDisk {
                 synced.map_err(io_error)?;
             }
         }
-        Ok(Self { path: path.to_owned(), directory, _lock: Some(lock) })
+        Ok(Self::new(path, directory, Some(lock)))
     }
 
     /// A directory that is there, for reading only: makes nothing, writes nothing, and keeps
@@ -140,7 +279,11 @@ impl FileDisk {
         if let Some(lock) = &lock {
             take_lock(path, lock, FlockOperation::NonBlockingLockShared)?;
         }
-        Ok(Self { path: path.to_owned(), directory, _lock: lock })
+        Ok(Self::new(path, directory, lock))
+    }
+
+    fn new(path: &Path, directory: File, lock: Option<File>) -> Self {
+        Self { path: path.to_owned(), directory, _lock: lock, blocks: Mutex::default() }
     }
 
     /// Where it is.
@@ -167,7 +310,7 @@ fn take_lock(
 }
 
 impl Disk for FileDisk {
-    type File = File;
+    type File = LogFile;
 
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
@@ -183,21 +326,23 @@ impl Disk for FileDisk {
         Ok(files)
     }
 
-    fn create(&self, name: &str) -> io::Result<File> {
+    fn create(&self, name: &str) -> io::Result<LogFile> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true).open(self.path.join(name))
+        let file = options.read(true).write(true).create_new(true).open(self.path.join(name))?;
+        Ok(LogFile::new(file))
     }
 
-    fn open(&self, name: &str) -> io::Result<File> {
+    fn open(&self, name: &str) -> io::Result<LogFile> {
         let path = self.path.join(name);
-        match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
             // Who only looks may not be allowed more.
             Err(e) if e.kind() == ErrorKind::PermissionDenied => File::open(&path),
             result => result,
-        }
+        };
+        Ok(LogFile::new(file?))
     }
 
-    fn allocate(&self, file: &File, bytes: u64) -> io::Result<()> {
+    fn allocate(&self, LogFile { file, .. }: &LogFile, bytes: u64) -> io::Result<()> {
         match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
             // Not every file system can: then the room is taken as it is written.
             Err(rustix::io::Errno::OPNOTSUPP) => {
@@ -210,21 +355,45 @@ impl Disk for FileDisk {
         }
     }
 
-    fn read_at(&self, file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    fn read_at(&self, file: &LogFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         loop {
-            match file.read_at(buffer, offset) {
+            match file.file.read_at(buffer, offset) {
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 result => return result,
             }
         }
     }
 
-    fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
-        file.write_all_at(bytes, offset)
+    fn write_at(&self, file: &LogFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut writer = lock(&file.writer);
+        if matches!(*writer, Writer::New) {
+            let direct = DirectWriter::open(&file.file);
+            *writer = direct.map_or(Writer::Cached, Writer::Direct);
+        }
+        if let Writer::Direct(direct) = &mut *writer {
+            match direct.write(&file.file, &mut lock(&self.blocks), bytes, offset) {
+                // It said that it can, and cannot.
+                Err(e) if e.kind() == ErrorKind::InvalidInput => *writer = Writer::Cached,
+                result => return result,
+            }
+        }
+        file.file.write_all_at(bytes, offset)
     }
 
-    fn sync(&self, file: &File) -> io::Result<()> {
-        file.sync_data()
+    fn write_zeros(&self, file: &LogFile, from: u64, until: u64) -> io::Result<()> {
+        let is_direct = matches!(*lock(&file.writer), Writer::Direct(_));
+        write_zeros(self, file, from..until, if is_direct { CHUNK_BYTES } else { BLOCK_BYTES })
+    }
+
+    fn rest(&self, file: &LogFile) {
+        let mut writer = lock(&file.writer);
+        if matches!(*writer, Writer::Direct(_)) {
+            *writer = Writer::New;
+        }
+    }
+
+    fn sync(&self, file: &LogFile) -> io::Result<()> {
+        file.file.sync_data()
     }
 
     fn sync_directory(&self) -> io::Result<()> {

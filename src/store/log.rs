@@ -448,6 +448,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             result => result?,
         }
         self.sync()?;
+        self.disk.rest(&self.current.file);
         self.shared.with(|state| {
             if let Some(usage) = state.index.segments.get_mut(self.current.number) {
                 usage.used = self.current.tail;

@@ -82,7 +82,7 @@ mod stored;
 mod wire;
 
 pub use damage::{Damage, Hole, SessionLoss};
-pub use disk::{DirectoryError, Disk, FileDisk};
+pub use disk::{DirectoryError, Disk, FileDisk, LogFile};
 pub use index::{Index, IndexCounts};
 pub use log::{Clock, Committed, Log, LogCounts, LogError, LogOptions, Sync};
 pub use read::{Loaded, LoadedEntries, Reader};

@@ -23,9 +23,6 @@ use super::state::{Shared, segment_name};
 pub(super) const SPARE_NAME: &str = "spare";
 /// Zeros per call: a few milliseconds.
 const SLICE_BYTES: u64 = 256 << 10;
-/// Zeros per write: a page. A file system may keep what comes in one write as one piece of its
-/// cache (ext4 does), and write all of it again for each small batch inside.
-const PAGE_BYTES: u64 = 4096;
 /// What stays free on the disk for others.
 const DISK_MARGIN_BYTES: u64 = 1 << 20;
 
@@ -94,7 +91,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                     return Ok(true);
                 }
                 let until = bytes.min(done + SLICE_BYTES);
-                let written = self.write_zeros(&file, done, until);
+                let written = self.disk.write_zeros(&file, done, until);
+                let written = written.and_then(|()| self.disk.sync(&file));
                 match written {
                     // It has its room: a disk that has none for the zeros will say so later.
                     Err(error) if is_full(&error) => {
@@ -113,16 +111,6 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
                 Ok(false)
             }
         }
-    }
-
-    fn write_zeros(&self, file: &D::File, from: u64, until: u64) -> io::Result<()> {
-        let (zeros, mut at) = ([0; PAGE_BYTES as usize], from);
-        while at < until {
-            let end = until.min((at / PAGE_BYTES + 1) * PAGE_BYTES);
-            self.disk.write_at(file, &zeros[..(end - at) as usize], at)?;
-            at = end;
-        }
-        self.disk.sync(file)
     }
 
     /// Whether nothing is to be done but to write zeros: that can wait until it is quiet.

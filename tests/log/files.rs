@@ -10,7 +10,8 @@ use crate::cleaning::queued;
 use crate::world::{client_id, clock};
 use stonechat::broker::{Seq, ShardId};
 use stonechat::store::{
-    DirectoryError, FileDisk, Log, LogOptions, Reader, Record, SessionNumber, Staging, Sync, open,
+    DirectoryError, Disk, FileDisk, Log, LogOptions, Reader, Record, SessionNumber, Staging, Sync,
+    open,
 };
 
 /// A directory that is gone when the test ends.
@@ -78,5 +79,50 @@ fn it_works_on_files() {
         let loaded = Reader::new(disk, state).load(session, 0, 10_000, usize::MAX).unwrap();
         assert_eq!(loaded.entries.len() as u64, (round + 1) * 500);
         log.close(clock(0, 0)).unwrap();
+    }
+}
+
+/// What is written, in pieces of any length, is there: behind each other, at other places, over
+/// what was there, after a rest, and with zeros in between.
+#[test]
+fn what_is_written_is_there() {
+    const FILE_BYTES: usize = 3 << 20;
+    let directory = Directory::new("written");
+    let disk = FileDisk::open(&directory.0).unwrap();
+    let file = disk.create("a").unwrap();
+    disk.allocate(&file, FILE_BYTES as u64).unwrap();
+    let (mut model, mut found) = (vec![0; FILE_BYTES], vec![0; FILE_BYTES]);
+    let mut state = 7_u64;
+    let mut draw = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+        (state >> 33) as usize % below
+    };
+    let mut at = 128;
+    for round in 0..400 {
+        let most = [40, 5_000, 100_000, 1_500_000][draw(100).trailing_zeros().min(3) as usize];
+        let len = 1 + draw(most);
+        if at + len + 4096 > FILE_BYTES || draw(50) == 0 {
+            at = draw(8_192); // a segment that is used again
+        }
+        let bytes: Vec<u8> = (0..len).map(|n| (n + round) as u8 | 1).collect();
+        disk.write_at(&file, &bytes, at as u64).unwrap();
+        model[at..at + len].copy_from_slice(&bytes);
+        at += len;
+        // What stands behind it in its block is nobody's.
+        let block_end = at.next_multiple_of(4096);
+        disk.read_at(&file, &mut found[..block_end - at], at as u64).unwrap();
+        model[at..block_end].copy_from_slice(&found[..block_end - at]);
+        match draw(40) {
+            0 => disk.rest(&file),
+            1 => {
+                let until = (block_end + 69_632).min(FILE_BYTES);
+                disk.write_zeros(&file, block_end as u64, until as u64).unwrap();
+                model[block_end..until].fill(0);
+            }
+            _ => {}
+        }
+        assert_eq!(disk.read_at(&file, &mut found, 0).unwrap(), FILE_BYTES);
+        let differs = found.iter().zip(&model).position(|(a, b)| a != b);
+        assert_eq!(differs, None, "after round {round}, {len} bytes up to {at}");
     }
 }
