@@ -143,10 +143,15 @@ impl<'a> Layers<'a> {
     }
 
     fn argument(&mut self, text: &str, errors: &mut ConfigErrors) {
-        let place = Place::Argument(format!("--set {text}"));
+        let place = |text: &str| Place::Argument(format!("--set {text}"));
         match text.split_once('=') {
-            Some((path, value)) => self.assign(path, value, place, errors),
-            None => errors.add(place, "expected --set section.key=value"),
+            Some((path, value)) => {
+                // What was given may hold a secret.
+                let secret = KEYS.iter().any(|key| key.is_secret() && key.path() == path);
+                let place = if secret { place(&format!("{path}=…")) } else { place(text) };
+                self.assign(path, value, place, errors);
+            }
+            None => errors.add(place(text), "expected --set section.key=value"),
         }
     }
 
