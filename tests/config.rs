@@ -772,6 +772,98 @@ fn check_a_good_configuration() {
 }
 
 #[test]
+fn check_looks_for_the_files_that_settings_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let key = temporary("open.key", b"");
+    let password = temporary("closed.passwords", b"");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let folder = env!("CARGO_TARGET_TMPDIR");
+    let text = format!(
+        "[[listener]]\naddress = \"h:1\"\nkey_file = \"{key}\"\ncertificate_file = \"{key}\"\n\
+         sni = \"a={folder}/no:{password}\"\n\
+         [auth]\npassword_file = \"{password}\"\nacl_file = \"{folder}\"\n"
+    );
+    let file = temporary("files.toml", text.as_bytes());
+    let (code, out, err) = stonechat(&["check", "--config", &file], &[]);
+    assert_eq!((code, out.as_str()), (0, "configuration ok\n"));
+    let told: Vec<_> = err.lines().collect();
+    assert_eq!(told.len(), 3, "{err}");
+    let everybody =
+        format!("warning: listener h:1: key_file: everybody on this machine can read {key}");
+    assert_eq!(told[0], everybody);
+    assert!(
+        told[1].starts_with(&format!("warning: listener h:1: sni: {folder}/no cannot be read"))
+    );
+    assert_eq!(told[2], format!("warning: auth.acl_file: {folder} is not a file"));
+}
+
+// The whole file
+
+/// A value that this kind of line of the example file may have, as TOML, or none to leave it.
+fn other_value(line: &str, draw: u64) -> Option<String> {
+    let (key, value) = line.split_once(" = ").filter(|_| !line.starts_with('#'))?;
+    match value {
+        "true" => Some(format!("{key} = false")),
+        "false" => Some(format!("{key} = true")),
+        // Within every range of a number: what the example says, or one more.
+        number if number.parse::<u64>().is_ok() => {
+            Some(format!("{key} = {}", number.parse::<u64>().unwrap() + draw % 2))
+        }
+        _ => None,
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..Default::default()
+    })]
+
+    /// Any part of the example, its values changed where they can be, is understood, and says what
+    /// the settings then are: what is left out is the default, what stands there is what was said.
+    #[test]
+    fn parts_of_the_example_mean_what_they_say(seed in proptest::prelude::any::<u64>()) {
+        let mut state = seed;
+        let mut draw = || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            state >> 33
+        };
+        // Flags that mean nothing alone.
+        let fixed = ["hook_acl", "retained_messages_max"];
+        let (mut text, mut said, mut section) = (String::new(), Vec::new(), String::new());
+        for line in EXAMPLE.lines() {
+            if line.starts_with('[') {
+                section = line.trim_matches(['[', ']']).to_owned();
+            }
+            let other = other_value(line, draw()).filter(|_| draw() % 2 == 0);
+            let key = line.split(" = ").next().unwrap_or_default().to_owned();
+            let kept = line.starts_with("address") || fixed.contains(&key.as_str());
+            match other {
+                Some(other) if !kept && section != "listener" => {
+                    said.push((section.clone(), other.clone()));
+                    text += &other;
+                }
+                _ if line.contains(" = ") && !kept && draw() % 3 == 0 => {}
+                _ => text += line,
+            }
+            text.push('\n');
+        }
+        // Written as a file, or given one by one: the same settings.
+        let of_file = load(&text).settings;
+        let set: Vec<_> = said.iter().map(|(section, line)| {
+            format!("{section}.{}", line.replace(" = ", "="))
+        }).collect();
+        let set: Vec<_> = set.iter().map(String::as_str).collect();
+        let mut of_arguments = Settings::load(&sources(Some(""), &[], &set)).unwrap().settings;
+        // Of a file that lists them, listeners are the file's.
+        of_arguments.listener.clone_from(&of_file.listener);
+        proptest::prop_assert_eq!(of_file, of_arguments);
+    }
+}
+
+#[test]
 fn check_a_bad_configuration() {
     let file = temporary("bad.toml", b"[log]\nlevl = \"info\"\n");
     for action in [&["check"][..], &[]] {
