@@ -1,14 +1,16 @@
 //! Where settings come from, and the gathering of each source into a checked layer.
 //!
-//! The only place of the configuration that reads a file; the environment and the arguments are
+//! The only place of the configuration that opens a file; the environment and the arguments are
 //! handed in, so that tests need no process of their own. Invariant: what stands in `Layers` has
 //! passed the schema, everything else is in the list of mistakes.
 use super::file;
 use super::mistakes::{ConfigErrors, Place};
-use super::schema::{Given, KEYS, Key, LISTENER, PREFIX, nearest};
+use super::schema::{Given, KEYS, Key, LISTENER, LISTS, PREFIX, nearest};
+use super::settings::{NamedFile, Settings};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// What to load from. The default is: the built-in defaults alone.
@@ -51,7 +53,8 @@ pub(super) struct Layers<'a> {
     /// By path (`section.key`), in the order in which they apply.
     pub(super) arguments: Vec<(String, String)>,
     pub(super) listen: Vec<String>,
-    /// Where each setting that was set stands; the source that wins.
+    /// Where each setting that was set stands; the source that wins. Those of lists as
+    /// `section[0].key`, and each table as `section[0]`.
     pub(super) places: BTreeMap<String, Place>,
 }
 
@@ -85,6 +88,12 @@ impl<'a> Layers<'a> {
     /// The place to name when no better one is known.
     pub(super) fn whole(&self) -> Place {
         Place::WholeFile(self.file_name.clone().unwrap_or_else(|| "configuration".into()))
+    }
+
+    /// Where the first of these paths that was set stands.
+    pub(super) fn place(&self, paths: &[&str]) -> Place {
+        let place = paths.iter().find_map(|path| self.places.get(*path));
+        place.cloned().unwrap_or_else(|| self.whole())
     }
 
     fn file(&mut self, source: &'a ConfigFile, errors: &mut ConfigErrors) {
@@ -136,10 +145,15 @@ impl<'a> Layers<'a> {
     }
 
     fn argument(&mut self, text: &str, errors: &mut ConfigErrors) {
-        let place = Place::Argument(format!("--set {text}"));
+        let place = |text: &str| Place::Argument(format!("--set {text}"));
         match text.split_once('=') {
-            Some((path, value)) => self.assign(path, value, place, errors),
-            None => errors.add(place, "expected --set section.key=value"),
+            Some((path, value)) => {
+                // What was given may hold a secret.
+                let secret = KEYS.iter().any(|key| key.is_secret() && key.path() == path);
+                let place = if secret { place(&format!("{path}=…")) } else { place(text) };
+                self.assign(path, value, place, errors);
+            }
+            None => errors.add(place(text), "expected --set section.key=value"),
         }
     }
 
@@ -171,12 +185,15 @@ impl<'a> Layers<'a> {
 
 /// What a variable or `--set` can set: a list has no place in either.
 fn settable() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(|key| key.section != LISTENER)
+    KEYS.iter().filter(|key| !LISTS.contains(&key.section))
 }
 
 fn accept(key: &Key, value: &str, place: &Place, errors: &mut ConfigErrors) -> bool {
-    if key.section == LISTENER {
-        let message = "listeners are set in the file or with --listen only";
+    if LISTS.contains(&key.section) {
+        let message = match key.section {
+            LISTENER => "listeners are set in the file or with --listen only".to_owned(),
+            list => format!("{list}s are set in the file only"),
+        };
         errors.add(place.clone(), message);
         return false;
     }
@@ -186,6 +203,25 @@ fn accept(key: &Key, value: &str, place: &Place, errors: &mut ConfigErrors) -> b
             errors.add(place.clone(), message);
             false
         }
+    }
+}
+
+/// What is wrong with the files that the settings name, as far as it shows without understanding
+/// them; one sentence each. A warning, because the broker may run as another user, or elsewhere.
+pub fn file_warnings(settings: &Settings) -> Vec<String> {
+    settings.files().into_iter().filter_map(|file| file_warning(&file)).collect()
+}
+
+fn file_warning(file: &NamedFile<'_>) -> Option<String> {
+    let (setting, path) = (&file.setting, file.path.display());
+    let opened = std::fs::File::open(file.path).and_then(|file| file.metadata());
+    match opened {
+        Err(error) => Some(format!("{setting}: {path} cannot be read: {error}")),
+        Ok(data) if !data.is_file() => Some(format!("{setting}: {path} is not a file")),
+        Ok(data) if file.secret && data.mode() & 0o004 != 0 => {
+            Some(format!("{setting}: everybody on this machine can read {path}"))
+        }
+        Ok(_) => None,
     }
 }
 
