@@ -5,6 +5,7 @@
 //! flushed, all within `server.shutdown_ms`; whatever happens then, the process ends.
 #![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
+mod authority;
 mod committer;
 mod connection;
 mod guests;
@@ -20,6 +21,7 @@ mod shard;
 mod storage;
 mod sys;
 mod totals;
+mod watch;
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};

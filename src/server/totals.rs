@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::authority::seats::Seat;
+
 /// Counts of the whole process.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
@@ -41,6 +43,8 @@ impl Totals {
 pub(crate) struct Place {
     totals: Arc<Totals>,
     listener: Option<Arc<AtomicUsize>>,
+    /// among its user's connections
+    seat: Option<Seat>,
 }
 
 impl Place {
@@ -57,7 +61,7 @@ impl Place {
             totals.refused_connections.fetch_add(1, Relaxed);
             return None;
         }
-        let mut place = Self { totals: Arc::clone(totals), listener: None };
+        let mut place = Self { totals: Arc::clone(totals), listener: None, seat: None };
         if listener_max > 0 {
             let before = listener.fetch_add(1, Relaxed);
             place.listener = Some(Arc::clone(listener));
@@ -67,6 +71,11 @@ impl Place {
             }
         }
         Some(place)
+    }
+
+    /// The connection also counts among its user's, until it ends.
+    pub(crate) fn sit(&mut self, seat: Option<Seat>) {
+        self.seat = seat;
     }
 }
 
