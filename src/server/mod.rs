@@ -9,6 +9,7 @@ mod authority;
 mod committer;
 mod connection;
 mod guests;
+mod hook;
 mod interests;
 pub mod log;
 mod mailbox;
