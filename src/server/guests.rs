@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{About, Connection, Stage, version_name};
@@ -164,7 +165,7 @@ impl<S: Store> Shard<S> {
         let Some(c) = self.connections.get(link.index()) else { return bytes.len() };
         let allow =
             self.doors.doors.get(c.about.door as usize).is_some_and(|door| door.allow_anonymous);
-        let porch = std::sync::Arc::clone(&self.parts.porch);
+        let porch = Arc::clone(&self.parts.porch);
         match porch.receive(allow, bytes) {
             Ok(None) => 0,
             Ok(Some(entrant)) => {
@@ -195,7 +196,15 @@ impl<S: Store> Shard<S> {
         c.about.deadline = Time::NEVER;
         c.about.client_id = client_id.as_str().into();
         let safety = c.about.safety;
-        let opening = Opening { connect, client_id, assigned: *assigned, safety };
+        let opening = Opening {
+            connect,
+            client_id,
+            assigned: *assigned,
+            safety,
+            identity: &Arc::default(),
+            ends: Time::NEVER,
+            authentication: None,
+        };
         self.handle(Input::Opened(link, opening));
         if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
             tracing::info!(
@@ -242,7 +251,7 @@ impl<S: Store> Shard<S> {
         let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
         let Some(link) = self.admit(stream, about) else { return };
         // The porch there has let it in: here it is only read again.
-        let porch = std::sync::Arc::clone(&self.parts.porch);
+        let porch = Arc::clone(&self.parts.porch);
         let Ok(Some(entrant)) = porch.receive(true, &bytes) else { return self.remove(link) };
         self.enter(link, &Entrant { client_id, assigned, ..entrant });
         self.bytes_received += bytes.len() as u64;

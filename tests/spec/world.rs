@@ -6,6 +6,7 @@
 //! Client Identifiers, carries messages between shards in order, and says what is committed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use stonechat::broker::*;
 use stonechat::codec::*;
@@ -537,7 +538,15 @@ impl World {
         let link = self.take_slot(shard, name);
         self.client(name)?.link = Some((shard, link));
         let safety = self.safeties.get(&client_id).copied();
-        let opening = Opening { connect: &connect, client_id: &client_id, assigned, safety };
+        let opening = Opening {
+            connect: &connect,
+            client_id: &client_id,
+            assigned,
+            safety,
+            identity: &Arc::default(),
+            ends: Time::NEVER,
+            authentication: None,
+        };
         self.input(shard, Input::Opened(link, opening))?;
         self.late_inputs(shard, link)
     }
@@ -550,7 +559,7 @@ impl World {
             let (reason, what) = (ReasonCode::MalformedPacket, "late");
             self.input(shard, Input::Malformed(stale, DecodeError { reason, what }))?;
             self.input(shard, Input::Wrote(stale, 0))?;
-            self.input(shard, Input::Answer(stale, false))?;
+            self.input(shard, Input::Answer(stale, Answer::Allowed(false)))?;
             self.input(shard, Input::Closed(stale))?;
         }
         Ok(())
