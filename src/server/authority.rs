@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 
 use super::hook::{Hook, TopicQuestion, Wanted};
 use super::mailbox::{Sender, ToShard};
+use super::socket::Peer;
 use super::watch::Watched;
 use crate::auth::Identity;
 use crate::auth::acl::Acl;
@@ -38,13 +39,6 @@ use force::{Force, throttle_limits};
 pub(crate) use force::Piece;
 pub(crate) use scram::Exchange;
 use seats::{Seat, Seats};
-
-/// Stands in for `layers::Peer` until that is here: then it is `use super::layers::Peer`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
-    Ip(std::net::SocketAddr),
-    Unix { uid: u32, pid: i32 },
-}
 
 /// A client that would like to enter.
 #[derive(Clone, Copy, Debug)]
