@@ -12,11 +12,9 @@ mod force;
 mod hashing;
 mod scram;
 pub(crate) mod seats;
-#[cfg(test)]
-mod tests;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest;
@@ -137,7 +135,7 @@ pub(crate) struct Authority {
     random: [u8; 32],
     seed: u64,
     /// of the salts of users that do not exist: the same after a restart, as those of the others
-    decoy_key: [u8; 32],
+    decoy_key: OnceLock<[u8; 32]>,
 }
 
 /// So that a panic elsewhere does not become one here.
@@ -146,16 +144,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Authority {
-    /// Reads the files that `[auth]` names. `started` is the zero of [`Time`]; `secret` stays the
-    /// same over restarts, if anything does.
+    /// Reads the files that `[auth]` names. `started` is the zero of [`Time`].
     ///
     /// # Errors
     /// The first file that cannot be read or is wrong, with its line: for people.
-    pub(crate) fn open(
-        settings: &Settings,
-        started: Instant,
-        secret: u64,
-    ) -> Result<Arc<Self>, String> {
+    pub(crate) fn open(settings: &Settings, started: Instant) -> Result<Arc<Self>, String> {
         let mut random = [0; 32];
         let seed = super::random_u64().and_then(|seed| {
             super::fill_random(&mut random)?;
@@ -164,11 +157,6 @@ impl Authority {
         let seed = seed.map_err(|error| format!("no randomness: {error}"))?;
         let counts = Arc::new(Counts::default());
         let force = Force::read(settings, random, &counts.hook)?;
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"stonechat: salts of users that do not exist");
-        context.update(&secret.to_be_bytes());
-        let mut decoy_key = [0; 32];
-        decoy_key.copy_from_slice(context.finish().as_ref());
         Ok(Arc::new(Self {
             started,
             force: RwLock::new(Arc::new(force)),
@@ -179,8 +167,23 @@ impl Authority {
             counts,
             random,
             seed,
-            decoy_key,
+            decoy_key: OnceLock::new(),
         }))
+    }
+
+    /// The salts of users that do not exist are made with `secret`, which is the same after a
+    /// restart, as those of the others are. Without it, they are not.
+    pub(crate) fn make_salts_with(&self, secret: u64) {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"stonechat: salts of users that do not exist");
+        context.update(&secret.to_be_bytes());
+        let mut key = [0; 32];
+        key.copy_from_slice(context.finish().as_ref());
+        let _ = self.decoy_key.set(key);
+    }
+
+    fn decoy_key(&self) -> &[u8; 32] {
+        self.decoy_key.get().unwrap_or(&self.random)
     }
 
     /// What is in force now.
@@ -304,16 +307,13 @@ struct Part {
 }
 
 impl Watched for Part {
-    fn name(&self) -> &'static str {
-        self.piece.name()
-    }
-
     fn paths(&self) -> Vec<std::path::PathBuf> {
         self.piece.paths(&lock(&self.authority.settings).auth)
     }
 
     fn reload(&self) -> Result<(), String> {
-        self.authority.reload_piece(self.piece)
+        let Self { authority, piece } = self;
+        authority.reload_piece(*piece).map_err(|why| format!("{}: {why}", piece.name()))
     }
 }
 

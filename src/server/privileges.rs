@@ -47,18 +47,18 @@ pub(crate) struct Privileges {
 impl Privileges {
     /// Whom the settings name; `None`: nobody, or who the process is already.
     pub(crate) fn of(server: &config::Server) -> Result<Option<Self>, PrivilegeError> {
-        Self::named(&server.user, &server.group)
+        Self::named(server.user.as_deref(), server.group.as_deref())
     }
 
-    fn named(user: &str, group: &str) -> Result<Option<Self>, PrivilegeError> {
-        if user.is_empty() {
-            return if group.is_empty() { Ok(None) } else { Err(PrivilegeError::GroupAlone) };
-        }
+    fn named(user: Option<&str>, group: Option<&str>) -> Result<Option<Self>, PrivilegeError> {
+        let Some(user) = user else {
+            return if group.is_none() { Ok(None) } else { Err(PrivilegeError::GroupAlone) };
+        };
         let unknown = |what, name: &str| PrivilegeError::Unknown { what, name: name.to_owned() };
-        let found = User::from_name(user).ok().flatten().ok_or(unknown("user", user))?;
+        let found = user_of(user).ok_or(unknown("user", user))?;
         let gid = match group {
-            "" => found.gid,
-            name => Group::from_name(name).ok().flatten().ok_or(unknown("group", name))?.gid,
+            None => found.gid,
+            Some(name) => group_of(name).ok_or(unknown("group", name))?.gid,
         };
         let wanted = Self { name: found.name, user: found.uid, group: gid };
         if unistd::geteuid().is_root() {
@@ -123,19 +123,30 @@ impl Privileges {
     }
 }
 
+/// By name or number.
+fn user_of(name: &str) -> Option<User> {
+    let by_number = || User::from_uid(Uid::from_raw(name.parse().ok()?)).ok().flatten();
+    User::from_name(name).ok().flatten().or_else(by_number)
+}
+
+fn group_of(name: &str) -> Option<Group> {
+    let by_number = || Group::from_gid(Gid::from_raw(name.parse().ok()?)).ok().flatten();
+    Group::from_name(name).ok().flatten().or_else(by_number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn who_it_may_become() {
-        let nobody_known = Privileges::named("no-such-user", "");
+        let nobody_known = Privileges::named(Some("no-such-user"), None);
         assert!(matches!(nobody_known, Err(PrivilegeError::Unknown { what: "user", .. })));
-        let no_group = Privileges::named("nobody", "no-such-group");
+        let no_group = Privileges::named(Some("nobody"), Some("no-such-group"));
         assert!(matches!(no_group, Err(PrivilegeError::Unknown { what: "group", .. })));
-        assert!(matches!(Privileges::named("", "daemon"), Err(PrivilegeError::GroupAlone)));
-        assert!(matches!(Privileges::named("", ""), Ok(None)));
-        let nobody = Privileges::named("nobody", "");
+        assert!(matches!(Privileges::named(None, Some("daemon")), Err(PrivilegeError::GroupAlone)));
+        assert!(matches!(Privileges::named(None, None), Ok(None)));
+        let nobody = Privileges::named(Some("nobody"), None);
         match unistd::geteuid().is_root() {
             true => assert!(nobody.is_ok_and(|p| p.is_some_and(|p| p.name() == "nobody"))),
             false => assert!(matches!(nobody, Err(PrivilegeError::NotRoot { .. }) | Ok(None))),

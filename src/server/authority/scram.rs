@@ -76,7 +76,7 @@ impl Authority {
         })?;
         let hash = force.passwords.as_ref().and_then(|file| file.find(&user));
         let verifier = hash.and_then(Hash::scram);
-        let (data, challenged) = first.challenge(verifier, &nonce, &self.decoy_key);
+        let (data, challenged) = first.challenge(verifier, &nonce, self.decoy_key());
         Ok((data, Exchange { challenged, user }))
     }
 
