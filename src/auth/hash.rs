@@ -13,6 +13,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use zeroize::Zeroizing;
 
+use super::scram;
+
 /// KiB that an argon2id hash may want: 256 MiB.
 pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 << 10;
 /// KiB that an argon2id hash may want to fill, all passes together: 1 GiB, about a second.
@@ -341,70 +343,6 @@ fn bytes(
 
 fn end(mut fields: Fields<'_>, error: HashError) -> Result<(), HashError> {
     if fields.next().is_none() { Ok(()) } else { Err(error) }
-}
-
-/// Stands in for `super::scram` until that is there.
-pub(super) mod scram {
-    use std::fmt;
-    use std::num::NonZeroU32;
-
-    use aws_lc_rs::{digest, hmac, pbkdf2};
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-
-    /// What a server keeps of a password.
-    #[derive(Clone)]
-    pub struct Verifier {
-        iterations: NonZeroU32,
-        salt: Vec<u8>,
-        stored_key: Vec<u8>,
-        server_key: Vec<u8>,
-    }
-
-    fn keys(password: &[u8], salt: &[u8], iterations: NonZeroU32) -> (Vec<u8>, Vec<u8>) {
-        let mut salted = [0; 32];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, password, &mut salted);
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &salted);
-        let stored = digest::digest(&digest::SHA256, hmac::sign(&key, b"Client Key").as_ref());
-        (stored.as_ref().to_vec(), hmac::sign(&key, b"Server Key").as_ref().to_vec())
-    }
-
-    /// A new one.
-    pub fn derive(password: &[u8], salt: &[u8], iterations: u32) -> Verifier {
-        let iterations = NonZeroU32::new(iterations).unwrap_or(NonZeroU32::MIN);
-        let (stored_key, server_key) = keys(password, salt, iterations);
-        Verifier { iterations, salt: salt.to_vec(), stored_key, server_key }
-    }
-
-    impl Verifier {
-        /// Reads one.
-        pub fn parse(text: &str) -> Option<Self> {
-            let (iterations, rest) = text.strip_prefix("SCRAM-SHA-256$")?.split_once(':')?;
-            let (salt, keys) = rest.split_once('$')?;
-            let (stored, server) = keys.split_once(':')?;
-            let key = |text| STANDARD.decode(text).ok().filter(|key: &Vec<u8>| key.len() == 32);
-            Some(Self {
-                iterations: iterations.parse().ok()?,
-                salt: STANDARD.decode(salt).ok().filter(|salt| !salt.is_empty())?,
-                stored_key: key(stored)?,
-                server_key: key(server)?,
-            })
-        }
-
-        /// Whether it is that of `password`.
-        pub fn verifies(&self, password: &[u8]) -> bool {
-            let (stored, _) = keys(password, &self.salt, self.iterations);
-            super::is_equal(&stored, &self.stored_key)
-        }
-    }
-
-    impl fmt::Display for Verifier {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            let [salt, stored, server] =
-                [&self.salt, &self.stored_key, &self.server_key].map(|it| STANDARD.encode(it));
-            write!(f, "SCRAM-SHA-256${}:{salt}${stored}:{server}", self.iterations)
-        }
-    }
 }
 
 #[cfg(test)]

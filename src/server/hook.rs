@@ -21,7 +21,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
 
 use cache::{Cache, Key};
-pub(crate) use question::{ConnectQuestion, TopicQuestion};
+pub(crate) use question::{ConnectQuestion, TopicQuestion, Wanted};
 
 /// Bytes of an answer, headers left out.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;

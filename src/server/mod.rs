@@ -43,24 +43,28 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::broker::{
     Broker, Commons, Limits, QueueFull, RestoredSession, RetainedStore, SHARDS_MAX, Safety,
     SessionNumber, ShardId,
 };
-use crate::config::{self, Loaded, Settings, StorePolicy};
+use crate::config::{self, Loaded, Settings, Sources, StorePolicy};
 use crate::store::Memory;
+use authority::{Asked, Authority};
 use interests::SharedInterests;
 use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
 use poller::Poller;
 use porch::{Door, Porch};
+use privileges::{PrivilegeError, Privileges};
 use restore::Restore;
 use retained::SharedRetained;
 use shard::ShardParts;
 use storage::{LogWatch, ShardStore, Storage, StorageError, StorageThreads};
 use totals::Totals;
+use watch::{Watch, WatchParts};
 
 /// What is left of `server.shutdown_ms` for threads to end after their shards have.
 const JOIN_GRACE: Duration = Duration::from_secs(2);
@@ -74,11 +78,17 @@ enum StartError {
     System(#[from] io::Error),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error("{error} (server.user is {user:?}: the directory has to be that user's)")]
+    StorageOf { user: String, error: StorageError },
+    #[error("{0}")]
+    Material(String),
+    #[error(transparent)]
+    Privileges(#[from] PrivilegeError),
 }
 
 /// Runs the broker until SIGTERM or SIGINT. Exit code 0 after an orderly end, 1 if it could not
-/// start.
-pub fn run(loaded: Loaded) -> ExitCode {
+/// start. On SIGHUP the settings are loaded again from `sources`.
+pub fn run(loaded: Loaded, sources: Sources) -> ExitCode {
     let log = match log::init(&loaded.settings.log) {
         Ok(guard) => guard,
         Err(error) => {
@@ -89,7 +99,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match serve(&loaded.settings, &log) {
+    match serve(&loaded.settings, sources, &log) {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -124,14 +134,18 @@ struct House {
     totals: Arc<Totals>,
     started: Instant,
     storage: Option<Storage>,
+    authority: Arc<Authority>,
+    /// where shards put their questions about clients
+    asks: UnboundedSender<Asked>,
 }
 
-fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
+fn serve(settings: &Settings, sources: Sources, log: &LogGuard) -> Result<(), StartError> {
     let started = Instant::now();
     memory::set_up();
     raise_file_limit(settings.server.connections_max);
+    let privileges = Privileges::of(&settings.server)?;
     // First of all: another broker may have the directory.
-    let storage = Storage::open(settings, started)?;
+    let storage = open_storage(settings, started, privileges.as_ref())?;
     let shards = shard_count(settings);
     let mut boxes = Vec::new();
     for _ in 0..shards {
@@ -139,7 +153,10 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         let (sender, mail) = mailbox(&poller)?;
         boxes.push((sender, poller, mail));
     }
+    let (asks, asked) = unbounded_channel();
     let mut house = House {
+        authority: Authority::open(settings, started).map_err(StartError::Material)?,
+        asks,
         shards: boxes.iter().map(|(sender, ..)| sender.clone()).collect(),
         common: Commons {
             retained: SharedRetained::new(
@@ -161,6 +178,10 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     for (n, door) in open_doors(settings)?.into_iter().enumerate() {
         doors[n % shards].push(door);
     }
+    if let Some(privileges) = privileges {
+        let directory = house.storage.as_ref().map(|_| settings.store.directory.as_path());
+        privileges.give_up(directory)?;
+    }
     let porch = Arc::new(porch(settings, &house)?);
     let mut begins = house.begin(&porch)?;
     let (done, restored) = mpsc::channel();
@@ -173,6 +194,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         threads.push(start_thread(n, shard_parts(settings, &house, &begins, made, inlets))?);
     }
     drop(done);
+    let watch = house.watch(settings, sources);
     let log_threads = house.storage.take().map(|storage| storage.start(&house.shards));
     let log_threads = log_threads.transpose()?;
     // Until every shard knows what all others want, nobody may come.
@@ -182,10 +204,16 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
-        let watch = log_threads.as_ref().map(StorageThreads::watch);
-        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), watch));
+        let log_watch = log_threads.as_ref().map(StorageThreads::watch);
+        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), log_watch));
         tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
-        received.serve(&house.shards).await;
+        let (authority, shards) = (Arc::clone(&house.authority), house.shards.clone());
+        tokio::spawn(authority::answer_shards(authority, asked, shards));
+        let (hang_up, hung_up) = tokio::sync::mpsc::channel(1);
+        tokio::select! {
+            () = received.serve(&house.shards, hang_up) => {}
+            () = watch.run(hung_up, log) => {}
+        }
         let until =
             Instant::now() + Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
         join(until, || threads.iter().all(JoinHandle::is_finished)).await;
@@ -194,7 +222,20 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
             join(until + JOIN_GRACE, || log.is_finished()).await;
         }
     });
+    runtime.shutdown_background(); // whom a hook has not answered yet is not waited for
     Ok(())
+}
+
+/// Opens the log, as the user that will go on writing it.
+fn open_storage(
+    settings: &Settings,
+    started: Instant,
+    privileges: Option<&Privileges>,
+) -> Result<Option<Storage>, StartError> {
+    let Some(privileges) = privileges else { return Ok(Storage::open(settings, started)?) };
+    let opened = privileges.opening(|| Storage::open(settings, started))?;
+    let user = privileges.name().to_owned();
+    opened.map_err(|error| StartError::StorageOf { user, error })
 }
 
 /// What all shards begin with.
@@ -208,6 +249,19 @@ struct Begins {
 }
 
 impl House {
+    /// Who looks at files and settings from now on. The shards hear what clients may do.
+    fn watch(&self, settings: &Settings, sources: Sources) -> Watch {
+        let (shards, has_log) = (self.shards.len(), self.storage.is_some());
+        Watch::new(WatchParts {
+            authority: Arc::clone(&self.authority),
+            others: Vec::new(),
+            shards: self.shards.clone(),
+            sources,
+            settings: settings.clone(),
+            limits: Box::new(move |settings| limits(settings, shards, has_log)),
+        })
+    }
+
     /// Hands out what the log held: retained messages to all, each session to its home.
     fn begin(&mut self, porch: &Porch) -> Result<Begins, StartError> {
         let mut begins = Begins {
@@ -225,6 +279,7 @@ impl House {
         self.common.retained.restore(retained, recovered.numbers.version);
         begins.highest = SessionNumber(recovered.numbers.session);
         begins.publishers = storage.publisher_key();
+        self.authority.make_salts_with(begins.publishers);
         Ok(begins)
     }
 }
@@ -415,7 +470,7 @@ fn shard_parts(
         Some(storage) => storage.store(shard),
         None => ShardStore::Memory(Memory),
     };
-    let jobs = house.storage.as_ref().map(Storage::jobs);
+    let (jobs, asks) = (house.storage.as_ref().map(Storage::jobs), house.asks.clone());
     let broker = move |limits| {
         let mut broker = Broker::new(shard, shards as u8, seed, limits);
         broker.start_numbers_above(highest);
@@ -440,6 +495,7 @@ fn shard_parts(
         shutdown_ms,
         restore,
         jobs,
+        asks,
     }
 }
 
@@ -474,14 +530,15 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT, then tells the shards. SIGHUP changes nothing.
-    async fn serve(self, shards: &[Sender]) {
+    /// Waits for SIGTERM or SIGINT, then tells the shards. Each SIGHUP is told to `hang_up`.
+    async fn serve(self, shards: &[Sender], hang_up: tokio::sync::mpsc::Sender<()>) {
         let Self { mut term, mut int, mut hup } = self;
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => tracing::info!("SIGHUP: nothing is read again in this version"),
+                // If one is waiting already, all is read after it anyway.
+                _ = hup.recv() => drop(hang_up.try_send(())),
             }
         }
         tracing::info!("stopping");
@@ -507,6 +564,7 @@ fn publish_sys(
 ) -> impl Future<Output = ()> + Send + 'static {
     let (shards, totals) = (house.shards.clone(), Arc::clone(&house.totals));
     let (retained, started) = (house.common.retained.clone(), house.started);
+    let authority = Arc::clone(&house.authority);
     async move {
         if interval_s == 0 {
             return;
@@ -523,6 +581,7 @@ fn publish_sys(
                 report,
                 retained: retained.usage(),
                 totals: &totals,
+                authority: &authority,
                 log_lines_dropped: log.lines(),
                 log: watch.as_ref().map(LogWatch::figures),
                 uptime_s: started.elapsed().as_secs(),

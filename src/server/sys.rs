@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::authority::Authority;
 use super::mailbox::Report;
 use super::storage::LogFigures;
 use super::totals::Totals;
@@ -45,6 +46,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) report: Report,
     pub(crate) retained: RetainedUsage,
     pub(crate) totals: &'a Totals,
+    pub(crate) authority: &'a Authority,
     pub(crate) log_lines_dropped: u64,
     /// `None`: nothing is kept on disk
     pub(crate) log: Option<LogFigures>,
@@ -60,6 +62,10 @@ impl Sys {
         gauges(f, &mut self.clients_maximum, &mut topics);
         dropped(f, &mut topics);
         kept(f.log.as_ref(), &mut topics);
+        for (topic, value) in f.authority.counts().topics() {
+            topics.insert(topic.into(), value.to_string());
+        }
+        topics.insert("auth/hash/bytes".into(), f.authority.hash_memory_bytes().to_string());
         self.load(f, &mut topics);
         let mut messages = Vec::new();
         for (topic, value) in topics {
@@ -218,14 +224,18 @@ fn message(topic: &str, value: &str, scratch: &mut Vec<u8>) -> Option<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Settings, Sources};
 
     #[test]
     fn only_what_changed_is_published() {
         let (mut sys, totals) = (Sys::default(), Totals::default());
+        let settings = Settings::load(&Sources::default()).unwrap().settings;
+        let authority = Authority::open(&settings, std::time::Instant::now()).unwrap();
         let mut figures = Figures {
             report: Report::default(),
             retained: RetainedUsage { count: 0, bytes: 0 },
             totals: &totals,
+            authority: &authority,
             log_lines_dropped: 0,
             log: None,
             uptime_s: 10,
