@@ -12,6 +12,8 @@ mod force;
 mod hashing;
 mod scram;
 pub(crate) mod seats;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -33,8 +35,8 @@ use crate::codec::{Connect, ReasonCode};
 use crate::config::Settings;
 use again::Again;
 use counts::Counts;
-use force::{Force, throttle_limits};
 pub(crate) use force::Piece;
+use force::{Force, throttle_limits};
 pub(crate) use scram::Exchange;
 use seats::{Seat, Seats};
 

@@ -278,16 +278,8 @@ impl<S: Store> Shard<S> {
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
         let (name, door, deadline) = (Box::default(), 0, Time::NEVER);
-        let about = About {
-            peer,
-            client_id: name,
-            door,
-            safety,
-            deadline,
-            half_received,
-            place,
-            identity,
-        };
+        let about =
+            About { peer, client_id: name, door, safety, deadline, half_received, place, identity };
         let Some(link) = self.admit(socket, layers, about) else { return };
         // The porch there has let it in: here it is only read again.
         let porch = Arc::clone(&self.parts.porch);

@@ -7,6 +7,11 @@
 
 mod cache;
 mod question;
+#[cfg(test)]
+#[path = "../../tests/support/hook.rs"]
+pub(super) mod server;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -273,8 +278,9 @@ fn tls(rules: &HookRules) -> Result<TlsConfig, String> {
     if url.authority().is_none_or(|a| a.as_str().contains('@')) {
         return wrong("a host is needed, and a user name or password has no place in it");
     }
-    let builder = TlsConfig::builder()
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+    let builder = TlsConfig::builder().unversioned_rustls_crypto_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ));
     match url.scheme_str() {
         Some("http") => Ok(builder.build()),
         Some("https") if rules.ca_file.as_os_str().is_empty() => {

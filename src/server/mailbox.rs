@@ -20,7 +20,8 @@ use crate::auth::Identity;
 use crate::auth::acl::Acl;
 use crate::auth::quota::Quotas;
 use crate::broker::{
-    Answer, Counters, Limits, LinkKey, LoadedEntries, Message, PeerMessage, Safety, Seq, SessionKey, ShardId, Time,
+    Answer, Counters, Limits, LinkKey, LoadedEntries, Message, PeerMessage, Safety, Seq,
+    SessionKey, ShardId, Time,
 };
 
 /// A message to a shard.

@@ -39,12 +39,7 @@ impl Again {
     }
 
     /// The link's exchange, which is not there a second time.
-    pub(super) fn take(
-        &mut self,
-        shard: ShardId,
-        link: LinkKey,
-        now: Instant,
-    ) -> Option<Exchange> {
+    pub(super) fn take(&mut self, shard: ShardId, link: LinkKey, now: Instant) -> Option<Exchange> {
         let (exchange, until) = self.exchanges.remove(&(shard.0, link))?;
         (until > now).then_some(exchange)
     }

@@ -121,7 +121,8 @@ impl Authority {
         // An empty name is none: MQTT has no other way to leave it out in front of a password.
         let user = caller.connect.user_name.filter(|user| !user.is_empty());
         let password = caller.connect.password;
-        let asked = |method: &&Method| matches!(method, Method::Password | Method::Jwt | Method::Hook);
+        let asked =
+            |method: &&Method| matches!(method, Method::Password | Method::Jwt | Method::Hook);
         let methods = ways.methods.iter().filter(asked).count();
         let nameless = user.is_none() && password.is_none();
         if nameless || methods == 0 {
@@ -266,9 +267,9 @@ impl Authority {
             Arc::new(Grants::of(&grants.publish, &grants.subscribe, name, client_id))
         });
         let asks = force.anonymous.asks;
-        let ends = token.expires_s.map_or(Time::NEVER, |at_s| {
-            Time(self.now_ms()).plus_s(at_s.saturating_sub(now_s))
-        });
+        let ends = token
+            .expires_s
+            .map_or(Time::NEVER, |at_s| Time(self.now_ms()).plus_s(at_s.saturating_sub(now_s)));
         let identity = Identity { user: token.user, roles: token.roles, grants, asks };
         Ok(Found { identity, ends })
     }

@@ -127,11 +127,9 @@ impl Authority {
         let next = lock(&self.again).take(shard, link, Instant::now());
         let Some(next) = next else { return Answer::Failed };
         match self.finish(&force, next, data, source).await {
-            Ok((new, _, data)) if new.user == identity.user => Answer::Authenticated {
-                data,
-                identity: Arc::new(new),
-                ends: Time::NEVER,
-            },
+            Ok((new, _, data)) if new.user == identity.user => {
+                Answer::Authenticated { data, identity: Arc::new(new), ends: Time::NEVER }
+            }
             _ => Answer::Failed,
         }
     }

@@ -145,8 +145,7 @@ mod tests {
             listener: "0.0.0.0:1883",
             certificate: Some((Some("cn"), &names)),
         };
-        let topic =
-            |topic| TopicQuestion { client_id: "c", user: None, topic }.bytes();
+        let topic = |topic| TopicQuestion { client_id: "c", user: None, topic }.bytes();
         for (bytes, json) in [
             (
                 full.bytes(),
