@@ -6,17 +6,19 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 use tokio::sync::oneshot;
 
+use super::layers::Layers;
 use super::memory::Blocks;
 use super::poller::Poller;
+use super::socket::{Peer, Socket};
 use super::totals::Place;
+use crate::auth::Identity;
 use crate::broker::{
-    Counters, LoadedEntries, Message, PeerMessage, Safety, Seq, SessionKey, ShardId,
+    Counters, LoadedEntries, Message, PeerMessage, Safety, Seq, SessionKey, ShardId, Time,
 };
 
 /// A message to a shard.
@@ -60,9 +62,11 @@ pub(crate) struct Report {
 /// A client on its way from the porch to its session's home. Its socket is registered nowhere.
 #[derive(Debug)]
 pub(crate) struct HandOff {
-    pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
-    /// Every byte read so far: a valid CONNECT, and what came behind it.
+    pub(crate) socket: Socket,
+    /// What lies between the socket and MQTT; `None`: nothing.
+    pub(crate) layers: Option<Box<Layers>>,
+    pub(crate) peer: Peer,
+    /// Every byte of MQTT read so far: a valid CONNECT, and what came behind it.
     pub(crate) bytes: Vec<u8>,
     /// The effective Client Identifier.
     pub(crate) client_id: String,
@@ -71,6 +75,12 @@ pub(crate) struct HandOff {
     /// How safe its listener wants what it publishes to be.
     pub(crate) safety: Option<Safety>,
     pub(crate) place: Place,
+    /// Who it is.
+    pub(crate) identity: Arc<Identity>,
+    /// When what it showed for that is no longer good.
+    pub(crate) ends: Time,
+    /// The method of its enhanced authentication, and the data for its CONNACK.
+    pub(crate) authentication: Option<(String, Vec<u8>)>,
 }
 
 /// What senders and receiver share.

@@ -10,6 +10,7 @@ mod committer;
 mod connection;
 mod guests;
 mod interests;
+mod layers;
 pub mod log;
 mod mailbox;
 mod memory;
@@ -18,9 +19,12 @@ mod porch;
 mod restore;
 mod retained;
 mod shard;
+mod socket;
 mod storage;
 mod sys;
 mod totals;
+
+mod tunnel;
 mod watch;
 
 use std::io;
