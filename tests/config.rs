@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 use std::ffi::OsString;
 use std::process::{Command, Output};
-use stonechat::config::{ConfigFile, EXAMPLE, Loaded, Place, QueueFull, Settings, Sources};
+use stonechat::config::{
+    ConfigFile, EXAMPLE, Listener, Loaded, Place, QueueFull, Settings, Sources, example_in_full,
+};
 
 fn sources(file: Option<&str>, environment: &[(&str, &str)], set: &[&str]) -> Sources {
     let text = |text: &str| ConfigFile::Text { name: "test.toml".into(), text: text.into() };
@@ -185,7 +187,7 @@ test.toml:14:14: limits.queue_full: expected "drop_oldest" or "drop_newest" or "
 test.toml:15:20: limits.queued_bytes_max: expected a whole number from 1024 to 1099511627776, found a number with a fraction
 test.toml:16:1: this listener has no address = "host:port"
 test.toml:17:1: unknown setting "adress" in section [listener]; did you mean "address"?
-test.toml:19:11: listener.address: expected "host:port" such as "0.0.0.0:1883" or "[::]:1883", found "127.0.0.1"
+test.toml:19:11: listener.address: expected "host:port" such as "0.0.0.0:1883" or "[::]:1883", or "unix:/path", found "127.0.0.1"
 test.toml:20:19: listener.connections_max: expected a whole number from 0 to 10000000, found -1
 test.toml:24:11: listener.address: "127.0.0.1:7" is there twice
 environment variable STONECHAT__SERVER__SHARD: there is no such setting; did you mean STONECHAT__SERVER__SHARDS?
@@ -196,7 +198,7 @@ argument --set limits.queue=1: unknown setting "limits.queue"; did you mean "lim
 argument --set mqtt.keep_alive_max_s=65536: expected a whole number from 0 to 65535, found 65536
 argument --set listener.address=x: listeners are set in the file or with --listen only
 argument --log-level loud: expected error, warn, info, debug, trace or off, or a comma-separated list of these and target=level, found "loud"
-argument --listen nowhere: expected "host:port" such as "0.0.0.0:1883" or "[::]:1883", found "nowhere"
+argument --listen nowhere: expected "host:port" such as "0.0.0.0:1883" or "[::]:1883", or "unix:/path", found "nowhere"
 "#;
 
 #[test]
@@ -280,17 +282,30 @@ fn the_example_file_is_the_default() {
 fn the_example_file_has_a_key_for_each_field() {
     // Every field must be filled by the example file alone, or the lowest layer would not parse;
     // every key of it must be a field, or the structs would refuse it. So the number is the same.
-    let settings = format!("{:#?}", Settings::load(&Sources::default()).unwrap().settings);
-    let fields = settings.lines().filter(|line| line.trim().ends_with(',') && line.contains(": "));
-    let keys = EXAMPLE.lines().filter(|line| !line.starts_with('#') && line.contains(" = "));
-    assert_eq!(fields.count(), keys.count());
+    let example = example_in_full();
+    let mut settings = load(&example).settings;
+    assert_eq!(settings.quota.len(), 1);
+    let sections: Vec<_> = example.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(sections[..2], ["[[listener]]"; 2]);
+    // The second listener says only what makes it another one.
+    let (_, second) = example.rsplit_once("\n[[listener]]\n").unwrap();
+    let (second, _) = second.split_once("\n#").unwrap();
+    let shown = settings.listener.pop().unwrap();
+    let expected = Listener { address: shown.address.clone(), ..settings.listener[0].clone() };
+    assert_eq!(Listener { optional: false, ..shown }, expected);
+    let settings = format!("{settings:#?}");
+    let is_field = |line: &&str| line.trim().ends_with(',') && line.contains(": ");
+    let keys =
+        |text: &str| text.lines().filter(|l| !l.starts_with('#') && l.contains(" = ")).count();
+    assert_eq!(settings.lines().filter(is_field).count(), keys(&example) - keys(second));
 }
 
 #[test]
 fn every_setting_in_the_example_is_explained() {
     let mut comment: Vec<&str> = Vec::new();
     let (mut section, mut explained) = ("", std::collections::BTreeSet::new());
-    for line in EXAMPLE.lines() {
+    let example = example_in_full();
+    for line in example.lines() {
         if let Some(text) = line.strip_prefix('#') {
             comment.push(text.trim());
         } else if let Some((key, _)) = line.split_once(" = ") {
@@ -309,7 +324,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 57);
+    assert_eq!(explained.len(), 115);
 }
 
 /// The range that the comment tells is the one that is enforced.
@@ -320,10 +335,14 @@ fn check_range(section: &str, key: &str, comment: &[&str]) {
     let [min, "to", max, unit] = words[..] else { panic!("{section}.{key}: {range}") };
     let units = [("_ms", "milliseconds"), ("_s", "seconds"), ("_bytes_max", "bytes")];
     for (end, name) in units {
-        assert!(!key.ends_with(end) || unit == name, "{section}.{key} in {unit}");
+        let due = key.ends_with(end) && !key.ends_with("_per_s");
+        assert!(!due || unit == name, "{section}.{key} in {unit}");
     }
-    let brackets = if section == "listener" { "[[listener]]\naddress = \"h:1\"" } else { "" };
-    let header = if brackets.is_empty() { format!("[{section}]") } else { brackets.into() };
+    let header = match section {
+        "listener" => "[[listener]]\naddress = \"h:1\"".to_owned(),
+        "quota" => "[[quota]]\nusers = \"a\"".to_owned(),
+        section => format!("[{section}]"),
+    };
     let told = format!("from {min} to {max},");
     for outside in ["-1".to_owned(), (max.parse::<u64>().unwrap() + 1).to_string()] {
         let text = format!("{header}\n{key} = {outside}");
@@ -334,7 +353,9 @@ fn check_range(section: &str, key: &str, comment: &[&str]) {
         let text = format!("{header}\n{key} = {inside}");
         let result = Settings::load(&sources(Some(&text), &[], &[])).map_err(|e| e.to_string());
         // An end of a range may contradict another setting's default.
-        let fine = result.as_ref().err().is_none_or(|error| error.contains(" is above "));
+        let of_two =
+            |error: &String| error.contains(" is above ") || error.contains("every number");
+        let fine = result.as_ref().err().is_none_or(of_two);
         assert!(fine, "{section}.{key} = {inside}: {result:?}");
     }
 }

@@ -4,7 +4,7 @@
 //! the first mistake and no longer knows where it stood. May use `toml_edit`; reads no file.
 //! Invariant: a text that this pass finds no fault with deserializes.
 use super::mistakes::{ConfigErrors, Place};
-use super::schema::{Given, KEYS, LISTENER, nearest};
+use super::schema::{Given, KEYS, LISTENER, LISTS, nearest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use toml_edit::{Document, Item, TableLike, Value};
@@ -14,7 +14,8 @@ use toml_edit::{Document, Item, TableLike, Value};
 pub(super) struct Facts {
     /// Whether it lists listeners.
     pub(super) listeners: bool,
-    /// Where each setting outside the listeners stands.
+    /// Where each setting stands: `section.key`, in lists `section[0].key`; and each table of a
+    /// list, `section[0]`.
     pub(super) places: BTreeMap<String, Place>,
 }
 
@@ -62,12 +63,12 @@ impl Pass<'_> {
     fn root(&mut self, root: &dyn TableLike) {
         for (section, item) in root.iter() {
             let place = self.key_place(root, section);
-            if section == LISTENER {
-                self.listeners(place, item);
+            if LISTS.contains(&section) {
+                self.list(section, place, item);
             } else if !KEYS.iter().any(|key| key.section == section) {
                 self.errors.add(place, unknown_section(section));
             } else if let Some(table) = item.as_table_like() {
-                self.table(section, table);
+                self.table(section, section, table);
             } else {
                 let message =
                     format!("{section} is a section: write [{section}] on a line of its own");
@@ -76,23 +77,34 @@ impl Pass<'_> {
         }
     }
 
-    fn listeners(&mut self, place: Place, item: &Item) {
-        if let Some(tables) = item.as_array_of_tables() {
-            for table in tables {
-                let place = self.place(table.span());
+    fn list(&mut self, section: &str, place: Place, item: &Item) {
+        let tables: Vec<(Place, Option<&dyn TableLike>)> = match item.as_array_of_tables() {
+            Some(tables) => tables.iter().map(|t| (self.place(t.span()), Some(t as _))).collect(),
+            None => {
+                let Some(array) = item.as_array() else {
+                    let message = "are a list: write";
+                    let message =
+                        format!("{section}s {message} [[{section}]] with double brackets");
+                    return self.errors.add(place, message);
+                };
+                let each = |value| -> (Place, Option<&dyn TableLike>) {
+                    let table = Value::as_inline_table(value).map(|table| table as _);
+                    (self.place(value.span()), table)
+                };
+                array.iter().map(each).collect()
+            }
+        };
+        for (n, (place, table)) in tables.into_iter().enumerate() {
+            let Some(table) = table else {
+                self.errors.add(place, format!("each {section} is a table of settings"));
+                continue;
+            };
+            let path = format!("{section}[{n}]");
+            self.facts.places.insert(path.clone(), place.clone());
+            if section == LISTENER {
                 self.listener(place, table);
             }
-        } else if let Some(array) = item.as_array() {
-            for value in array {
-                let place = self.place(value.span());
-                match value.as_inline_table() {
-                    Some(table) => self.listener(place, table),
-                    None => self.errors.add(place, "each listener is a table with an address"),
-                }
-            }
-        } else {
-            let message = "listeners are a list: write [[listener]] with double brackets";
-            self.errors.add(place, message);
+            self.table(section, &path, table);
         }
     }
 
@@ -110,10 +122,10 @@ impl Pass<'_> {
                 }
             }
         }
-        self.table(LISTENER, table);
     }
 
-    fn table(&mut self, section: &str, table: &dyn TableLike) {
+    /// `path` is what its settings' places are called by.
+    fn table(&mut self, section: &str, path: &str, table: &dyn TableLike) {
         for (name, item) in table.iter() {
             let place = self.key_place(table, name);
             let key = KEYS.iter().find(|key| key.section == section && key.name == name);
@@ -124,8 +136,8 @@ impl Pass<'_> {
             if let Err(message) = key.check(given(item)) {
                 let place = self.place(item.span());
                 self.errors.add(place, format!("{}: {message}", key.path()));
-            } else if section != LISTENER {
-                self.facts.places.insert(key.path(), place);
+            } else {
+                self.facts.places.insert(format!("{path}.{name}"), place);
             }
         }
     }

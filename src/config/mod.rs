@@ -4,20 +4,30 @@
 //! May use files and the `config` and `toml_edit` crates; knows nothing of the broker. Invariant:
 //! a [`Loaded`] is within every documented range, and a mistake in any source is reported together
 //! with all others and where it stands, never defaulted away.
+mod anonymous;
 mod directory;
 mod file;
-mod listeners;
+mod listener;
 mod mistakes;
+mod network;
 mod schema;
 mod settings;
 mod sources;
+mod together;
+mod values;
 
+pub use listener::{
+    ClientCertificate, Listener, ListenerKind, ListenerPolicy, Protocol, Proxy, TlsVersion,
+    UserFrom,
+};
 pub use mistakes::{ConfigErrors, Mistake, Place};
+pub use network::{Network, NetworkError};
 pub use settings::{
-    Auth, Limits, Listener, ListenerPolicy, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull,
-    Server, Settings, Store, StorePolicy,
+    Auth, Excess, Limits, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull, Quota, Server,
+    Settings, Store, StorePolicy,
 };
 pub use sources::{ConfigFile, Sources};
+pub use values::{Method, NotAsItShouldBe, Origin, Owner, SniHost};
 
 use ::config::{Config, ConfigError, Environment, File, FileFormat, Map};
 use schema::{NOT_ABOVE, PREFIX};
@@ -26,6 +36,16 @@ use sources::Layers;
 /// The commented example file: the documentation of every setting and, being the lowest layer,
 /// also its default.
 pub const EXAMPLE: &str = include_str!("../../stonechat.example.toml");
+
+/// The example with those settings too that stand in it without being in force: the lines that
+/// begin with `#` and no space behind it.
+pub fn example_in_full() -> String {
+    let lines = EXAMPLE.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if !setting.is_empty() && !setting.starts_with([' ', '#']) => setting,
+        _ => line,
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
 
 /// Settings that passed every check, and what their author should know.
 #[derive(Clone, Debug)]
@@ -52,13 +72,15 @@ impl Settings {
             let config = layered(&layers)?;
             check_pairs(&config, &layers, &mut errors)?;
             let said = config.get("listener")?;
-            Ok((config.try_deserialize::<Self>()?, said))
+            let settings = config.try_deserialize::<Self>()?;
+            together::check(&settings, &layers, &mut errors);
+            Ok((settings, said))
         })();
         match merged {
             Ok((mut settings, said)) if errors.mistakes.is_empty() => {
-                listeners::decide(&mut settings, said, &layers);
+                anonymous::decide(&mut settings, said, &layers);
                 directory::decide(&mut settings.store, &sources.environment);
-                let warnings = listeners::warnings(&settings);
+                let warnings = anonymous::warnings(&settings);
                 Ok(Loaded { settings, warnings })
             }
             Ok(_) => Err(errors),
@@ -105,8 +127,7 @@ fn check_pairs(
         let (below, above): (u64, u64) = (config.get(small)?, config.get(large)?);
         if below > above {
             // One of the two was set by someone: the defaults are checked by a test.
-            let place = layers.places.get(*large).or_else(|| layers.places.get(*small));
-            let place = place.cloned().unwrap_or_else(|| layers.whole());
+            let place = layers.place(&[large, small]);
             errors.add(place, format!("{small} ({below}) is above {large} ({above}): {why}"));
         }
     }

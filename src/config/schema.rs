@@ -3,9 +3,13 @@
 //! Plain data and pure functions. Invariant: the table, the fields of `Settings` and the keys of
 //! `stonechat.example.toml` are the same list, and the ranges are those that the example file
 //! tells (`tests/config.rs` compares all three).
+use super::listener::UNIX;
 use super::settings::StorePolicy;
+use super::values::{
+    self, Method, Origin, Owner, SniHost, is, is_account, is_host_and_port, is_network, is_pattern,
+    is_unix_path, is_url, is_url_path, items,
+};
 use crate::topic::TopicFilter;
-use std::net::SocketAddr;
 
 /// What a setting may be.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +22,7 @@ pub(super) enum Kind {
     Word(&'static [&'static str]),
     /// What topics may begin with: no wildcard, no control character, this many bytes at most.
     TopicPrefix(usize),
-    /// `host:port`.
+    /// `host:port` or `unix:/path`.
     Address,
     /// A level or `target=level,…`.
     LogLevel,
@@ -26,6 +30,12 @@ pub(super) enum Kind {
     Path,
     /// `filter=policy`, comma-separated, or nothing.
     TopicPolicies,
+    /// A text with these properties, and what to call it.
+    Text(fn(&str) -> bool, &'static str),
+    /// A comma-separated list of such texts, or nothing.
+    List(fn(&str) -> bool, &'static str),
+    /// The URL of a hook: never repeated in a message, because a secret may stand in it.
+    Url,
 }
 
 /// One setting.
@@ -52,8 +62,12 @@ impl Key {
 /// `STONECHAT_PORT` and the like for a service of that name.
 pub(super) const PREFIX: &str = "STONECHAT__";
 
-/// The section that is a list.
+/// A section that is a list, and never empty.
 pub(super) const LISTENER: &str = "listener";
+/// A section that is a list, and mostly empty.
+pub(super) const QUOTA: &str = "quota";
+/// The sections that are lists.
+pub(super) const LISTS: &[&str] = &[LISTENER, QUOTA];
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -67,7 +81,17 @@ const fn key(section: &'static str, name: &'static str, kind: Kind) -> Key {
     Key { section, name, kind }
 }
 
-use Kind::{Address, Bool, Int, LogLevel, Path, TopicPolicies, TopicPrefix, Word};
+use Kind::{Address, Bool, Int, List, LogLevel, Path, Text, TopicPolicies, TopicPrefix, Url, Word};
+
+const NETWORKS: Kind = List(
+    is_network,
+    "networks such as \"10.0.0.0/8\", \"fe80::/10\" or \"192.168.1.1\" (no bits behind the prefix)",
+);
+const ACCOUNT: Kind = Text(
+    |text| text.is_empty() || is_account(text),
+    "the name or number of a user or group, or nothing",
+);
+const CLAIM: Kind = Text(is_claim, "a text of at most 1024 bytes without control characters");
 
 /// All settings, in the order of the example file.
 #[rustfmt::skip]
@@ -77,7 +101,64 @@ pub(super) const KEYS: &[Key] = &[
     key(LISTENER, "connections_max", Int(0, 10_000_000)),
     key(LISTENER, "optional", Bool),
     key(LISTENER, "policy", Word(&["default", "commit", "interval", "os", "memory"])),
+    key(LISTENER, "protocol", Word(&["mqtt", "websocket"])),
+    key(LISTENER, "websocket_path", Text(is_url_path, "a path such as \"/mqtt\", or nothing")),
+    key(LISTENER, "origins", List(is::<Origin>, "origins such as \"https://dash.example\"")),
+    key(LISTENER, "certificate_file", Path),
+    key(LISTENER, "key_file", Path),
+    key(LISTENER, "sni", List(is::<SniHost>, "host=certificate:key such as \"a.example=a.pem:a.key\"")),
+    key(LISTENER, "tls_version_min", Word(&["1.2", "1.3"])),
+    key(LISTENER, "client_certificate", Word(&["off", "optional", "required"])),
+    key(LISTENER, "client_ca_file", Path),
+    key(LISTENER, "crl_file", Path),
+    key(LISTENER, "user_from", Word(&["connect", "common_name", "san_dns", "san_email", "san_uri"])),
+    key(LISTENER, "proxy", Word(&["off", "v1", "v2", "any"])),
+    key(LISTENER, "proxy_from", NETWORKS),
+    key(LISTENER, "allow_from", NETWORKS),
+    key(LISTENER, "deny_from", NETWORKS),
+    key(LISTENER, "handshake_timeout_ms", Int(100, 600_000)),
+    key(LISTENER, "handshakes_max", Int(1, 1_000_000)),
+    key(LISTENER, "handshakes_per_source_max", Int(0, 1_000_000)),
+    key(LISTENER, "connections_per_s_max", Int(0, 1_000_000)),
+    key(LISTENER, "authentication", List(
+        is::<Method>, "\"password\", \"jwt\", \"scram\", \"hook\" and \"certificate\"",
+    )),
+    key(LISTENER, "unix_mode", Text(|text| values::mode(text).is_some(), "octal digits from \"0000\" to \"0777\"")),
+    key(LISTENER, "unix_owner", Text(is::<Owner>, "\"user:group\", \"user\", \":group\" or nothing")),
     key("auth", "allow_anonymous", Bool),
+    key("auth", "authentication", List(
+        |text| is::<Method>(text) && text != "certificate",
+        "\"password\", \"jwt\", \"scram\" and \"hook\"",
+    )),
+    key("auth", "password_file", Path),
+    key("auth", "acl_file", Path),
+    key("auth", "jwt_key_file", Path),
+    key("auth", "jwt_secret_file", Path),
+    key("auth", "jwks_file", Path),
+    key("auth", "jwt_issuer", CLAIM),
+    key("auth", "jwt_audience", CLAIM),
+    key("auth", "jwt_user_claim", Text(|text| !text.is_empty() && is_claim(text), "a name")),
+    key("auth", "jwt_leeway_s", Int(0, 3600)),
+    key("auth", "hook_url", Url),
+    key("auth", "hook_timeout_ms", Int(10, 60_000)),
+    key("auth", "hook_cache_s", Int(0, 86_400)),
+    key("auth", "hook_concurrent_max", Int(1, 1024)),
+    key("auth", "hook_acl", Bool),
+    key("auth", "hashes_concurrent_max", Int(1, 64)),
+    key("auth", "hash_memory_bytes_max", Int(MIB, BYTES)),
+    key("auth", "wrong_password_delay_ms", Int(0, 60_000)),
+    key("auth", "wrong_password_delay_max_ms", Int(0, 3_600_000)),
+    key("auth", "takeover_by_other_users", Bool),
+    key("auth", "sys_roles", List(is_pattern, "roles")),
+    key(QUOTA, "users", List(is_pattern, "user names, with * for anything")),
+    key(QUOTA, "client_ids", List(is_pattern, "Client Identifiers, with * for anything")),
+    key(QUOTA, "messages_per_s", Int(0, COUNT)),
+    key(QUOTA, "bytes_per_s", Int(0, BYTES)),
+    key(QUOTA, "on_excess", Word(&["throttle", "drop", "disconnect"])),
+    key(QUOTA, "subscriptions_max", Int(0, COUNT)),
+    key(QUOTA, "retained_messages_max", Int(0, COUNT)),
+    key(QUOTA, "queued_bytes_max", Int(0, BYTES)),
+    key(QUOTA, "connections_max", Int(0, 10_000_000)),
     key("server", "shards", Int(0, 64)),
     key("server", "connections_max", Int(1, 10_000_000)),
     key("server", "accept_backlog", Int(1, 65_535)),
@@ -85,6 +166,9 @@ pub(super) const KEYS: &[Key] = &[
     key("server", "connect_timeout_ms", Int(100, 600_000)),
     key("server", "connect_bytes_max", Int(KIB, PACKET)),
     key("server", "half_received_bytes_max", Int(64 * KIB, BYTES)),
+    key("server", "user", ACCOUNT),
+    key("server", "group", ACCOUNT),
+    key("server", "watch_files_s", Int(0, 3600)),
     key("mqtt", "packet_bytes_max", Int(KIB, PACKET)),
     key("mqtt", "session_expiry_max_s", Int(0, u32::MAX as u64)),
     key("mqtt", "keep_alive_max_s", Int(0, 65_535)),
@@ -132,11 +216,18 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// Pairs that contradict each other when the first is larger than the second, and why.
-pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[(
-    "mqtt.packet_bytes_max",
-    "server.half_received_bytes_max",
-    "a packet of the largest size could never arrive",
-)];
+pub(super) const NOT_ABOVE: &[(&str, &str, &str)] = &[
+    (
+        "mqtt.packet_bytes_max",
+        "server.half_received_bytes_max",
+        "a packet of the largest size could never arrive",
+    ),
+    (
+        "auth.wrong_password_delay_ms",
+        "auth.wrong_password_delay_max_ms",
+        "the first delay is the shortest",
+    ),
+];
 
 /// A value as it was found, without the clothes of its source.
 #[derive(Clone, Copy, Debug)]
@@ -164,12 +255,24 @@ impl Key {
             (Path, Given::Text(text)) => !text.contains('\0'),
             (TopicPolicies, Given::Text(text)) => topic_policies(text).all(|item| item.is_some()),
             (LogLevel, Given::Text(text)) => text.split(',').all(is_log_directive),
+            (Text(fine, _), Given::Text(text)) => fine(text),
+            (List(fine, _), Given::Text(text)) => match items(text).find(|item| !fine(item)) {
+                // Of a long list, the item.
+                Some(item) => return Err(self.unlike(Given::Text(item))),
+                None => true,
+            },
+            (Url, Given::Text(text)) if text.is_empty() || is_url(text) => true,
+            (Url, Given::Text(_)) => return Err(self.unlike(Given::Other("another text"))),
             _ => false,
         };
         if fine {
             return Ok(());
         }
-        Err(format!("expected {}, found {}", self.expected(), found(given)))
+        Err(self.unlike(given))
+    }
+
+    fn unlike(&self, given: Given<'_>) -> String {
+        format!("expected {}, found {}", self.expected(), found(given))
     }
 
     /// Like [`Key::check`], for a value that came as text (a variable, an argument).
@@ -194,7 +297,12 @@ impl Key {
             TopicPolicies => "a comma-separated list of filter=policy, each policy one of \
                               \"commit\", \"interval\", \"os\" or \"memory\""
                 .into(),
-            Address => "\"host:port\" such as \"0.0.0.0:1883\" or \"[::]:1883\"".into(),
+            Address => "\"host:port\" such as \"0.0.0.0:1883\" or \"[::]:1883\", or \
+                        \"unix:/path\""
+                .into(),
+            Text(_, what) => what.into(),
+            List(_, what) => format!("a comma-separated list of {what}"),
+            Url => "\"http://host:port/path\" or https, without a user or password in it".into(),
             LogLevel => "error, warn, info, debug, trace or off, or a comma-separated list of \
                          these and target=level"
                 .into(),
@@ -227,17 +335,14 @@ fn found(given: Given<'_>) -> String {
 }
 
 fn is_address(text: &str) -> bool {
-    if text.parse::<SocketAddr>().is_ok() {
-        return true;
+    match text.strip_prefix(UNIX) {
+        Some(path) => is_unix_path(path),
+        None => is_host_and_port(text),
     }
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let port = !port.starts_with('+') && port.parse::<u16>().is_ok();
-    // A name of digits and dots that is no address is a mistyped address, not a name.
-    let name = host.len() <= 253
-        && host.split('.').all(|label| !label.is_empty() && label.len() <= 63)
-        && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
-        && host.bytes().any(|b| b.is_ascii_alphabetic());
-    port && name
+}
+
+fn is_claim(text: &str) -> bool {
+    text.len() <= 1024 && !text.contains(char::is_control)
 }
 
 /// Stricter than the filter's own parser, which takes a mistyped level for the name of a target
@@ -294,11 +399,13 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for good in ["127.0.0.1:1883", "[::1]:0", "localhost:1883", "mqtt.example:1883"] {
+        for good in
+            ["127.0.0.1:1883", "[::1]:0", "localhost:1883", "mqtt.example:1883", "unix:/a b"]
+        {
             assert!(is_address(good), "{good}");
         }
-        for bad in ["", "1883", ":1883", "::1:1883", "127.0.0.1", "1.2.3.400:1", "a b:1", "h:65536"]
-        {
+        let bad = ["", "1883", ":1883", "::1:1883", "127.0.0.1", "1.2.3.400:1", "a b:1", "h:65536"];
+        for bad in bad.into_iter().chain(["unix:", "h:+1"]) {
             assert!(!is_address(bad), "{bad}");
         }
     }
@@ -334,7 +441,8 @@ mod tests {
 
     #[test]
     fn the_table_is_the_example_file() {
-        let document = toml_edit::Document::parse(super::super::EXAMPLE).unwrap();
+        let whole = super::super::example_in_full();
+        let document = toml_edit::Document::parse(whole).unwrap();
         let mut in_file = Vec::new();
         for (section, item) in document.iter() {
             let table = item.as_array_of_tables().and_then(|list| list.get(0));

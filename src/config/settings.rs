@@ -4,10 +4,11 @@
 //! (the lowest layer, so every field is always filled), the ranges in `schema.rs`. Invariant: a
 //! `Settings` that came out of [`Settings::load`](super::Settings::load) is within those ranges.
 //! What a setting means is told once, in the example file; here only what code must know.
+use super::listener::{Listener, UserFrom};
 use super::schema::topic_policies;
+use super::values::{Method, list, unless_empty};
 use serde::Deserialize;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Everything that can be set, checked.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -17,6 +18,9 @@ pub struct Settings {
     pub listener: Vec<Listener>,
     /// Who may connect.
     pub auth: Auth,
+    /// How much single clients may do; the first that concerns one counts. Mostly empty.
+    #[serde(default)]
+    pub quota: Vec<Quota>,
     /// The process: threads, connections, time.
     pub server: Server,
     /// What is told to clients, and the protocol's own limits.
@@ -29,44 +33,132 @@ pub struct Settings {
     pub log: Log,
 }
 
-/// One `[[listener]]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Listener {
-    /// `host:port`, `[v6]:port`; port 0 lets the system choose. Well-formed, not yet resolved.
-    pub address: String,
-    /// Whether a CONNECT without user name is let in; already decided from all layers.
-    #[serde(default)]
-    pub allow_anonymous: bool,
-    /// Connections on this listener; 0 leaves only `server.connections_max`.
-    #[serde(default)]
-    pub connections_max: usize,
-    /// Failing to bind it is a warning instead of the end.
-    #[serde(default)]
-    pub optional: bool,
-    /// How safe is safe for what arrives here.
-    #[serde(default)]
-    pub policy: ListenerPolicy,
-}
-
-impl Listener {
-    /// Whether only this machine can reach it. A host name other than `localhost` counts as
-    /// reachable from outside: what it resolves to may change.
-    pub fn is_loopback(&self) -> bool {
-        if let Ok(address) = self.address.parse::<SocketAddr>() {
-            return address.ip().to_canonical().is_loopback();
-        }
-        let host = self.address.rsplit_once(':').map_or("", |(host, _)| host);
-        host.eq_ignore_ascii_case("localhost")
-    }
-}
-
 /// `[auth]`
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// The default for listeners that say nothing. Only [`Listener::allow_anonymous`] decides.
     pub allow_anonymous: bool,
+    /// Ways to show who one is; empty: all that are configured. See [`Settings::methods`].
+    #[serde(deserialize_with = "list")]
+    pub authentication: Vec<Method>,
+    /// Users and hashes of their passwords.
+    #[serde(deserialize_with = "unless_empty")]
+    pub password_file: Option<PathBuf>,
+    /// Who may do what; TOML if its name ends so (see [`Auth::acl_is_toml`]), else mosquitto's.
+    #[serde(deserialize_with = "unless_empty")]
+    pub acl_file: Option<PathBuf>,
+    /// PEM; at most one of this and the two below is set.
+    #[serde(deserialize_with = "unless_empty")]
+    pub jwt_key_file: Option<PathBuf>,
+    /// Bytes of a shared secret.
+    #[serde(deserialize_with = "unless_empty")]
+    pub jwt_secret_file: Option<PathBuf>,
+    /// A set of keys as JSON.
+    #[serde(deserialize_with = "unless_empty")]
+    pub jwks_file: Option<PathBuf>,
+    /// What `iss` has to be.
+    #[serde(deserialize_with = "unless_empty")]
+    pub jwt_issuer: Option<String>,
+    /// What `aud` has to name.
+    #[serde(deserialize_with = "unless_empty")]
+    pub jwt_audience: Option<String>,
+    /// The claim with the user name; never empty.
+    pub jwt_user_claim: String,
+    /// How far the issuer's clock may be off.
+    pub jwt_leeway_s: u64,
+    /// Who is asked; `http` or `https`, without user and password.
+    #[serde(deserialize_with = "unless_empty")]
+    pub hook_url: Option<String>,
+    /// For one question.
+    pub hook_timeout_ms: u64,
+    /// How long an answer holds; 0 asks each time.
+    pub hook_cache_s: u64,
+    /// Questions under way.
+    pub hook_concurrent_max: usize,
+    /// Whether it is asked about topics too.
+    pub hook_acl: bool,
+    /// Password hashes that are computed at the same time.
+    pub hashes_concurrent_max: usize,
+    /// The memory of all these together.
+    pub hash_memory_bytes_max: usize,
+    /// The first delay after a wrong password; 0 is none.
+    pub wrong_password_delay_ms: u64,
+    /// The longest delay.
+    pub wrong_password_delay_max_ms: u64,
+    /// Whether a user may take over another's session.
+    pub takeover_by_other_users: bool,
+    /// Who may read `$SYS`; empty: everybody.
+    #[serde(deserialize_with = "list")]
+    pub sys_roles: Vec<String>,
+}
+
+impl Auth {
+    /// Whether `acl_file` is TOML.
+    pub fn acl_is_toml(&self) -> bool {
+        let extension = self.acl_file.as_deref().and_then(Path::extension);
+        extension.is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+    }
+
+    /// Whether `method` has what it needs. Of certificates, the listener knows.
+    pub(super) fn is_configured(&self, method: Method) -> bool {
+        match method {
+            Method::Password | Method::Scram => self.password_file.is_some(),
+            Method::Jwt => self.jwt_sources().next().is_some(),
+            Method::Hook => self.hook_url.is_some(),
+            Method::Certificate => false,
+        }
+    }
+
+    /// Where keys for tokens come from: the settings that are set.
+    pub(super) fn jwt_sources(&self) -> impl Iterator<Item = &'static str> {
+        let all = [
+            ("auth.jwt_key_file", self.jwt_key_file.is_some()),
+            ("auth.jwt_secret_file", self.jwt_secret_file.is_some()),
+            ("auth.jwks_file", self.jwks_file.is_some()),
+        ];
+        all.into_iter().filter(|(_, set)| *set).map(|(name, _)| name)
+    }
+}
+
+/// One `[[quota]]`; 0 is no limit of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Quota {
+    /// User names, `*` for anything; empty: any user, and who has no name. Not empty together with
+    /// `client_ids`.
+    #[serde(deserialize_with = "list")]
+    pub users: Vec<String>,
+    /// Client Identifiers, `*` for anything; empty: any.
+    #[serde(deserialize_with = "list")]
+    pub client_ids: Vec<String>,
+    /// PUBLISH packets per second.
+    pub messages_per_s: u32,
+    /// Bytes of these per second.
+    pub bytes_per_s: u64,
+    /// What happens over these two.
+    pub on_excess: Excess,
+    /// Subscriptions of a session.
+    pub subscriptions_max: usize,
+    /// Retained messages that it may have set.
+    pub retained_messages_max: usize,
+    /// Bytes that wait for a session.
+    pub queued_bytes_max: usize,
+    /// Connections of the user at a time.
+    pub connections_max: usize,
+}
+
+/// `quota.on_excess`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Excess {
+    /// The socket is not read for a while.
+    #[default]
+    Throttle,
+    /// What is over it is dropped or refused.
+    Drop,
+    /// The client is disconnected.
+    Disconnect,
 }
 
 /// `[server]`
@@ -87,6 +179,14 @@ pub struct Server {
     pub connect_bytes_max: usize,
     /// Bytes of all incomplete packets together.
     pub half_received_bytes_max: usize,
+    /// Whom the process becomes once it listens: a name or a number.
+    #[serde(deserialize_with = "unless_empty")]
+    pub user: Option<String>,
+    /// The group for that; `None`: the user's own. Only set together with `user`.
+    #[serde(deserialize_with = "unless_empty")]
+    pub group: Option<String>,
+    /// Between two looks at the files that settings name; 0 waits for SIGHUP.
+    pub watch_files_s: u64,
 }
 
 /// `[mqtt]`
@@ -144,42 +244,30 @@ impl Store {
     }
 }
 
-/// `listener.policy`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ListenerPolicy {
-    /// `store.policy`
-    #[default]
-    Default,
-    /// As of `StorePolicy`.
-    Commit,
-    /// As of `StorePolicy`.
-    Interval,
-    /// As of `StorePolicy`.
-    Os,
-    /// As of `StorePolicy`.
-    Memory,
-}
-
-impl Listener {
-    /// The policy that it names itself.
-    pub fn own_policy(&self) -> Option<StorePolicy> {
-        match self.policy {
-            ListenerPolicy::Default => None,
-            ListenerPolicy::Commit => Some(StorePolicy::Commit),
-            ListenerPolicy::Interval => Some(StorePolicy::Interval),
-            ListenerPolicy::Os => Some(StorePolicy::Os),
-            ListenerPolicy::Memory => Some(StorePolicy::Memory),
-        }
-    }
-}
-
 impl Settings {
     /// Every policy that something is kept by.
     pub fn policies(&self) -> impl Iterator<Item = StorePolicy> {
         let listeners = self.listener.iter().filter_map(Listener::own_policy);
         let topics = self.store.topic_policies().map(|(_, policy)| policy);
         std::iter::once(self.store.policy).chain(listeners).chain(topics)
+    }
+
+    /// How clients of `listener` may show who they are, in the order in which it is tried: those
+    /// that it names, else those that `[auth]` names, else all that are configured; the
+    /// certificate's name first, where `user_from` says that it is one. Empty: nobody but
+    /// anonymous clients can connect there.
+    pub fn methods(&self, listener: &Listener) -> Vec<Method> {
+        if !listener.authentication.is_empty() {
+            return listener.authentication.clone();
+        }
+        let certificate = (listener.user_from != UserFrom::Connect).then_some(Method::Certificate);
+        let all = [Method::Password, Method::Jwt, Method::Scram, Method::Hook];
+        let named: &[Method] = match self.auth.authentication.as_slice() {
+            [] => &all,
+            named => named,
+        };
+        let of_auth = named.iter().copied().filter(|method| self.auth.is_configured(*method));
+        certificate.into_iter().chain(of_auth).collect()
     }
 }
 

@@ -5,7 +5,7 @@
 //! passed the schema, everything else is in the list of mistakes.
 use super::file;
 use super::mistakes::{ConfigErrors, Place};
-use super::schema::{Given, KEYS, Key, LISTENER, PREFIX, nearest};
+use super::schema::{Given, KEYS, Key, LISTENER, LISTS, PREFIX, nearest};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -51,7 +51,8 @@ pub(super) struct Layers<'a> {
     /// By path (`section.key`), in the order in which they apply.
     pub(super) arguments: Vec<(String, String)>,
     pub(super) listen: Vec<String>,
-    /// Where each setting that was set stands; the source that wins.
+    /// Where each setting that was set stands; the source that wins. Those of lists as
+    /// `section[0].key`, and each table as `section[0]`.
     pub(super) places: BTreeMap<String, Place>,
 }
 
@@ -85,6 +86,12 @@ impl<'a> Layers<'a> {
     /// The place to name when no better one is known.
     pub(super) fn whole(&self) -> Place {
         Place::WholeFile(self.file_name.clone().unwrap_or_else(|| "configuration".into()))
+    }
+
+    /// Where the first of these paths that was set stands.
+    pub(super) fn place(&self, paths: &[&str]) -> Place {
+        let place = paths.iter().find_map(|path| self.places.get(*path));
+        place.cloned().unwrap_or_else(|| self.whole())
     }
 
     fn file(&mut self, source: &'a ConfigFile, errors: &mut ConfigErrors) {
@@ -171,12 +178,15 @@ impl<'a> Layers<'a> {
 
 /// What a variable or `--set` can set: a list has no place in either.
 fn settable() -> impl Iterator<Item = &'static Key> {
-    KEYS.iter().filter(|key| key.section != LISTENER)
+    KEYS.iter().filter(|key| !LISTS.contains(&key.section))
 }
 
 fn accept(key: &Key, value: &str, place: &Place, errors: &mut ConfigErrors) -> bool {
-    if key.section == LISTENER {
-        let message = "listeners are set in the file or with --listen only";
+    if LISTS.contains(&key.section) {
+        let message = match key.section {
+            LISTENER => "listeners are set in the file or with --listen only".to_owned(),
+            list => format!("{list}s are set in the file only"),
+        };
         errors.add(place.clone(), message);
         return false;
     }
