@@ -10,18 +10,12 @@ pub(crate) mod seats;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::socket::Peer;
 use crate::auth::Identity;
 use crate::broker::{LinkKey, ShardId, Time};
 use crate::codec::{Connect, ReasonCode};
 use crate::config::Settings;
 use seats::Seat;
-
-/// Stands in for `layers::Peer` until that is here: then it is `use super::layers::Peer`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peer {
-    Ip(std::net::SocketAddr),
-    Unix { uid: u32, pid: i32 },
-}
 
 /// A client that would like to enter.
 #[derive(Clone, Copy, Debug)]

@@ -21,6 +21,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::StartError;
 use super::porch::Door;
 use super::tls::Tls;
+use super::watch::Watched;
 use crate::broker::Safety;
 use crate::config::{Listener, ListenerKind, Owner, Settings};
 
@@ -39,7 +40,7 @@ pub(crate) struct Entrance {
     /// How safe what its clients publish is to be, if it says so.
     pub(crate) safety: Option<Safety>,
     pub(crate) connections: Arc<AtomicUsize>,
-    file: Option<SocketFile>,
+    _file: Option<SocketFile>,
 }
 
 /// All that was opened.
@@ -47,6 +48,14 @@ pub(crate) struct Entrance {
 pub(super) struct Opened {
     pub(super) doors: Vec<Door>,
     pub(super) entrances: Vec<Entrance>,
+}
+
+impl Opened {
+    /// What is to be read again when its files change.
+    pub(super) fn watched(&self) -> Vec<Arc<dyn Watched>> {
+        let tls = self.entrances.iter().filter_map(|entrance| entrance.tls.clone());
+        tls.map(|tls| tls as Arc<dyn Watched>).collect()
+    }
 }
 
 /// Opens all listeners. Who connects waits with the system.
@@ -87,10 +96,10 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, StartError> {
                     Bound::Unix(socket, file) => (socket, listener.address.clone(), Some(file)),
                 };
                 let what = speaks(listener);
-                tracing::info!(address = %name, speaks = what, "listening");
+                tracing::info!(speaks = what, address = %name, "listening");
                 let (socket, rules, tls) = (socket.into(), listener.clone(), tls.map(Arc::new));
                 let entrance =
-                    Entrance { number, socket, name, rules, tls, safety, connections, file };
+                    Entrance { number, socket, name, rules, tls, safety, connections, _file: file };
                 opened.entrances.push(entrance);
             }
         }

@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 
 use rustix::net::{SocketFlags, acceptfrom_with};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::runtime::Builder;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{LocalSet, spawn_local};
@@ -39,6 +38,7 @@ use super::totals::Place;
 use crate::config::{Network, Proxy};
 use crowd::{Crowd, Number, Rate};
 use guest::Guest;
+use stream::waited_for;
 
 /// How many connections are accepted before guests have their turn.
 const ACCEPTS_AT_ONCE: usize = 64;
@@ -124,7 +124,7 @@ fn open(parts: LobbyParts) {
 
 /// Takes in who comes to one listener.
 async fn attend(desk: Rc<Desk>, way: Rc<Way>) {
-    let listener = match AsyncFd::with_interest(way.entrance.socket.as_fd(), Interest::READABLE) {
+    let listener = match waited_for(way.entrance.socket.as_fd(), Interest::READABLE) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "the lobby cannot wait at its listeners");

@@ -8,9 +8,11 @@
 mod authority;
 mod committer;
 mod connection;
+mod doors;
 mod guests;
 mod interests;
 mod layers;
+mod lobby;
 pub mod log;
 mod mailbox;
 mod memory;
@@ -22,22 +24,19 @@ mod shard;
 mod socket;
 mod storage;
 mod sys;
+mod tls;
 mod totals;
-
 mod tunnel;
 mod watch;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use foldhash::quality::FixedState;
-use mio::net::TcpListener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
 use tokio::runtime::Builder;
@@ -50,7 +49,9 @@ use crate::broker::{
 };
 use crate::config::{self, Loaded, Settings, StorePolicy};
 use crate::store::Memory;
+use authority::Authority;
 use interests::SharedInterests;
+use lobby::{Lobby, LobbyParts};
 use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
 use poller::Poller;
@@ -59,7 +60,9 @@ use restore::Restore;
 use retained::SharedRetained;
 use shard::ShardParts;
 use storage::{LogWatch, ShardStore, Storage, StorageError, StorageThreads};
+use tls::TlsError;
 use totals::Totals;
+use watch::Watched;
 
 /// What is left of `server.shutdown_ms` for threads to end after their shards have.
 const JOIN_GRACE: Duration = Duration::from_secs(2);
@@ -69,6 +72,10 @@ const JOIN_GRACE: Duration = Duration::from_secs(2);
 enum StartError {
     #[error("cannot listen on {address}: {error}")]
     Listen { address: String, error: io::Error },
+    #[error("listener {address}: {error}")]
+    Tls { address: String, error: TlsError },
+    #[error("{0}")]
+    Authority(String),
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
     #[error(transparent)]
@@ -156,10 +163,13 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         let _in_runtime = runtime.enter();
         Signals::new()? // first: who has read that the broker is ready may stop it
     };
+    let opened = doors::open(settings)?;
+    let watched = opened.watched();
     let mut doors: Vec<Vec<Door>> = (0..shards).map(|_| Vec::new()).collect();
-    for (n, door) in open_doors(settings)?.into_iter().enumerate() {
+    for (n, door) in opened.doors.into_iter().enumerate() {
         doors[n % shards].push(door);
     }
+    let authority = Authority::open(settings, started).map_err(StartError::Authority)?;
     let porch = Arc::new(porch(settings, &house)?);
     let mut begins = house.begin(&porch)?;
     let (done, restored) = mpsc::channel();
@@ -179,12 +189,23 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     for shard in &house.shards {
         let _ = shard.send(ToShard::Restored);
     }
+    let lobby = match opened.entrances.is_empty() {
+        true => None,
+        false => Some(Lobby::start(LobbyParts {
+            entrances: opened.entrances,
+            porch,
+            authority,
+            shards: house.shards.clone(),
+            half_received_bytes_max: settings.server.half_received_bytes_max,
+        })?),
+    };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
         let watch = log_threads.as_ref().map(StorageThreads::watch);
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), watch));
         tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
-        received.serve(&house.shards).await;
+        received.serve(&house.shards, &watched).await;
+        threads.extend(lobby.map(Lobby::stop));
         let until =
             Instant::now() + Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
         join(until, || threads.iter().all(JoinHandle::is_finished)).await;
@@ -267,57 +288,6 @@ fn raise_file_limit(connections_max: usize) {
         ),
         Ok(()) => {}
     }
-}
-
-fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
-    let mut doors = Vec::new();
-    for listener in &settings.listener {
-        match open_door(listener, settings.server.accept_backlog) {
-            Ok(door) => {
-                tracing::info!(address = %door.address, "listening");
-                doors.push(door);
-            }
-            Err(error) if listener.optional => {
-                tracing::warn!(address = listener.address, %error, "not listening there");
-            }
-            Err(error) => {
-                return Err(StartError::Listen { address: listener.address.clone(), error });
-            }
-        }
-    }
-    Ok(doors)
-}
-
-fn open_door(listener: &config::Listener, backlog: u32) -> io::Result<Door> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in listener.address.to_socket_addrs()? {
-        match bind(address, backlog) {
-            Ok(bound) => {
-                return Ok(Door {
-                    address: bound.local_addr()?,
-                    listener: bound,
-                    allow_anonymous: listener.allow_anonymous,
-                    safety: listener.own_policy().map(safety),
-                    connections_max: listener.connections_max,
-                    connections: Arc::new(AtomicUsize::new(0)),
-                });
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // What is accepted has it from here on Linux, where no small write is to wait for the last.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(TcpListener::from_std(socket.into()))
 }
 
 /// This shard's limits: its share of what is counted for the whole process.
@@ -473,14 +443,17 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT, then tells the shards. SIGHUP changes nothing.
-    async fn serve(self, shards: &[Sender]) {
+    /// Waits for SIGTERM or SIGINT, then tells the shards. On SIGHUP, files are read again.
+    async fn serve(self, shards: &[Sender], watched: &[Arc<dyn Watched>]) {
         let Self { mut term, mut int, mut hup } = self;
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => tracing::info!("SIGHUP: nothing is read again in this version"),
+                _ = hup.recv() => watched.iter().for_each(|files| match files.reload() {
+                    Ok(()) => tracing::info!("SIGHUP: files are read again"),
+                    Err(error) => tracing::error!(%error, "the files before stay in force"),
+                }),
             }
         }
         tracing::info!("stopping");

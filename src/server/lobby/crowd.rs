@@ -47,7 +47,8 @@ impl Crowd {
 
     /// How long whoever stands outside has to wait, if nobody comes in or goes until then.
     pub(super) fn full_for(&self, now: Instant) -> Option<Duration> {
-        let (_, oldest) = self.guests.first_key_value().filter(|_| self.guests.len() >= self.max)?;
+        let (_, oldest) =
+            self.guests.first_key_value().filter(|_| self.guests.len() >= self.max)?;
         let left = GRACE.saturating_sub(now.saturating_duration_since(oldest.since));
         Some(left).filter(|left| !left.is_zero())
     }
@@ -57,7 +58,9 @@ impl Crowd {
         while self.guests.len() >= self.max
             && let Some((&oldest, _)) = self.guests.first_key_value()
         {
-            self.leave(oldest, |guest| drop(guest.go.send(())));
+            self.leave(oldest, |guest| {
+                let _ = guest.go.send(());
+            });
         }
         self.last += 1;
         self.guests.insert(self.last, Guest { since: now, source: None, go });

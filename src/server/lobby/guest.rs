@@ -4,6 +4,7 @@
 //! the part it is at may need; a password does not outlive the question whether it is right.
 
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -167,7 +168,7 @@ impl Guest {
                         return Err(Refused::Silently(why));
                     }
                     if let Some((address, port)) = header.source {
-                        let address = match address {
+                        let address: IpAddr = match address {
                             Address::V4(bytes) => bytes.into(),
                             Address::V6(bytes) => bytes.into(),
                         };

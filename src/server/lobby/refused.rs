@@ -154,7 +154,11 @@ impl Guest {
         }
         let (stream, layers) = (&self.stream, &mut self.layers);
         let closed = stream.when(Interest::WRITABLE, |socket| {
-            if layers.close(socket, NORMAL) { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+            if layers.close(socket, NORMAL) {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
         });
         let _ = closed.await;
         self.stream.socket().shut_write();

@@ -4,6 +4,7 @@
 //! socket leaves the runtime whole.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,6 +12,16 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::super::socket::Socket;
+
+/// Lets the runtime wait for `socket`.
+#[expect(
+    deprecated,
+    reason = "what replaces it is unsafe, for types whose descriptor may change or close: the \
+              sockets here own theirs"
+)]
+pub(super) fn waited_for<T: AsRawFd>(socket: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(socket, interest)
+}
 
 /// A socket that is waited for.
 #[derive(Debug)]
@@ -23,7 +34,10 @@ pub(super) struct Stream {
 impl Stream {
     /// To be called in the runtime that is to wait for it.
     pub(super) fn new(socket: Socket) -> io::Result<Self> {
-        Ok(Self { fd: AsyncFd::new(socket)?, ahead: Vec::new() })
+        Ok(Self {
+            fd: waited_for(socket, Interest::READABLE | Interest::WRITABLE)?,
+            ahead: Vec::new(),
+        })
     }
 
     pub(super) fn socket(&self) -> &Socket {

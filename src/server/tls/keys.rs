@@ -26,10 +26,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    pub(super) fn read(
-        listener: &Listener,
-        provider: &CryptoProvider,
-    ) -> Result<Self, TlsError> {
+    pub(super) fn read(listener: &Listener, provider: &CryptoProvider) -> Result<Self, TlsError> {
         let (certificate, key) = listener.tls().unwrap_or((Path::new(""), Path::new("")));
         let own = pair(listener, certificate, key, provider)?;
         let mut by_name = BTreeMap::new();
