@@ -3,7 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use stonechat::cli::{self, Command};
-use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources};
+use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources, file_warnings};
 use stonechat::logtool;
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Check(sources)) => match load(sources) {
             Ok(loaded) => {
-                for warning in &loaded.warnings {
+                for warning in loaded.warnings.iter().chain(&file_warnings(&loaded.settings)) {
                     complain(&format!("warning: {warning}"));
                 }
                 print("configuration ok\n")

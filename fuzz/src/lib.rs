@@ -1,7 +1,7 @@
 //! The bodies of the fuzz targets: plain functions of some bytes, that panic when a law is broken.
 //!
 //! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
-//! what was kept. They use `std` and the crate alone, and the same bytes are always the same run.
+//! what was kept. They use `std`, the crate and a second opinion on WebSocket alone, and the same bytes are always the same run.
 
 pub mod broker_inputs;
 pub mod decode;
@@ -13,20 +13,24 @@ mod log_disk;
 pub mod log_recovery;
 mod observer;
 mod packets;
+pub mod proxy_header;
 pub mod round_trip;
 pub mod seeds;
 mod source;
 pub mod topic_match;
+pub mod websocket;
 mod world;
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 7] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
     ("broker_inputs", broker_inputs::run),
     ("log_recovery", log_recovery::run),
+    ("websocket", websocket::run),
+    ("proxy_header", proxy_header::run),
 ];

@@ -2,8 +2,8 @@
 
 use stonechat::codec::{Packet, Sender, Version, encode};
 
-use super::packets;
 use super::source::{Shelf, Source};
+use super::{packets, proxy_header, websocket};
 
 /// Pseudo-random bytes (SplitMix64).
 struct Random(u64);
@@ -34,12 +34,26 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         seed
     });
     let log_recovery = log_recovery.collect();
+    let decode = streams(&mut random);
+    // With each kind of input first.
+    let mut kinds = |count: usize, mut seeds: Vec<Vec<u8>>| {
+        for i in 0..count {
+            let mut seed = random.bytes(40 + 6 * i);
+            seed[0] = i as u8;
+            seeds.push(seed);
+        }
+        seeds
+    };
+    let websocket = kinds(40, websocket::seeds());
+    let proxy_header = kinds(40, proxy_header::seeds());
     vec![
-        ("decode", streams(&mut random)),
+        ("decode", decode),
         ("round_trip", round_trip),
         ("topic_match", topic_match),
         ("broker_inputs", broker_inputs),
         ("log_recovery", log_recovery),
+        ("websocket", websocket),
+        ("proxy_header", proxy_header),
     ]
 }
 

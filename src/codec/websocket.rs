@@ -473,3 +473,270 @@ pub fn unmask(mask: &mut [u8; 4], bytes: &mut [u8]) {
     }
     mask.rotate_left(rest.len() % 4);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    /// The fields of a good request.
+    const FIELDS: [(&str, &str); 6] = [
+        ("Host", "broker.example"),
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", KEY),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Protocol", "mqtt"),
+    ];
+
+    /// A request with `fields` instead of those of the same name; an empty value leaves one out.
+    fn with(line: &str, fields: &[(&str, &str)]) -> String {
+        let named = |name: &str| fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(name));
+        let rest = FIELDS.iter().filter(|(name, _)| !named(name));
+        let all = rest.chain(fields).filter(|(_, value)| !value.is_empty());
+        let text: String = all.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        format!("{line}\r\n{text}\r\n")
+    }
+
+    #[test]
+    fn requests_that_are_followed() {
+        let line = "GET /mqtt HTTP/1.1";
+        let browser = [
+            ("connection", "keep-alive, Upgrade"),
+            ("UPGRADE", "h2c, WebSocket"),
+            ("Origin", "https://panel.example"),
+            ("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits"),
+        ];
+        let lists = [("Sec-WebSocket-Protocol", "a, b"), ("Sec-WebSocket-Protocol", "c,mqtt ,d")];
+        let both = [("Sec-WebSocket-Protocol", "mqttv3.1, mqtt")];
+        let old = [("Sec-WebSocket-Protocol", "mqttv3.1")];
+        let origin = Some("https://panel.example");
+        for (line, fields, path, origin, protocol) in [
+            (line, &[][..], "/mqtt", None, "mqtt"),
+            (line, &browser, "/mqtt", origin, "mqtt"),
+            (line, &lists, "/mqtt", None, "mqtt"),
+            (line, &both, "/mqtt", None, "mqtt"),
+            (line, &old, "/mqtt", None, "mqttv3.1"),
+            (line, &[("Content-Length", "0")], "/mqtt", None, "mqtt"),
+            ("GET /a/b?c=d HTTP/1.1", &[], "/a/b", None, "mqtt"),
+            ("GET / HTTP/1.1", &[], "/", None, "mqtt"),
+        ] {
+            let text = with(line, fields);
+            let used = text.len();
+            let expected = Upgrade { used, key: KEY, protocol, origin, path };
+            let frames = text.clone() + "\u{2}\0";
+            assert_eq!(request(frames.as_bytes()), Ok(Some(expected)), "{text}");
+            for n in 0..used {
+                assert_eq!(request(&text.as_bytes()[..n]), Ok(None), "{n} of {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn requests_that_are_refused() {
+        let line = "GET /mqtt HTTP/1.1";
+        let long = "x".repeat(REQUEST_BYTES_MAX);
+        let many = "x: y\r\n".repeat(REQUEST_HEADERS_MAX + 1);
+        for (text, status) in [
+            ("\x10\x0c\0\x04MQTT\x04\x02\0\x3c\0\0".to_owned(), 400),
+            ("\x16\x03\x01\x02\0\x01".to_owned(), 400),
+            ("GET /mqtt\r\n".to_owned(), 400),
+            (with("POST /mqtt HTTP/1.1", &[]), 405),
+            (with("OPTIONS * HTTP/1.1", &[]), 405),
+            (with("GET /mqtt HTTP/1.0", &[]), 400),
+            (with("GET http://broker.example/mqtt HTTP/1.1", &[]), 400),
+            (with(line, &[("Host", "")]), 400),
+            (with(line, &[("Host", "a"), ("Host", "b")]), 400),
+            (with(line, &[("Upgrade", "")]), 426),
+            (with(line, &[("Upgrade", "websocket2")]), 426),
+            (with(line, &[("Connection", "keep-alive")]), 426),
+            (with(line, &[("Sec-WebSocket-Version", "")]), 426),
+            (with(line, &[("Sec-WebSocket-Version", "8")]), 426),
+            (with(line, &[("Sec-WebSocket-Version", "13, 8")]), 426),
+            (with(line, &[("Sec-WebSocket-Key", "")]), 400),
+            (with(line, &[("Sec-WebSocket-Key", "c2hvcnQ=")]), 400),
+            (with(line, &[("Sec-WebSocket-Key", "no base64 at all, is it?")]), 400),
+            (with(line, &[("Sec-WebSocket-Key", &KEY[..22])]), 400),
+            (with(line, &[("Sec-WebSocket-Key", KEY), ("sec-websocket-key", KEY)]), 400),
+            (with(line, &[("Sec-WebSocket-Protocol", "")]), 400),
+            (with(line, &[("Sec-WebSocket-Protocol", "MQTT")]), 400),
+            (with(line, &[("Sec-WebSocket-Protocol", "mqtt2, amqp")]), 400),
+            (with(line, &[("Content-Length", "5")]), 400),
+            (with(line, &[("Transfer-Encoding", "chunked")]), 400),
+            (with(line, &[("Origin", "https://a"), ("Origin", "https://b")]), 400),
+            (format!("{line}\r\nx: {long}"), 431),
+            (format!("GET /{long}"), 431),
+            (format!("{line}\r\n{many}\r\n"), 431),
+        ] {
+            let error = request(text.as_bytes()).expect_err(&text);
+            assert_eq!(error.status, status, "{text}: {error}");
+            let answer = String::from_utf8(refusal(error)).unwrap();
+            let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+            assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+            assert!(head.contains(&format!("Content-Length: {}", body.len())), "{head}");
+            assert_eq!(head.contains("Sec-WebSocket-Version: 13"), status == 426);
+            assert_eq!(head.contains("Allow: GET"), status == 405);
+        }
+    }
+
+    /// The example of RFC 6455, section 1.3.
+    #[test]
+    fn the_answer() {
+        let answer = String::from_utf8(accept(KEY, "mqtt")).unwrap();
+        assert!(answer.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+        assert!(answer.contains("Sec-WebSocket-Protocol: mqtt\r\n"));
+        assert!(answer.starts_with("HTTP/1.1 101 ") && answer.ends_with("\r\n\r\n"));
+    }
+
+    /// A client's frame.
+    fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        let mask = [0x37, 0xFA, 0x21, 0x3D];
+        let mut header = [0; HEADER_BYTES_MAX];
+        let len = encode_header(Opcode::Binary, payload.len() as u64, &mut header);
+        header[0] = first;
+        header[1] |= 0x80;
+        let mut masked = payload.to_vec();
+        unmask(&mut mask.clone(), &mut masked);
+        [&header[..len], &mask, &masked].concat()
+    }
+
+    /// What came of a stream: payload, pings, and its end.
+    #[derive(Debug, Default, PartialEq)]
+    struct Got {
+        payload: Vec<u8>,
+        pings: Vec<Vec<u8>>,
+        close: Option<Option<u16>>,
+        error: Option<u16>,
+    }
+
+    /// Reads `stream` in pieces of `cut` bytes.
+    fn read(stream: &[u8], cut: usize) -> Got {
+        let (mut decoder, mut got) = (Decoder::default(), Got::default());
+        for piece in stream.chunks(cut) {
+            let mut piece = piece.to_vec();
+            let mut at = 0;
+            while at < piece.len() {
+                let (used, event) = match decoder.step(&mut piece[at..]) {
+                    Ok(step) => step,
+                    Err(error) => {
+                        got.error = Some(error.code);
+                        return got;
+                    }
+                };
+                match event {
+                    Event::Nothing => {}
+                    Event::Data(range) => got.payload.extend(&piece[at..][range]),
+                    Event::Ping(bytes) => got.pings.push(bytes),
+                    Event::Close(code) => got.close = Some(code),
+                }
+                at += used;
+            }
+            assert!(decoder.kept_bytes() <= CONTROL_BYTES_MAX + 14);
+        }
+        got
+    }
+
+    fn check(stream: &[u8], expected: &Got) {
+        for cut in (1..20).chain([125, 126, 127, stream.len().max(1)]) {
+            assert_eq!(
+                read(stream, cut),
+                *expected,
+                "cut into {cut}: {:02X?}",
+                &stream[..stream.len().min(40)]
+            );
+        }
+    }
+
+    #[test]
+    fn frames_however_they_are_cut() {
+        let long: Vec<u8> = (0..70_000_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        for len in [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_000] {
+            let payload = long[..len].to_vec();
+            check(&frame(0x82, &payload), &Got { payload, ..Got::default() });
+        }
+        let ping = frame(0x89, &[b'p'; 125]);
+        let parts = [
+            frame(0x02, b"MQ"),
+            ping.clone(),
+            frame(0x00, b""),
+            frame(0x8A, b"pong"),
+            frame(0x80, b"TT"),
+            frame(0x89, b""),
+            frame(0x82, b"!"),
+            frame(0x88, b"\x03\xE8bye"),
+            frame(0x82, b"ignored"),
+            b"\xFF\xFF".to_vec(),
+        ];
+        let expected = Got {
+            payload: b"MQTT!".to_vec(),
+            pings: vec![vec![b'p'; 125], vec![]],
+            close: Some(Some(NORMAL)),
+            error: None,
+        };
+        check(&parts.concat(), &expected);
+        check(&frame(0x88, b""), &Got { close: Some(None), ..Got::default() });
+    }
+
+    #[test]
+    fn frames_that_break_the_rules() {
+        let mut far = frame(0x82, &[0; 65_536]);
+        far[2] = 0x80;
+        for (bad, code) in [
+            (frame(0x81, b"text"), UNSUPPORTED),
+            (frame(0x01, b"text"), UNSUPPORTED),
+            (b"\x82\x04MQTT".to_vec(), PROTOCOL_ERROR),
+            (frame(0xC2, b""), PROTOCOL_ERROR),
+            (frame(0xA2, b""), PROTOCOL_ERROR),
+            (frame(0x92, b""), PROTOCOL_ERROR),
+            (frame(0x83, b""), PROTOCOL_ERROR),
+            (frame(0x87, b""), PROTOCOL_ERROR),
+            (frame(0x8B, b""), PROTOCOL_ERROR),
+            (frame(0x8F, b""), PROTOCOL_ERROR),
+            (frame(0x80, b"x"), PROTOCOL_ERROR),
+            ([frame(0x02, b"a"), frame(0x82, b"b")].concat(), PROTOCOL_ERROR),
+            ([frame(0x02, b"a"), frame(0x81, b"b")].concat(), PROTOCOL_ERROR),
+            (frame(0x09, b"x"), PROTOCOL_ERROR),
+            (frame(0x08, b""), PROTOCOL_ERROR),
+            (frame(0x89, &[0; 126]), PROTOCOL_ERROR),
+            (b"\x82\xFE\0\x7Dmask".to_vec(), PROTOCOL_ERROR),
+            (b"\x82\xFF\0\0\0\0\0\0\xFF\xFFmask".to_vec(), PROTOCOL_ERROR),
+            (far, PROTOCOL_ERROR),
+            (frame(0x88, b"\x03"), PROTOCOL_ERROR),
+            (frame(0x88, b"\x03\xE7"), PROTOCOL_ERROR),
+            (frame(0x88, b"\x03\xED"), PROTOCOL_ERROR),
+            (frame(0x88, b"\x0B\xB7"), PROTOCOL_ERROR),
+            (frame(0x88, b"\x13\x88"), PROTOCOL_ERROR),
+            (frame(0x88, b"\x03\xE8\xFF"), NOT_UTF8),
+        ] {
+            let stream = [frame(0x82, b"good"), bad].concat();
+            let mut expected = Got { error: Some(code), ..Got::default() };
+            let fragment = stream.get(10) == Some(&0x02);
+            expected.payload = if fragment { b"gooda".to_vec() } else { b"good".to_vec() };
+            check(&stream, &expected);
+        }
+    }
+
+    #[test]
+    fn headers_of_this_side() {
+        let header = |opcode, len| {
+            let mut header = [0; HEADER_BYTES_MAX];
+            let n = encode_header(opcode, len, &mut header);
+            header[..n].to_vec()
+        };
+        assert_eq!(header(Opcode::Binary, 0), [0x82, 0]);
+        assert_eq!(header(Opcode::Pong, 125), [0x8A, 125]);
+        assert_eq!(header(Opcode::Close, 2), [0x88, 2]);
+        assert_eq!(header(Opcode::Binary, 126), [0x82, 126, 0, 126]);
+        assert_eq!(header(Opcode::Binary, 65_535), [0x82, 126, 0xFF, 0xFF]);
+        assert_eq!(header(Opcode::Binary, 65_536), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        let mut out = Vec::new();
+        encode_control(Opcode::Pong, &[1; 200], &mut out);
+        assert_eq!((out.len(), out[1]), (127, 125));
+    }
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Decoder>() <= 64, "{}", size_of::<Decoder>());
+    }
+}

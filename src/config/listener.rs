@@ -4,7 +4,7 @@
 //! what they may not be together. Invariant: what [`Settings::load`](super::Settings::load) gave
 //! out contradicts itself nowhere; [`Listener::default`] is what the example file says.
 use super::network::Network;
-use super::settings::StorePolicy;
+use super::settings::{NamedFile, StorePolicy};
 use super::values::{Method, Origin, Owner, SniHost, list, mode_field, one, unless_empty};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -164,6 +164,23 @@ impl Listener {
     /// WebSocket nor a PROXY header comes first.
     pub fn is_plain(&self) -> bool {
         self.tls().is_none() && self.protocol == Protocol::Mqtt && self.proxy == Proxy::Off
+    }
+
+    /// The files that it names.
+    pub(super) fn files(&self) -> impl Iterator<Item = NamedFile<'_>> {
+        let sni = self.sni.iter().flat_map(|sni| {
+            [("sni", Some(&sni.certificate_file), false), ("sni", Some(&sni.key_file), true)]
+        });
+        let own = [
+            ("certificate_file", self.certificate_file.as_ref(), false),
+            ("key_file", self.key_file.as_ref(), true),
+            ("client_ca_file", self.client_ca_file.as_ref(), false),
+            ("crl_file", self.crl_file.as_ref(), false),
+        ];
+        own.into_iter().chain(sni).filter_map(|(name, path, secret)| {
+            let setting = format!("listener {}: {name}", self.address);
+            Some(NamedFile { setting, path: path?, secret })
+        })
     }
 
     /// The policy that it names itself.

@@ -23,10 +23,10 @@ pub use listener::{
 pub use mistakes::{ConfigErrors, Mistake, Place};
 pub use network::{Network, NetworkError};
 pub use settings::{
-    Auth, Excess, Limits, Log, LogFormat, LogTo, Mqtt, OnDamage, QueueFull, Quota, Server,
-    Settings, Store, StorePolicy,
+    Auth, Excess, Limits, Log, LogFormat, LogTo, Mqtt, NamedFile, OnDamage, QueueFull, Quota,
+    Server, Settings, Store, StorePolicy,
 };
-pub use sources::{ConfigFile, Sources};
+pub use sources::{ConfigFile, Sources, file_warnings};
 pub use values::{Method, NotAsItShouldBe, Origin, Owner, SniHost};
 
 use ::config::{Config, ConfigError, Environment, File, FileFormat, Map};

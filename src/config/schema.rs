@@ -52,6 +52,11 @@ impl Key {
         format!("{}.{}", self.section, self.name)
     }
 
+    /// Whether messages must not repeat what was given.
+    pub(super) fn is_secret(&self) -> bool {
+        matches!(self.kind, Url)
+    }
+
     /// The environment variable that sets it.
     pub(super) fn variable(&self) -> String {
         format!("{PREFIX}{}__{}", self.section.to_uppercase(), self.name.to_uppercase())

@@ -274,6 +274,34 @@ impl Settings {
     }
 }
 
+/// A file that a setting names, which the broker reads and reads again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile<'a> {
+    /// `auth.password_file`, or `listener 0.0.0.0:8883: key_file`
+    pub setting: String,
+    /// where it is
+    pub path: &'a Path,
+    /// whether nobody else should be able to read it
+    pub secret: bool,
+}
+
+impl Settings {
+    /// All files that settings name, but for the log's directory.
+    pub fn files(&self) -> Vec<NamedFile<'_>> {
+        let auth = [
+            ("auth.password_file", &self.auth.password_file, true),
+            ("auth.acl_file", &self.auth.acl_file, false),
+            ("auth.jwt_key_file", &self.auth.jwt_key_file, false),
+            ("auth.jwt_secret_file", &self.auth.jwt_secret_file, true),
+            ("auth.jwks_file", &self.auth.jwks_file, false),
+        ];
+        let of_auth = auth.into_iter().filter_map(|(setting, path, secret)| {
+            Some(NamedFile { setting: setting.into(), path: path.as_deref()?, secret })
+        });
+        self.listener.iter().flat_map(Listener::files).chain(of_auth).collect()
+    }
+}
+
 /// `store.policy`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,14 +1,16 @@
 //! Where settings come from, and the gathering of each source into a checked layer.
 //!
-//! The only place of the configuration that reads a file; the environment and the arguments are
+//! The only place of the configuration that opens a file; the environment and the arguments are
 //! handed in, so that tests need no process of their own. Invariant: what stands in `Layers` has
 //! passed the schema, everything else is in the list of mistakes.
 use super::file;
 use super::mistakes::{ConfigErrors, Place};
 use super::schema::{Given, KEYS, Key, LISTENER, LISTS, PREFIX, nearest};
+use super::settings::{NamedFile, Settings};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// What to load from. The default is: the built-in defaults alone.
@@ -143,10 +145,15 @@ impl<'a> Layers<'a> {
     }
 
     fn argument(&mut self, text: &str, errors: &mut ConfigErrors) {
-        let place = Place::Argument(format!("--set {text}"));
+        let place = |text: &str| Place::Argument(format!("--set {text}"));
         match text.split_once('=') {
-            Some((path, value)) => self.assign(path, value, place, errors),
-            None => errors.add(place, "expected --set section.key=value"),
+            Some((path, value)) => {
+                // What was given may hold a secret.
+                let secret = KEYS.iter().any(|key| key.is_secret() && key.path() == path);
+                let place = if secret { place(&format!("{path}=…")) } else { place(text) };
+                self.assign(path, value, place, errors);
+            }
+            None => errors.add(place(text), "expected --set section.key=value"),
         }
     }
 
@@ -196,6 +203,25 @@ fn accept(key: &Key, value: &str, place: &Place, errors: &mut ConfigErrors) -> b
             errors.add(place.clone(), message);
             false
         }
+    }
+}
+
+/// What is wrong with the files that the settings name, as far as it shows without understanding
+/// them; one sentence each. A warning, because the broker may run as another user, or elsewhere.
+pub fn file_warnings(settings: &Settings) -> Vec<String> {
+    settings.files().into_iter().filter_map(|file| file_warning(&file)).collect()
+}
+
+fn file_warning(file: &NamedFile<'_>) -> Option<String> {
+    let (setting, path) = (&file.setting, file.path.display());
+    let opened = std::fs::File::open(file.path).and_then(|file| file.metadata());
+    match opened {
+        Err(error) => Some(format!("{setting}: {path} cannot be read: {error}")),
+        Ok(data) if !data.is_file() => Some(format!("{setting}: {path} is not a file")),
+        Ok(data) if file.secret && data.mode() & 0o004 != 0 => {
+            Some(format!("{setting}: everybody on this machine can read {path}"))
+        }
+        Ok(_) => None,
     }
 }
 

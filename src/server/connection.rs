@@ -201,17 +201,20 @@ impl Connection {
 
     /// Notes how much is kept of what is not whole yet; false if that is too much in all.
     pub(crate) fn count_partial(&mut self, max: usize) -> bool {
-        let mut len = self.partial.len();
-        if let Some(layers) = &self.layers
-            && self.stage != Stage::Closing
-        {
-            len += layers.kept_bytes();
-        }
+        let len = self.partial.len() + self.kept_bytes();
         if self.counted as usize == len {
             return true;
         }
         self.counted = len as u32; // a packet has less than 2^28 bytes
         self.about.half_received.set(len, max)
+    }
+
+    /// The bytes that its layers keep of what is not whole yet.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match &self.layers {
+            Some(layers) if self.stage != Stage::Closing => layers.kept_bytes(),
+            _ => 0,
+        }
     }
 
     /// Shuts our side down, so that the client reads everything and then the end. With layers that

@@ -297,3 +297,6 @@ impl WebSocket {
         filled
     }
 }
+
+#[cfg(test)]
+mod tests;

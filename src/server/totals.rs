@@ -17,6 +17,16 @@ pub(crate) struct Totals {
     pub(crate) refused_connections: AtomicU64,
     /// Connections that did not send a valid CONNECT in time.
     pub(crate) failed_connects: AtomicU64,
+    /// Those of them that ended in PROXY header, TLS handshake or WebSocket upgrade.
+    pub(crate) failed_handshakes: AtomicU64,
+    /// Those that had to go for others, at a listener's `handshakes_max`.
+    pub(crate) evicted_guests: AtomicU64,
+    /// Connections refused at a listener's `handshakes_per_source_max`.
+    pub(crate) refused_handshakes: AtomicU64,
+    /// Connections refused at a listener's `connections_per_s_max`.
+    pub(crate) refused_rate: AtomicU64,
+    /// Connections from where a listener hears nobody.
+    pub(crate) refused_sources: AtomicU64,
     /// Connections ended at `server.half_received_bytes_max`.
     pub(crate) half_received_refused: AtomicU64,
 }

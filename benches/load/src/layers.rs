@@ -3,6 +3,7 @@
 
 use crate::error::{Error, Result};
 use crate::options::Options;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -42,8 +43,11 @@ impl Recipe {
                     let refused = |error| Error::Usage(format!("{}: {error}", file.display()));
                     roots.add(certificate.map_err(bad)?).map_err(refused)?;
                 }
-                let config =
+                let mut config =
                     ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+                // Connections stand for clients that have nothing to do with each other: each
+                // shakes hands in full.
+                config.resumption = Resumption::disabled();
                 let name = ServerName::try_from(options.server_name.clone())
                     .map_err(|_| Error::Usage("--server-name: not a host's name".into()))?;
                 Some((Arc::new(config), name))

@@ -27,6 +27,7 @@ mod queue;
 mod report;
 mod retained;
 mod sources;
+mod storm;
 mod stream;
 mod tally;
 
@@ -54,6 +55,7 @@ fn run() -> Result<()> {
     let report = match options.scenario.as_str() {
         "pairs" | "fanout" | "fanin" | "shared" => flow::run(&options)?,
         "idle" => idle::run(&options)?,
+        "storm" => storm::run(&options)?,
         "retained" => retained::run(&options)?,
         "offline" => offline::run(&options)?,
         "drain" => queue::drain(&options)?,

@@ -19,6 +19,7 @@ scenarios
   fanin     publishers with a topic each; every subscriber takes them all by a wildcard
   shared    the same, the subscribers being one shared-subscription group
   idle      --count connections with one subscription each, then nothing for --secs
+  storm     --count connections, one after the other, that go again after CONNACK
   retained  --count retained messages, then one subscriber that asks for all of them
   offline   publishers into one persistent session that is away; --state keeps what was acknowledged
   drain     that session comes back and takes everything: is anything missing?
@@ -35,7 +36,7 @@ options (and what holds without them)
   --window N (64)             messages that each publisher may have under way
   --rate N (0)                messages per second of all publishers; 0: as the windows allow
   --secs S (3)                --warmup S (0.5)
-  --count N                   idle 5000; retained 100000; offline: instead of --secs
+  --count N                   idle 5000; storm 2000; retained 100000; offline: instead of --secs
   --depth N (10000)           --batch N (64)      --dir DIRECTORY (.)
   --noise N (0)               subscriptions, on one connection, that never match
   --churn N (0)               SUBSCRIBEs per second, on one connection, and as many UNSUBSCRIBEs
