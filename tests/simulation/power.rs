@@ -126,6 +126,7 @@ fn restored(
     let mut session = RestoredSession {
         number,
         client_id: kept.client_id.as_str().into(),
+        owner: kept.owner.clone(),
         expiry_s: kept.expiry_s,
         offline_ms: kept.offline_since.map_or(0, |since| now.ms_since(since)),
         was_connected: kept.offline_since.is_none(),

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::{
-    DropReason, LoadedEntries, Message, Record, Request, RestoredEntry, SessionNumber, Time,
+    DropReason, LoadedEntries, Message, Owner, Record, Request, RestoredEntry, SessionNumber, Time,
     WillRecord,
 };
 use stonechat::codec::{PacketId, QoS, SubscriptionOptions};
@@ -26,6 +26,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) client_id: String,
+    pub(crate) owner: Owner,
     pub(crate) expiry_s: u32,
     /// when its connection ended, if it has none
     pub(crate) offline_since: Option<Time>,
@@ -53,13 +54,14 @@ impl Fold {
     pub(crate) fn add(&mut self, record: &Record, now: Time) -> Result<(), String> {
         let bad = |what: &str| Err(format!("the log: {what}: {record:?}"));
         match record {
-            Record::Session { session, client_id, expiry_s } => {
+            Record::Session { session, client_id, expiry_s, owner } => {
                 if self.ended.contains(session) {
                     return bad("a session that has ended");
                 }
                 self.highest = self.highest.max(*session);
                 let kept = self.sessions.entry(*session).or_default();
                 kept.client_id = client_id.to_string();
+                kept.owner = owner.clone();
                 (kept.expiry_s, kept.offline_since) = (*expiry_s, None);
                 return Ok(());
             }
