@@ -3,6 +3,8 @@
 //! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
 //! what was kept. They use `std` and the crate alone, and the same bytes are always the same run.
 
+pub mod acl_file;
+pub mod acl_naive;
 pub mod broker_inputs;
 pub mod decode;
 mod history;
@@ -23,10 +25,11 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
     ("broker_inputs", broker_inputs::run),
     ("log_recovery", log_recovery::run),
+    ("acl_file", acl_file::run),
 ];

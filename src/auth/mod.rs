@@ -8,6 +8,7 @@
 
 pub mod acl;
 pub mod jwt;
+mod names;
 pub mod password;
 pub mod quota;
 pub mod scram;
@@ -47,8 +48,11 @@ impl Grants {
         user: Option<&str>,
         client_id: &str,
     ) -> Self {
-        let _ = (user, client_id);
-        let all = |filters: &[S]| filters.iter().map(|f| f.as_ref().into()).collect();
+        let names = names::Names { user, client_id, may_have_levels: false };
+        let all = |filters: &[S]| {
+            let filled = filters.iter().filter_map(|filter| names.allowing(filter.as_ref()));
+            filled.map(String::into_boxed_str).collect()
+        };
         Self { publish: all(publish), subscribe: all(subscribe) }
     }
 }
