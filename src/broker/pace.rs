@@ -7,6 +7,7 @@
 use super::input::{Effects, LinkKey, SessionKey};
 use super::link::Hold;
 use super::pending::Until;
+use super::rights::Pace;
 use super::subscriptions::Matched;
 use super::timers::Timer;
 use super::{Broker, Refusal, Time, refusal};
@@ -77,9 +78,9 @@ impl Broker {
         topic: TopicName<'_>,
     ) -> Option<Over> {
         let rights = self.sessions.get_mut(session)?.rights.as_deref_mut()?;
-        let quota = rights.quota.as_deref()?;
+        let Pace { quota, bucket } = rights.pace.as_deref_mut()?;
         let bytes = (topic.as_str().len() + p.properties.as_bytes().len() + p.payload.len()) as u64;
-        let wait_ms = rights.bucket.take(now.0, quota, 1, bytes).err()?;
+        let wait_ms = bucket.take(now.0, quota, 1, bytes).err()?;
         Some(match quota.excess {
             Excess::Throttle => Over::Wait(wait_ms),
             Excess::Drop => Over::Refuse,

@@ -55,7 +55,13 @@ pub(super) struct Rights {
     granted_before: bool,
     /// `None`: it may everything
     pub(super) class: Option<ClassKey>,
-    pub(super) quota: Option<StdArc<Quota>>,
+    pub(super) pace: Option<Box<Pace>>,
+}
+
+/// A quota, and how much of it is used.
+#[derive(Debug)]
+pub(super) struct Pace {
+    pub(super) quota: StdArc<Quota>,
     pub(super) bucket: Bucket,
 }
 
@@ -206,7 +212,7 @@ impl Session {
 
     /// The quota that it is under.
     pub(super) fn quota(&self) -> Option<&Quota> {
-        self.rights.as_ref().and_then(|rights| rights.quota.as_deref())
+        self.rights.as_ref().and_then(|rights| rights.pace.as_ref()).map(|pace| &*pace.quota)
     }
 
     /// What the log is told of whose it is.
@@ -220,7 +226,7 @@ impl Session {
     /// What has to be checked of its packets, for its link.
     pub(super) fn checks(&self) -> u8 {
         let Some(rights) = &self.rights else { return 0 };
-        u8::from(rights.class.is_some()) * CLASSED | u8::from(rights.quota.is_some()) * PACED
+        u8::from(rights.class.is_some()) * CLASSED | u8::from(rights.pace.is_some()) * PACED
     }
 }
 
@@ -264,11 +270,13 @@ impl Broker {
         let class = self.rules.enter(class);
         let nothing = class.is_none() && quota.is_none() && **identity == Identity::default();
         // Who comes back has not more to spend than before.
-        let same = s.rights.take().filter(|rights| rights.quota == quota);
-        let bucket = same.map_or_else(|| Bucket::new(now.0), |rights| rights.bucket);
+        let before = s.rights.take().and_then(|rights| rights.pace);
+        let pace = quota.map(|quota| match before {
+            Some(pace) if pace.quota == quota => pace,
+            _ => Box::new(Pace { quota, bucket: Bucket::new(now.0) }),
+        });
         let (identity, granted_before) = (StdArc::clone(identity), false);
-        s.rights =
-            (!nothing).then(|| Box::new(Rights { identity, granted_before, class, quota, bucket }));
+        s.rights = (!nothing).then(|| Box::new(Rights { identity, granted_before, class, pace }));
         self.rights_changed(session, was);
         self.rules.leave(was);
     }
@@ -286,10 +294,8 @@ impl Broker {
         match &mut s.rights {
             Some(rights) => rights.granted_before = owner.granted,
             None if owner.granted => {
-                let (quota, bucket) = (None, Bucket::new(now.0));
-                let (class, granted_before) = (None, true);
-                s.rights =
-                    Some(Box::new(Rights { identity, granted_before, class, quota, bucket }));
+                let (class, granted_before, pace) = (None, true, None);
+                s.rights = Some(Box::new(Rights { identity, granted_before, class, pace }));
             }
             None => {}
         }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::{
-    DropReason, LoadedEntries, Message, Owner, Record, Request, RestoredEntry, SessionNumber, Time,
-    WillRecord,
+    DropReason, LoadedEntries, Message, Owner, Record, Request, RestoredDelivery, RestoredEntry,
+    RestoredSession, SessionNumber, Time, WillRecord,
 };
 use stonechat::codec::{PacketId, QoS, SubscriptionOptions};
 
@@ -215,5 +215,40 @@ impl Kept {
             }
             _ => true,
         }
+    }
+}
+
+impl Kept {
+    /// The session as a broker takes it at `now`, with everything that waits in memory.
+    pub(crate) fn restored(&self, number: SessionNumber, now: Time) -> RestoredSession {
+        let mut session = RestoredSession {
+            number,
+            client_id: self.client_id.as_str().into(),
+            owner: self.owner.clone(),
+            expiry_s: self.expiry_s,
+            offline_ms: self.offline_since.map_or(0, |since| now.ms_since(since)),
+            was_connected: self.offline_since.is_none(),
+            subscriptions: Vec::new(),
+            will: self.will.clone(),
+            inbound: self.inbound.iter().filter_map(|&id| PacketId::new(id)).collect(),
+            in_flight: Vec::new(),
+            queued: Vec::new(),
+            last_order: self.last_order,
+            tail: None,
+        };
+        for (filter, (options, id)) in &self.filters {
+            session.subscriptions.push((filter.as_str().into(), *options, *id));
+        }
+        for (&order, e) in &self.entries {
+            session.in_flight.extend(match e.packet_id {
+                None => {
+                    session.queued.push(e.restored(order));
+                    None
+                }
+                Some(id) if e.released => Some(RestoredDelivery::Release(id, order)),
+                Some(id) => Some(RestoredDelivery::Publish(id, e.restored(order))),
+            });
+        }
+        session
     }
 }
