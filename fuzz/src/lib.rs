@@ -3,6 +3,8 @@
 //! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
 //! what was kept. They use `std`, the crate and a second opinion on WebSocket alone, and the same bytes are always the same run.
 
+pub mod acl_file;
+pub mod acl_naive;
 pub mod broker_inputs;
 pub mod decode;
 mod history;
@@ -25,7 +27,7 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
@@ -33,4 +35,5 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("log_recovery", log_recovery::run),
     ("websocket", websocket::run),
     ("proxy_header", proxy_header::run),
+    ("acl_file", acl_file::run),
 ];

@@ -54,7 +54,28 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("log_recovery", log_recovery),
         ("websocket", websocket),
         ("proxy_header", proxy_header),
+        ("acl_file", acl_files(&mut random)),
     ]
+}
+
+/// Files as people write them, good and bad, and files of few words.
+fn acl_files(random: &mut Random) -> Vec<Vec<u8>> {
+    let texts = [
+        "\0topic read $SYS/#\ntopic a/#\nuser a\ntopic readwrite a/b\r\ntopic deny a/c\n",
+        "\0# all\npattern write %u/%c/#\npattern read a b/%c\nuser a b\n topic  deny  a b/+\n",
+        "\0topics a\ntopic rede a\nuser\ntopic\npattern a#\n #\n\ttopic a\n",
+        "\x01[roles]\na = [\"a\", \"b*\"]\n[[rule]]\nroles = [\"a\"]\nsubscribe = [\"a/#\"]\n",
+        "\x01[[rule]]\nanonymous = true\npublish = [\"%c/+\"]\ndeny_subscribe = [\"$SYS/#\"]\n",
+        "\x01[role]\n[[rule]]\nuser = 1\npublish = \"a\"\nroles = []\nsubscribe = [\"a#\", 2]\n",
+        "\x01rule = [{ users = [\"*\"], client_ids = [\"x*\"], publish = [\"#\"] }]\n[a\n",
+    ];
+    let mut seeds: Vec<_> = texts.map(|text| text.as_bytes().to_vec()).into();
+    for i in 0..60 {
+        let mut seed = random.bytes(60 + 4 * i);
+        seed[0] = 2 + (i % 2) as u8;
+        seeds.push(seed);
+    }
+    seeds
 }
 
 /// Streams of a few packets, of each side and version.

@@ -54,6 +54,7 @@ impl Broker {
                 .shrink_to(len * 2, |key| super::hash_of_session(sessions, hasher, *key));
         }
         self.subscriptions.shrink();
+        self.rules.shrink();
         if self.shards > 1 {
             index.shrink(); // every shard asks, who finds it done has little to do
         }

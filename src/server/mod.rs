@@ -407,6 +407,8 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         session_memory_bytes_max: l.session_memory_bytes_max,
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
         no_room_ms: l.no_room_ms,
+        takeover_by_other_users: false,
+        hook_cache_ms: 60_000,
         safety: safety(settings.store.policy),
         topic_safety: settings.store.topic_policies().map(|(f, p)| (f.into(), safety(p))).collect(),
         identifier_safety: settings.policies().map(safety).fold(Safety::Written, Safety::max),

@@ -107,6 +107,9 @@ fn dropped_messages(f: &Figures<'_>) -> u64 {
         + c.dropped_expired
         + c.dropped_too_large
         + c.dropped_no_member
+        + c.dropped_not_authorized
+        + c.dropped_not_receivable
+        + c.dropped_quota
 }
 
 fn gauges(f: &Figures<'_>, maximum: &mut u64, topics: &mut BTreeMap<String, String>) {
@@ -183,6 +186,14 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("no_room_ms/closed", c.closed_no_room),
         ("queue_full/refused", c.refused_queue_full),
         ("uncommitted_bytes_max/paused", c.paused_uncommitted),
+        ("not_authorized", c.dropped_not_authorized),
+        ("not_authorized/receivers", c.dropped_not_receivable),
+        ("not_authorized/refused", c.refused_not_authorized),
+        ("not_authorized/asked", c.asked),
+        ("not_authorized/ended", c.closed_at_end),
+        ("quota", c.dropped_quota),
+        ("quota/throttled", c.throttled),
+        ("quota/closed", c.closed_quota),
     ] {
         topics.insert(format!("limits/{topic}"), value.to_string());
     }

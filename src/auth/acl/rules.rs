@@ -23,13 +23,9 @@ pub(super) const DENY: Effects = DENY_PUBLISH | DENY_SUBSCRIBE;
 
 /// Whether every topic that `part` matches is one that `whole` matches.
 pub fn covers(whole: TopicFilter<'_>, part: TopicFilter<'_>) -> bool {
-    let (whole, part) = (whole.as_str(), part.as_str());
+    let (whole, part) = (whole.as_str(), spelled_out(part));
     if part.starts_with('$') && whole.starts_with(['+', '#']) {
         return false; // [MQTT-4.7.2-1]
-    }
-    if part == "#" {
-        // The one level that every topic has makes these two the same.
-        return matches!(whole, "#" | "+/#");
     }
     let mut parts = part.split('/');
     for level in whole.split('/') {
@@ -42,6 +38,16 @@ pub fn covers(whole: TopicFilter<'_>, part: TopicFilter<'_>) -> bool {
         }
     }
     parts.next().is_none()
+}
+
+/// The text of `filter`, or a longer one that matches the same topics where a `#` cannot mean "no
+/// more levels": no topic is empty \[MQTT-4.7.3-1\].
+fn spelled_out(filter: TopicFilter<'_>) -> &str {
+    match filter.as_str() {
+        "#" => "+/#",
+        "/#" => "/+/#",
+        text => text,
+    }
 }
 
 const ROOT: u32 = 0;
@@ -125,7 +131,7 @@ impl Rules {
 
     /// What all filters that cover `filter` do.
     pub(super) fn of_filter(&self, filter: TopicFilter<'_>) -> Effects {
-        let text = filter.as_str();
+        let text = spelled_out(filter);
         let mut found = 0;
         let mut ways = Ways::new();
         ways.push((ROOT, 0));
@@ -139,17 +145,16 @@ impl Rules {
                 found |= node.here;
                 continue;
             };
-            match level {
-                // "+/#" is "#"; else "#" alone covers "#".
-                "#" if id == ROOT && node.plus != NONE => found |= self.node(node.plus).below,
-                "#" | "+" => {}
-                _ => {
-                    if let Some(child) = self.child(node, level) {
-                        ways.push((child, next));
-                    }
-                }
+            // A '#' is covered by a '#' alone.
+            if level == "#" {
+                continue;
             }
-            if level != "#" && wild && node.plus != NONE {
+            if level != "+"
+                && let Some(child) = self.child(node, level)
+            {
+                ways.push((child, next));
+            }
+            if wild && node.plus != NONE {
                 ways.push((node.plus, next));
             }
         }
