@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use stonechat::cli::{self, Command};
 use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources, file_warnings};
-use stonechat::logtool;
+use stonechat::{logtool, passwd};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -35,6 +35,9 @@ fn main() -> ExitCode {
             };
             let (mut out, mut err) = (BufWriter::new(std::io::stdout()), std::io::stderr());
             ExitCode::from(logtool::run(&directory, &command.action, &mut out, &mut err))
+        }
+        Ok(Command::Passwd(command)) => {
+            ExitCode::from(passwd::run(&command, &mut std::io::stderr()))
         }
         Err(error) => {
             let code = cli::exit_code_of(&error);

@@ -16,6 +16,7 @@ pub mod log_recovery;
 mod observer;
 mod packets;
 pub mod proxy_header;
+pub mod password_file;
 pub mod round_trip;
 pub mod seeds;
 mod source;
@@ -27,7 +28,7 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
@@ -36,4 +37,5 @@ pub const TARGETS: [(&str, Target); 8] = [
     ("websocket", websocket::run),
     ("proxy_header", proxy_header::run),
     ("acl_file", acl_file::run),
+    ("password_file", password_file::run),
 ];

@@ -55,6 +55,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("websocket", websocket),
         ("proxy_header", proxy_header),
         ("acl_file", acl_files(&mut random)),
+        ("password_file", password_files()),
     ]
 }
 
@@ -133,4 +134,36 @@ fn history(random: &mut Random, i: usize) -> Vec<u8> {
 /// Everything arrives, and is written.
 fn everything(bytes: &mut Vec<u8>) {
     bytes.extend([25, 20]);
+}
+
+/// A name, then a file with lines of every kind, whole and broken.
+fn password_files() -> Vec<Vec<u8>> {
+    let (salt, key) = ("c2FsdHNhbHQ=", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let long = format!("{}==", "QUFB".repeat(21) + "QQ");
+    let bare = long.trim_end_matches('=');
+    let lines = [
+        format!("anna:$6${salt}${long}"),
+        format!("bert:$7$101${salt}${long}\r"),
+        format!(" carl : $argon2id$v=19$m=64,t=2,p=1$c2FsdHNhbHQ${bare}"),
+        format!("dora:SCRAM-SHA-256$4096:{salt}${key}:{key}"),
+        "# nobody:x".to_owned(),
+        String::new(),
+        format!("anna:$6${salt}${long}:a note"),
+        format!("erna:$7$5000${salt}${long}"),
+        format!("erna:$argon2id$v=19$m=128,t=1,p=9$c2FsdHNhbHQ${bare}"),
+        format!("erna:$6${salt}${key}"),
+        "erna:secret".to_owned(),
+        "erna".to_owned(),
+        ":".to_owned(),
+    ];
+    let file = |name: &str, lines: &[String]| {
+        let mut seed = vec![name.len() as u8];
+        seed.extend_from_slice(name.as_bytes());
+        seed.extend_from_slice(lines.join("\n").as_bytes());
+        seed
+    };
+    let mut seeds = vec![file("anna", &lines[..7]), file("nobody", &lines[..6])];
+    seeds.extend(lines.iter().map(|line| file("erna", std::slice::from_ref(line))));
+    seeds.extend((7..lines.len()).map(|n| file(" erna", &lines[n - 7..=n])));
+    seeds
 }

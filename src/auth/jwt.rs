@@ -90,7 +90,7 @@ pub enum JwtError {
     NotSigned,
     /// `alg` is something else that is not supported.
     #[error("the token's algorithm is not supported")]
-    Algorithm,
+    UnknownAlgorithm,
     /// There is `crit`.
     #[error("the token's header demands an extension (crit) that does not exist here")]
     Critical,
@@ -162,7 +162,7 @@ fn signed_claims(token: &str, keys: &Keys) -> Result<Claims, JwtError> {
     let algorithm = match in_header("alg")? {
         None => return Err(JwtError::Json("header")),
         Some("none") => return Err(JwtError::NotSigned),
-        Some(name) => Algorithm::from_str(name).map_err(|_| JwtError::Algorithm)?,
+        Some(name) => Algorithm::from_str(name).map_err(|_| JwtError::UnknownAlgorithm)?,
     };
     if header.0.contains_key("crit") {
         return Err(JwtError::Critical);

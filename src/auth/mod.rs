@@ -7,7 +7,6 @@
 //! Invariant: no secret leaves: not in an error, not in `Debug`.
 
 pub mod acl;
-mod hash;
 pub mod jwt;
 mod names;
 pub mod password;

@@ -9,13 +9,15 @@
 //!
 //! May use libraries that compute. Invariant: no error and no `Debug` shows a line's content.
 
+mod hash;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 
 use foldhash::quality::FixedState;
 
-pub use super::hash::{
+pub use hash::{
     ARGON2_FILLED_KIB_MAX, ARGON2_LANES_MAX, ARGON2_MEMORY_KIB_MAX, Costs, Hash, HashError,
     NOBODY_MEMORY_BYTES, PBKDF2_ITERATIONS_MAX, new_hash, new_scram, verify_nobody,
 };
@@ -243,14 +245,13 @@ pub fn edit(text: &[u8], user: &str, hash: Option<&str>) -> Edited {
         lines_before += 1;
     }
     if let (0, Some(hash)) = (lines_before, hash) {
-        let last = text.split_inclusive(|&byte| byte == b'\n').next_back().unwrap_or_default();
+        let mut lines = text.split_inclusive(|&byte| byte == b'\n');
+        let (first, last) = (lines.next().unwrap_or_default(), lines.next_back());
+        let last = last.unwrap_or(first);
+        let ending = if first.ends_with(b"\r\n") { "\r\n" } else { "\n" };
         // A last line without an end would take the new one in.
-        let (ending, is_open) = match ending_of(last) {
-            "" => (ending_of(text.split_inclusive(|&b| b == b'\n').next().unwrap_or(b"")), true),
-            ending => (ending, false),
-        };
-        let ending = if ending.is_empty() { "\n" } else { ending };
-        if is_open && !edited.is_empty() {
+        if !last.is_empty() && !last.ends_with(b"\n") {
+            let ending = if last.ends_with(b"\r") { "\n" } else { ending };
             edited.extend_from_slice(ending.as_bytes());
         }
         write_line(&mut edited, user, hash, ending);
@@ -402,6 +403,8 @@ mod tests {
             ("b:1\n", "a", Some("H"), "b:1\na:H\n", 0),
             ("b:1", "a", Some("H"), "b:1\na:H\n", 0),
             ("b:1\r\n", "a", Some("H"), "b:1\r\na:H\r\n", 0),
+            ("b:1\r\nc:2\r", "a", Some("H"), "b:1\r\nc:2\r\na:H\r\n", 0),
+            ("\n", "a", Some("H"), "\na:H\n", 0),
             ("b:1\r\nc:2", "a", Some("H"), "b:1\r\nc:2\r\na:H\r\n", 0),
             ("# x\n\na:1\nb:2\n", "a", Some("H"), "# x\n\na:H\nb:2\n", 1),
             ("a:1", "a", Some("H"), "a:H", 1),
