@@ -40,6 +40,8 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("topic_match", topic_match),
         ("broker_inputs", broker_inputs),
         ("log_recovery", log_recovery),
+        ("jwt", super::jwt::seeds(|n| random.bytes(n))),
+        ("scram", super::scram::seeds(|n| random.bytes(n))),
     ]
 }
 
