@@ -83,6 +83,16 @@ fn password_file() {
 }
 
 #[test]
+fn jwt() {
+    replay("jwt");
+}
+
+#[test]
+fn scram() {
+    replay("scram");
+}
+
+#[test]
 fn corpora_are_small_and_every_one_is_a_target() {
     let mut bytes = 0;
     for kind in ["corpus", "regressions"] {

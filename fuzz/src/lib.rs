@@ -2,12 +2,15 @@
 //!
 //! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
 //! what was kept. They use `std`, the crate and a second opinion on WebSocket alone, and the same bytes are always the same run.
+//! what was kept. They use `std`, the crate and its libraries that compute, and the same bytes are
+//! always the same run.
 
 pub mod acl_file;
 pub mod acl_naive;
 pub mod broker_inputs;
 pub mod decode;
 mod history;
+pub mod jwt;
 mod laws;
 #[allow(dead_code)]
 #[path = "../../tests/log/disk.rs"]
@@ -18,6 +21,7 @@ mod packets;
 pub mod proxy_header;
 pub mod password_file;
 pub mod round_trip;
+pub mod scram;
 pub mod seeds;
 mod source;
 pub mod topic_match;
@@ -28,7 +32,7 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
@@ -38,4 +42,6 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("proxy_header", proxy_header::run),
     ("acl_file", acl_file::run),
     ("password_file", password_file::run),
+    ("jwt", jwt::run),
+    ("scram", scram::run),
 ];

@@ -56,6 +56,8 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("proxy_header", proxy_header),
         ("acl_file", acl_files(&mut random)),
         ("password_file", password_files()),
+        ("jwt", super::jwt::seeds(|n| random.bytes(n))),
+        ("scram", super::scram::seeds(|n| random.bytes(n))),
     ]
 }
 
