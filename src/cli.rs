@@ -13,14 +13,22 @@ use std::path::PathBuf;
 pub const EXIT_USAGE: u8 = 64;
 /// A log is damaged (EX_DATAERR).
 pub const EXIT_DAMAGED: u8 = 65;
-/// The configuration file could not be read, or there is no log (EX_NOINPUT).
+/// The password that was given cannot be one (EX_DATAERR).
+pub const EXIT_NO_PASSWORD: u8 = 65;
+/// The configuration or password file could not be read, or there is no log (EX_NOINPUT).
 pub const EXIT_NO_INPUT: u8 = 66;
+/// There is no such user in the password file (EX_NOUSER).
+pub const EXIT_NO_USER: u8 = 67;
+/// The new password file could not be made (EX_CANTCREAT).
+pub const EXIT_CANNOT_CREATE: u8 = 73;
 /// The answer could not be written, or the log not be read (EX_IOERR).
 pub const EXIT_IO: u8 = 74;
 /// A broker has the log: later perhaps (EX_TEMPFAIL).
 pub const EXIT_IN_USE: u8 = 75;
 /// The configuration has mistakes, wherever they stand (EX_CONFIG).
 pub const EXIT_CONFIG: u8 = 78;
+/// Somebody pressed Ctrl-C at a prompt: as if the signal had ended the process.
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// What is to be done.
 #[derive(Clone, Debug)]
@@ -33,6 +41,28 @@ pub enum Command {
     ExampleConfig,
     /// Look at the log of a broker that does not run, or mend it.
     Log(LogCommand),
+    /// Change one user in a password file.
+    Passwd(PasswdCommand),
+}
+
+/// What is to be done with a password file. The password itself is no argument: everybody could
+/// see it in the list of processes.
+#[derive(Clone, Debug, Args)]
+pub struct PasswdCommand {
+    /// The password file
+    pub file: PathBuf,
+    /// The user name
+    pub user: String,
+    /// Make the file if it is not there
+    #[arg(long, conflicts_with = "delete")]
+    pub create: bool,
+    /// Take the user out
+    #[arg(long)]
+    pub delete: bool,
+    /// Store a SCRAM-SHA-256 verifier, with which the user can enter by SCRAM as well as with the
+    /// password; else argon2id
+    #[arg(long, conflicts_with = "delete")]
+    pub scram: bool,
 }
 
 /// What is to be done with a log.
@@ -83,9 +113,10 @@ fn topic_filter(text: &str) -> Result<String, String> {
     after_help = "Settings come from the built-in defaults (see example-config), then FILE, then \
                   environment variables such as STONECHAT__MQTT__RECEIVE_MAXIMUM, then these \
                   options; the later wins.\n\n\
-                  Exit codes: 0 done, 64 wrong arguments, 65 damaged log, 66 unreadable file or \
-                  no log, 74 output not written or log not read, 75 log in use by a broker, 78 \
-                  mistakes in the configuration."
+                  Exit codes: 0 done, 64 wrong arguments, 65 damaged log or unusable password, 66 \
+                  unreadable file or no log, 67 no such user, 73 password file not written, 74 \
+                  output not written or log not read, 75 log in use by a broker, 78 mistakes in \
+                  the configuration."
 )]
 struct Arguments {
     #[command(flatten)]
@@ -127,6 +158,10 @@ enum Action {
         #[command(subcommand)]
         action: LogAction,
     },
+    /// Add a user to a password file, change the password, or take the user out
+    ///
+    /// The password is asked for on a terminal, and else is one line of standard input.
+    Passwd(PasswdCommand),
 }
 
 /// Reads the arguments; the first one is the program's name.
@@ -150,6 +185,7 @@ pub fn parse(args: impl Iterator<Item = OsString>) -> Result<Command, clap::Erro
         Some(Action::Log { dir, action }) => {
             Command::Log(LogCommand { directory: dir, sources, action })
         }
+        Some(Action::Passwd(command)) => Command::Passwd(command),
     })
 }
 

@@ -4,7 +4,7 @@
 //!
 //! Each uses what is below it, never what is above (`tests/house.rs` reads the imports):
 //!
-//! - 4: [`config`], [`cli`], [`logtool`], `main`: settings, arguments, exit codes
+//! - 4: [`config`], [`cli`], [`logtool`], [`passwd`], `main`: settings, arguments, exit codes
 //! - 3: [`server`]: threads, sockets, the clock, the system's randomness
 //! - 2: [`broker`]: the pure decisions of one shard; [`store`]: where records are kept
 //! - 1: [`codec`]: bytes to packets and back; [`auth`]: who a client is, and what it may do
@@ -43,6 +43,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod logtool;
+pub mod passwd;
 pub mod server;
 pub mod store;
 pub mod topic;

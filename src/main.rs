@@ -4,14 +4,17 @@ use std::io::{BufWriter, Write};
 use std::process::ExitCode;
 use stonechat::cli::{self, Command};
 use stonechat::config::{ConfigErrors, EXAMPLE, Loaded, Settings, Sources, file_warnings};
-use stonechat::logtool;
+use stonechat::{logtool, passwd};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(Command::Run(sources)) => match load(sources) {
-            Ok(loaded) => stonechat::server::run(loaded),
-            Err(errors) => refuse(&errors),
-        },
+        Ok(Command::Run(sources)) => {
+            let sources = with_environment(sources);
+            match Settings::load(&sources) {
+                Ok(loaded) => stonechat::server::run(loaded, sources),
+                Err(errors) => refuse(&errors),
+            }
+        }
         Ok(Command::Check(sources)) => match load(sources) {
             Ok(loaded) => {
                 for warning in loaded.warnings.iter().chain(&file_warnings(&loaded.settings)) {
@@ -33,6 +36,9 @@ fn main() -> ExitCode {
             let (mut out, mut err) = (BufWriter::new(std::io::stdout()), std::io::stderr());
             ExitCode::from(logtool::run(&directory, &command.action, &mut out, &mut err))
         }
+        Ok(Command::Passwd(command)) => {
+            ExitCode::from(passwd::run(&command, &mut std::io::stderr()))
+        }
         Err(error) => {
             let code = cli::exit_code_of(&error);
             match error.print() {
@@ -43,9 +49,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(mut sources: Sources) -> Result<Loaded, ConfigErrors> {
-    sources.environment = std::env::vars_os().collect();
-    Settings::load(&sources)
+fn load(sources: Sources) -> Result<Loaded, ConfigErrors> {
+    Settings::load(&with_environment(sources))
+}
+
+fn with_environment(sources: Sources) -> Sources {
+    Sources { environment: std::env::vars_os().collect(), ..sources }
 }
 
 fn refuse(errors: &ConfigErrors) -> ExitCode {

@@ -73,6 +73,16 @@ fn proxy_header() {
 }
 
 #[test]
+fn acl_file() {
+    replay("acl_file");
+}
+
+#[test]
+fn password_file() {
+    replay("password_file");
+}
+
+#[test]
 fn corpora_are_small_and_every_one_is_a_target() {
     let mut bytes = 0;
     for kind in ["corpus", "regressions"] {

@@ -25,7 +25,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["topic"]), // plain data: it knows nothing of the broker
     ("cli", &["topic", "config"]),
     ("logtool", &["topic", "broker", "store", "server", "cli"]),
-    ("main", &["config", "cli", "server", "logtool"]),
+    ("passwd", &["auth", "server", "cli"]),
+    ("main", &["config", "cli", "server", "logtool", "passwd"]),
 ];
 
 /// The layers that decide and do nothing: 0 to 2.

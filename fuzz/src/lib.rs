@@ -3,6 +3,8 @@
 //! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
 //! what was kept. They use `std`, the crate and a second opinion on WebSocket alone, and the same bytes are always the same run.
 
+pub mod acl_file;
+pub mod acl_naive;
 pub mod broker_inputs;
 pub mod decode;
 mod history;
@@ -14,6 +16,7 @@ pub mod log_recovery;
 mod observer;
 mod packets;
 pub mod proxy_header;
+pub mod password_file;
 pub mod round_trip;
 pub mod seeds;
 mod source;
@@ -25,7 +28,7 @@ mod world;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("decode", decode::run),
     ("round_trip", round_trip::run),
     ("topic_match", topic_match::run),
@@ -33,4 +36,6 @@ pub const TARGETS: [(&str, Target); 7] = [
     ("log_recovery", log_recovery::run),
     ("websocket", websocket::run),
     ("proxy_header", proxy_header::run),
+    ("acl_file", acl_file::run),
+    ("password_file", password_file::run),
 ];

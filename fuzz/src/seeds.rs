@@ -54,7 +54,29 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("log_recovery", log_recovery),
         ("websocket", websocket),
         ("proxy_header", proxy_header),
+        ("acl_file", acl_files(&mut random)),
+        ("password_file", password_files()),
     ]
+}
+
+/// Files as people write them, good and bad, and files of few words.
+fn acl_files(random: &mut Random) -> Vec<Vec<u8>> {
+    let texts = [
+        "\0topic read $SYS/#\ntopic a/#\nuser a\ntopic readwrite a/b\r\ntopic deny a/c\n",
+        "\0# all\npattern write %u/%c/#\npattern read a b/%c\nuser a b\n topic  deny  a b/+\n",
+        "\0topics a\ntopic rede a\nuser\ntopic\npattern a#\n #\n\ttopic a\n",
+        "\x01[roles]\na = [\"a\", \"b*\"]\n[[rule]]\nroles = [\"a\"]\nsubscribe = [\"a/#\"]\n",
+        "\x01[[rule]]\nanonymous = true\npublish = [\"%c/+\"]\ndeny_subscribe = [\"$SYS/#\"]\n",
+        "\x01[role]\n[[rule]]\nuser = 1\npublish = \"a\"\nroles = []\nsubscribe = [\"a#\", 2]\n",
+        "\x01rule = [{ users = [\"*\"], client_ids = [\"x*\"], publish = [\"#\"] }]\n[a\n",
+    ];
+    let mut seeds: Vec<_> = texts.map(|text| text.as_bytes().to_vec()).into();
+    for i in 0..60 {
+        let mut seed = random.bytes(60 + 4 * i);
+        seed[0] = 2 + (i % 2) as u8;
+        seeds.push(seed);
+    }
+    seeds
 }
 
 /// Streams of a few packets, of each side and version.
@@ -112,4 +134,36 @@ fn history(random: &mut Random, i: usize) -> Vec<u8> {
 /// Everything arrives, and is written.
 fn everything(bytes: &mut Vec<u8>) {
     bytes.extend([25, 20]);
+}
+
+/// A name, then a file with lines of every kind, whole and broken.
+fn password_files() -> Vec<Vec<u8>> {
+    let (salt, key) = ("c2FsdHNhbHQ=", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+    let long = format!("{}==", "QUFB".repeat(21) + "QQ");
+    let bare = long.trim_end_matches('=');
+    let lines = [
+        format!("anna:$6${salt}${long}"),
+        format!("bert:$7$101${salt}${long}\r"),
+        format!(" carl : $argon2id$v=19$m=64,t=2,p=1$c2FsdHNhbHQ${bare}"),
+        format!("dora:SCRAM-SHA-256$4096:{salt}${key}:{key}"),
+        "# nobody:x".to_owned(),
+        String::new(),
+        format!("anna:$6${salt}${long}:a note"),
+        format!("erna:$7$5000${salt}${long}"),
+        format!("erna:$argon2id$v=19$m=128,t=1,p=9$c2FsdHNhbHQ${bare}"),
+        format!("erna:$6${salt}${key}"),
+        "erna:secret".to_owned(),
+        "erna".to_owned(),
+        ":".to_owned(),
+    ];
+    let file = |name: &str, lines: &[String]| {
+        let mut seed = vec![name.len() as u8];
+        seed.extend_from_slice(name.as_bytes());
+        seed.extend_from_slice(lines.join("\n").as_bytes());
+        seed
+    };
+    let mut seeds = vec![file("anna", &lines[..7]), file("nobody", &lines[..6])];
+    seeds.extend(lines.iter().map(|line| file("erna", std::slice::from_ref(line))));
+    seeds.extend((7..lines.len()).map(|n| file(" erna", &lines[n - 7..=n])));
+    seeds
 }

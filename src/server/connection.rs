@@ -5,10 +5,12 @@
 //! link, nothing that the client sends is looked at.
 
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 
 use super::layers::Layers;
 use super::socket::{Peer, Socket};
 use super::totals::{HalfReceived, Place};
+use crate::auth::Identity;
 use crate::broker::{LinkKey, Outbox, Safety, Time};
 use crate::codec::{ReasonCode, Version, websocket};
 
@@ -70,6 +72,8 @@ pub(crate) struct About {
     pub(crate) deadline: Time,
     pub(crate) half_received: HalfReceived,
     pub(crate) place: Place,
+    /// Who it is; anonymous on the porch.
+    pub(crate) identity: Arc<Identity>,
 }
 
 /// What came of a read.

@@ -117,6 +117,7 @@ fn is_door(settings: &Settings, listener: &Listener) -> bool {
         && listener.deny_from.is_empty()
         && listener.connections_per_s_max == 0
         && !counted
+        && !settings.auth.hook_acl
 }
 
 fn speaks(listener: &Listener) -> &'static str {

@@ -142,7 +142,9 @@ impl<S: Store> Shard<S> {
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
         let safety = door.safety;
         let (peer, door) = (Peer::Ip(peer), number as u32);
-        let about = About { peer, client_id, door, safety, deadline, half_received, place };
+        let identity = Arc::default();
+        let about =
+            About { peer, client_id, door, safety, deadline, half_received, place, identity };
         if let Some(link) = self.admit(stream.into(), None, about) {
             self.set_deadline(link, deadline);
         }
@@ -179,7 +181,7 @@ impl<S: Store> Shard<S> {
                 let home = porch.home_of(&entrant.client_id);
                 if home == self.parts.shard {
                     let used = entrant.used;
-                    self.enter(link, &entrant);
+                    self.enter(link, &entrant, Time::NEVER, None);
                     return used;
                 }
                 let Entrant { client_id, assigned, .. } = entrant;
@@ -194,7 +196,13 @@ impl<S: Store> Shard<S> {
     }
 
     /// The connection becomes a link of this shard.
-    fn enter(&mut self, link: LinkKey, entrant: &Entrant<'_>) {
+    fn enter(
+        &mut self,
+        link: LinkKey,
+        entrant: &Entrant<'_>,
+        ends: Time,
+        authentication: Option<(String, Vec<u8>)>,
+    ) {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         let Entrant { connect, client_id, assigned, .. } = entrant;
         let peer = c.about.peer;
@@ -202,8 +210,17 @@ impl<S: Store> Shard<S> {
         c.stage = Stage::Link;
         c.about.deadline = Time::NEVER;
         c.about.client_id = client_id.as_str().into();
-        let safety = c.about.safety;
-        let opening = Opening { connect, client_id, assigned: *assigned, safety };
+        let (safety, identity) = (c.about.safety, Arc::clone(&c.about.identity));
+        let authentication = authentication.as_ref().map(|(m, data)| (m.as_str(), data.as_slice()));
+        let opening = Opening {
+            connect,
+            client_id,
+            assigned: *assigned,
+            safety,
+            identity: &identity,
+            ends,
+            authentication,
+        };
         self.handle(Input::Opened(link, opening));
         if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
             tracing::info!(
@@ -254,19 +271,21 @@ impl<S: Store> Shard<S> {
     /// A client comes in from another shard's porch: its CONNECT is handled, and whatever it sent
     /// behind it, before its socket is waited for.
     pub(super) fn come_home(&mut self, hand_off: HandOff) {
-        let HandOff { socket, layers, peer, bytes, client_id, assigned, safety, place, .. } =
-            hand_off;
+        let HandOff { socket, layers, peer, bytes, client_id, assigned, safety, .. } = hand_off;
+        let HandOff { place, identity, ends, authentication, .. } = hand_off;
         if self.stop_at.is_some() {
             return;
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
         let (name, door, deadline) = (Box::default(), 0, Time::NEVER);
-        let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
+        let about =
+            About { peer, client_id: name, door, safety, deadline, half_received, place, identity };
         let Some(link) = self.admit(socket, layers, about) else { return };
         // The porch there has let it in: here it is only read again.
         let porch = Arc::clone(&self.parts.porch);
         let Ok(Some(entrant)) = porch.receive(true, &bytes) else { return self.remove(link) };
-        self.enter(link, &Entrant { client_id, assigned, ..entrant });
+        let entrant = Entrant { client_id, assigned, ..entrant };
+        self.enter(link, &entrant, ends, authentication);
         self.bytes_received += bytes.len() as u64;
         let rest = entrant.used;
         self.feed(link, &bytes[rest..]);

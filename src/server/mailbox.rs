@@ -17,8 +17,11 @@ use super::poller::Poller;
 use super::socket::{Peer, Socket};
 use super::totals::Place;
 use crate::auth::Identity;
+use crate::auth::acl::Acl;
+use crate::auth::quota::Quotas;
 use crate::broker::{
-    Counters, LoadedEntries, Message, PeerMessage, Safety, Seq, SessionKey, ShardId, Time,
+    Answer, Counters, Limits, LinkKey, LoadedEntries, Message, PeerMessage, Safety, Seq,
+    SessionKey, ShardId, Time,
 };
 
 /// A message to a shard.
@@ -42,6 +45,14 @@ pub(crate) enum ToShard {
     Full(bool),
     /// All shards have their sessions of before the start: clients may come.
     Restored,
+    /// Who was asked has answered.
+    Answer(LinkKey, Answer),
+    /// What clients may do from now on.
+    Acl(Arc<Acl>),
+    /// How much they may do from now on.
+    Quotas(Arc<Quotas>),
+    /// Other limits.
+    Reload(Box<Limits>),
     /// Asks for the counters.
     Report(oneshot::Sender<Report>),
     /// Memory that is not used is to be given back; answers with blocks that

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::authority::Asked;
 use super::connection::{Connection, ReadEnd, Stage, version_name};
 use super::guests::{Doors, REFUSAL_MS};
 use super::interests::SharedInterests;
@@ -73,6 +74,8 @@ pub(crate) struct ShardParts<S> {
     pub(crate) restore: Restore,
     /// whom to ask for queued messages; `None`: all are in memory
     pub(crate) jobs: Option<mpsc::Sender<LoadJob>>,
+    /// whom to ask about clients
+    pub(crate) asks: tokio::sync::mpsc::UnboundedSender<Asked>,
 }
 
 /// A shard at work.
@@ -245,6 +248,14 @@ impl<S: Store> Shard<S> {
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
             ToShard::Loaded(session, entries) => self.handle(Input::Loaded(session, entries)),
             ToShard::Full(full) => self.handle(Input::Full(full)),
+            ToShard::Answer(link, answer) => self.handle(Input::Answer(link, answer)),
+            ToShard::Acl(acl) => self.handle(Input::Acl(acl)),
+            ToShard::Quotas(quotas) => self.handle(Input::Quotas(quotas)),
+            ToShard::Reload(limits) => {
+                self.parts.packet_bytes_max = limits.packet_bytes_max;
+                self.parts.output_bytes_max = limits.output_bytes_max;
+                self.handle(Input::Reload(limits));
+            }
             ToShard::Restored => self.begin(),
             ToShard::Report(answer) => {
                 let _ = answer.send(Report {
@@ -512,9 +523,9 @@ impl<S: Store> Shard<S> {
         if let Some(seq) = committed {
             self.handle(Input::Committed(seq));
         }
-        let Self { parts, fx, .. } = self;
+        let Self { parts, fx, connections, .. } = self;
         for request in fx.requests.drain(..) {
-            parts.ask(request);
+            parts.ask(request, connections);
         }
         fx.losses.drain(..).for_each(|loss| tell_loss(&loss));
     }

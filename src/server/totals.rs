@@ -54,7 +54,7 @@ pub(crate) struct Place {
     totals: Arc<Totals>,
     listener: Option<Arc<AtomicUsize>>,
     /// among its user's connections
-    seat: Option<Seat>,
+    seat: Option<Box<Seat>>,
 }
 
 impl Place {
@@ -85,7 +85,7 @@ impl Place {
 
     /// The connection also counts among its user's, until it ends.
     pub(crate) fn sit(&mut self, seat: Option<Seat>) {
-        self.seat = seat;
+        self.seat = seat.map(Box::new);
     }
 }
 

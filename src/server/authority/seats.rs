@@ -17,7 +17,7 @@ pub(crate) struct Seats {
 pub(crate) struct Seat {
     seats: Arc<Seats>,
     /// whose, and under which Client Identifier
-    name: Box<(String, String)>,
+    name: (String, String),
 }
 
 impl Seats {
@@ -37,14 +37,14 @@ impl Seats {
         }
         *own.entry(client_id.to_owned()).or_default() += 1;
         drop(taken);
-        let name = Box::new((whose.to_owned(), client_id.to_owned()));
+        let name = (whose.to_owned(), client_id.to_owned());
         Some(Seat { seats: Arc::clone(self), name })
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let (whose, client_id) = &*self.name;
+        let (whose, client_id) = &self.name;
         let mut taken = self.seats.lock();
         let Some(own) = taken.get_mut(whose) else { return };
         if let Some(count) = own.get_mut(client_id) {

@@ -266,6 +266,7 @@ impl Host {
             deadline: Time::NEVER,
             half_received: HalfReceived::new(&totals),
             place,
+            identity: Arc::default(),
         };
         let poller = Poller::new().unwrap();
         let socket = Socket::from(ours);
@@ -711,6 +712,7 @@ fn shard() -> (Sender, std::thread::JoinHandle<()>, Arc<Totals>) {
             shutdown_ms: 10_000,
             restore: Restore { sessions: Vec::new(), done: None },
             jobs: None,
+            asks: tokio::sync::mpsc::unbounded_channel().0,
         });
     });
     sender.send(ToShard::Restored).unwrap();
