@@ -108,14 +108,17 @@ impl Guest {
     }
 
     async fn way_in(&mut self) -> Result<Welcome, Refused> {
-        let rules = &self.ticket.way.entrance.rules;
-        let until = Instant::now() + Duration::from_millis(rules.handshake_timeout_ms);
-        let why = "handshake_timeout_ms is over";
-        timeout_at(until, self.shake_hands()).await.unwrap_or(Err(Refused::Late(why)))?;
-        self.part = Part::Connect;
         let until = self.connect_deadline();
+        let used = timeout_at(until, async {
+            let rules = &self.ticket.way.entrance.rules;
+            let until = Instant::now() + Duration::from_millis(rules.handshake_timeout_ms);
+            let why = "handshake_timeout_ms is over";
+            timeout_at(until, self.shake_hands()).await.unwrap_or(Err(Refused::Late(why)))?;
+            self.part = Part::Connect;
+            self.connect().await
+        });
         let why = "no CONNECT within server.connect_timeout_ms";
-        let used = timeout_at(until, self.connect()).await.unwrap_or(Err(Refused::Late(why)))?;
+        let used = used.await.unwrap_or(Err(Refused::Late(why)))?;
         // What came behind the CONNECT stays.
         let rest = Zeroizing::new(self.bytes.split_off(used));
         let mut connect = std::mem::replace(&mut self.bytes, rest);

@@ -64,3 +64,72 @@ fn alternatives(certificate: &Certificate) -> Option<Vec<(UserFrom, String)>> {
     });
     Some(names.filter(|(_, name)| is_name(name)).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair, SanType};
+
+    use super::*;
+
+    fn certificate(common_names: Vec<DnValue>, sans: Vec<SanType>) -> Vec<u8> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in common_names {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
+        params.subject_alt_names = sans;
+        params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec()
+    }
+
+    #[test]
+    fn names_and_the_one_that_is_the_users() {
+        let sans = vec![
+            SanType::Rfc822Name("a@example".try_into().unwrap()),
+            SanType::DnsName("first.example".try_into().unwrap()),
+            SanType::DnsName("second.example".try_into().unwrap()),
+            SanType::URI("urn:x:1".try_into().unwrap()),
+            SanType::IpAddress([192, 0, 2, 1].into()),
+        ];
+        let full = certificate(vec![DnValue::Utf8String("Sensor 7é".into())], sans);
+        for (user_from, user) in [
+            (UserFrom::Connect, None),
+            (UserFrom::CommonName, Some("Sensor 7é")),
+            (UserFrom::SanDns, Some("first.example")),
+            (UserFrom::SanEmail, Some("a@example")),
+            (UserFrom::SanUri, Some("urn:x:1")),
+        ] {
+            let name = of_certificate(&full, user_from);
+            assert_eq!(name.user.as_deref(), user);
+            assert_eq!(name.common_name.as_deref(), Some("Sensor 7é"));
+            assert_eq!(name.sans.len(), 4);
+            let bare = certificate(Vec::new(), Vec::new());
+            assert_eq!(of_certificate(&bare, user_from), ClientName::default());
+        }
+    }
+
+    #[test]
+    fn what_is_no_name() {
+        for (value, name) in [
+            (DnValue::PrintableString("plain".try_into().unwrap()), Some("plain")),
+            (DnValue::Utf8String("a\nb".into()), None),
+            (DnValue::Utf8String("a\0b".into()), None),
+            (DnValue::Utf8String(String::new()), None),
+            (DnValue::BmpString("wide".try_into().unwrap()), None),
+        ] {
+            let der = certificate(vec![value.clone()], Vec::new());
+            let found = of_certificate(&der, UserFrom::CommonName);
+            assert_eq!(found.user.as_deref(), name, "{value:?}");
+        }
+        assert_eq!(of_certificate(b"no certificate", UserFrom::CommonName), ClientName::default());
+        let mail = SanType::Rfc822Name("a\r@b".try_into().unwrap());
+        assert_eq!(of_certificate(&certificate(Vec::new(), vec![mail]), UserFrom::SanEmail).user, None);
+    }
+
+    #[test]
+    fn what_a_proxy_says() {
+        assert_eq!(of_proxy(Some("x"), UserFrom::CommonName).user.as_deref(), Some("x"));
+        assert_eq!(of_proxy(Some("x"), UserFrom::SanDns).user, None);
+        assert_eq!(of_proxy(Some("x\ny"), UserFrom::CommonName), ClientName::default());
+        assert_eq!(of_proxy(None, UserFrom::CommonName), ClientName::default());
+    }
+}
