@@ -122,7 +122,7 @@ fn mosquitto(scratch: &Scratch, rules: &str) -> Result<(Running, SocketAddr), St
         let file = scratch.path().join("mosquitto.conf");
         let text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
-             log_dest stderr\nlog_type error\nlog_type information\nsys_interval 0\n\
+             set_tcp_nodelay true\nlog_dest stderr\nlog_type error\nlog_type information\nsys_interval 0\n\
              acl_file {}\n",
             address.port(),
             acl.display()
@@ -242,6 +242,9 @@ fn what_is_no_acl_file_is_mosquittos() {
         return;
     }
     for file in [
+        "",
+        "# nothing\n",
+        "user a\n",
         "topic a\n",
         "topic a",
         "topic\n",
@@ -276,9 +279,18 @@ fn what_is_no_acl_file_is_mosquittos() {
         "topic a\r\ntopic b\r",
     ] {
         let scratch = Scratch::new();
-        let real = mosquitto(&scratch, file);
-        let own = Acl::from_mosquitto(file);
-        let said = real.as_ref().err();
-        assert_eq!(own.is_ok(), real.is_ok(), "{file:?}: {said:?} {:?}", own.err());
+        let (real, own) = (mosquitto(&scratch, file), Acl::from_mosquitto(file));
+        let (address, acl) = match (&real, own) {
+            (Ok((_, address)), Ok(acl)) => (*address, acl),
+            (Err(_), Err(_)) => continue,
+            (real, own) => panic!("{file:?}: {:?} {:?}", real.as_ref().err(), own.err()),
+        };
+        for user in [None, Some("a")] {
+            let identity = Identity { user: user.map(Arc::from), ..Identity::default() };
+            let class = acl.class(&identity, "7");
+            let published = numbers(|t| class.may_publish(t) == Verdict::Allowed);
+            let mut one = client(address, user, "7");
+            assert_eq!(publishes_all(&mut one), published, "{file:?} {user:?}");
+        }
     }
 }
