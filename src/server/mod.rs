@@ -77,7 +77,7 @@ const JOIN_GRACE: Duration = Duration::from_secs(2);
 enum StartError {
     #[error("cannot listen on {address}: {error}")]
     Listen { address: String, error: io::Error },
-    #[error("listener {address}: {error}")]
+    #[error("cannot open listener {address}: {error}")]
     Tls { address: String, error: TlsError },
     #[error("{0}")]
     Authority(String),

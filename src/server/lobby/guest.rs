@@ -159,7 +159,7 @@ impl Guest {
         let rules = &way.entrance.rules;
         let used = loop {
             let header = proxy::parse(self.stream.ahead());
-            match header.map_err(|error| Refused::Silently(error.what))? {
+            match header.map_err(|error| Refused::Wrong(error.to_string()))? {
                 Some(header) => {
                     let expected = match rules.proxy {
                         Proxy::V1 => header.version == 1,
