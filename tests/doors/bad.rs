@@ -102,7 +102,7 @@ fn what_is_wrong_from_its_first_bytes() {
         (PROXIED, &not_connect, "not CONNECT"),
         (PLAIN, HELLO, "but TLS, and the listener has none"),
         (PLAIN, REQUEST, "not CONNECT"),
-        (PLAIN, b"\x10\xff\xff\xff\x7f", "connect_bytes_max"),
+        (PLAIN, b"\x10\xff\xff\xff\x7f", "larger than the Maximum Packet Size"),
     ] {
         let mut stream = socket(&broker, number);
         let _ = stream.write_all(bytes);

@@ -113,3 +113,26 @@ fn the_client_is_told_what_is_wrong_with_its_certificate() {
     assert!(error.contains("UnknownCA") || error.contains("received fatal alert"), "{error}");
     broker.stop();
 }
+
+#[test]
+fn the_certificates_name_is_the_users() {
+    use crate::support::broker::Setup;
+    let (ca, files) = (Ca::new("ca"), Files::new());
+    let sensor = ca.client("sensor", 2);
+    let lines = files.pair("server", &ca.server("localhost"));
+    let ca_file = files.write("ca.pem", &ca.pem());
+    let lines = format!(
+        "{lines}client_certificate = \"optional\"\nclient_ca_file = \"{ca_file}\"\n\
+         user_from = \"common_name\"\n"
+    );
+    let settings = listener(&lines);
+    let setup = Setup { listen: None, anonymous: false, settings: &settings, ..Setup::default() };
+    let broker = setup.start();
+    for (pair, enters) in [(Some(&sensor), true), (None, false)] {
+        let client = TlsClient { pair, ..TlsClient::new(&ca) };
+        assert_eq!(gets_in(&client, &broker, 0), enters);
+    }
+    broker.log.wait_for(&["client connected", "client_id=c"]);
+    broker.log.wait_for(&["connection refused", "client_id=c", "reason=0x87"]);
+    broker.stop();
+}

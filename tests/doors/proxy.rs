@@ -37,7 +37,7 @@ fn the_client_is_whom_a_listed_proxy_names() {
         ("v1", V1, "192.0.2.7:4711"),
         ("v2", &header, "203.0.113.9:5000"),
         ("local", &v2(0, "203.0.113.9:5000".parse().unwrap(), b""), "127.0.0.1:"),
-        ("v6", b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n", "[2001:db8::1]:1"),
+        ("v6", b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n", "2001:db8::1]:1"),
         ("unknown", b"PROXY UNKNOWN\r\n", "127.0.0.1:"),
     ] {
         // In one piece with what follows, and byte by byte.
@@ -50,7 +50,7 @@ fn the_client_is_whom_a_listed_proxy_names() {
             crate::talk::hear_three(&mut Talk::over(stream));
         }
         let client_id = format!("client_id={client_id}");
-        broker.log.wait_for(&["client connected", &client_id, &format!("peer={peer}")]);
+        broker.log.wait_for(&["client connected", &client_id, peer]);
     }
     // Before TLS.
     let mut stream = socket(&broker, 1);
@@ -104,5 +104,34 @@ fn where_none_is_expected_a_header_is_garbage() {
         assert_eq!(talk.hear(), Heard::End);
     }
     broker.log.wait_for(&["connection refused", "the first packet is not CONNECT"]);
+    broker.stop();
+}
+
+/// What a proxy says of the client's certificate counts, if it says that it has verified it.
+#[test]
+fn a_certificate_that_the_proxy_has_verified() {
+    use crate::support::broker::Setup;
+    let settings = behind("proxy = \"v2\"\nuser_from = \"common_name\"");
+    let setup = Setup { listen: None, anonymous: false, settings: &settings, ..Setup::default() };
+    let broker = setup.start();
+    // PP2_TYPE_SSL: client bits, the outcome of verifying, and the Common Name.
+    let tls = |client: u8, verify: u8| {
+        let inner = [&[client, 0, 0, 0, verify][..], b"\x22\0\x06sensor"].concat();
+        [&[0x20, 0, inner.len() as u8][..], &inner].concat()
+    };
+    for (tlvs, enters) in [
+        (tls(7, 0), true),
+        (tls(5, 0), true),
+        (tls(1, 0), false), // TLS, but no certificate
+        (tls(7, 1), false), // one that is not good
+        (Vec::new(), false),
+    ] {
+        let mut talk = Talk::over(socket(&broker, 0));
+        talk.stream.write_all(&v2(1, "203.0.113.9:1".parse().unwrap(), &tlvs)).unwrap();
+        talk.stream.write_all(b"\x10\x0e\0\x04MQTT\x05\x02\0\0\0\0\x01c").unwrap();
+        let answer = talk.hear();
+        let code = if enters { 0 } else { 0x87 };
+        assert!(matches!(answer, Heard::ConnAck { code: c, .. } if c == code), "{answer:?}");
+    }
     broker.stop();
 }

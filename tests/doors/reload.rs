@@ -21,7 +21,8 @@ fn der(pair: &Pair) -> Vec<u8> {
 fn reload(broker: &Broker, count: usize) {
     broker.signal(Signal::HUP);
     broker.log.wait_until("read again", |lines| {
-        (lines.iter().filter(|line| line.contains("read again: ")).count() >= count).then_some(())
+        (lines.iter().filter(|line| line.contains("read again: [auth]")).count() >= count)
+            .then_some(())
     });
 }
 
