@@ -866,13 +866,27 @@ fn memory_of_idle_connections() {
         let text = std::fs::read_to_string("/proc/self/statm").unwrap();
         text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
     };
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let (socket, mut buffer, large) = (Socket::from(ours), vec![0; 262_144], bytes(16_000));
     for kind in KINDS {
-        let make = || {
-            let (_, tls) = Client::new(kind);
+        let mut make = || {
+            let (mut client, tls) = Client::new(kind);
             let mut layers = Box::new(Layers::new(tls));
             if matches!(kind, Kind::WebSocket | Kind::Both) {
                 layers.start_websocket(b"");
             }
+            // After some traffic, both ways.
+            let mut raw = client.encode(&large);
+            raw.extend((0..200).flat_map(|n| client.encode(&large[n..n + 40])));
+            theirs.write_all(&raw).unwrap();
+            while layers.in_hand() {
+                let _ = layers.read(&socket, &mut buffer);
+            }
+            assert!(layers.write_plain(&socket, &large).unwrap() && layers.kept_bytes() == 0);
+            while theirs.read(&mut buffer).is_ok() {}
+            layers.left = Left::More;
             layers
         };
         drop((0..50).map(|_| make()).collect::<Vec<_>>());
