@@ -114,7 +114,7 @@ fn binary(data: &[u8]) -> Vec<u8> {
     }
     let mut bytes = SIGNATURE.to_vec();
     bytes.extend([source.pick(&[0x21, 0x20, 0x21, 0x22, 0x11]), family]);
-    let len = (body.len() as u16).wrapping_add(u16::from(source.pick(&[0, 0, 1, 255])));
+    let len = (body.len() as u16).wrapping_add(source.pick(&[0, 0, 1, 255]));
     bytes.extend(len.to_be_bytes());
     bytes.extend(body);
     bytes.extend(source.bytes());

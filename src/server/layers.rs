@@ -101,6 +101,8 @@ impl Layers {
     /// Reads into `buffer`, with at most one read of the socket. `Pending` may mean that what came
     /// was none of the caller's business: [`Layers::in_hand`] says whether to try again.
     pub(crate) fn read(&mut self, socket: &Socket, buffer: &mut [u8]) -> ReadEnd {
+        // Who does not ask the socket does not know what it has.
+        self.left = Left::More;
         let Some(ws) = &mut self.websocket else { return self.read_below(socket, buffer) };
         if let Some(end) = ws.end {
             return match end {

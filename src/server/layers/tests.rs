@@ -653,6 +653,23 @@ fn what_is_in_hand_comes_first() {
     }
 }
 
+/// A read that does not ask the socket leaves its news unread.
+#[test]
+fn news_while_something_is_in_hand() {
+    let (mut host, mut client) = Host::new(Kind::Tls(&version::TLS13));
+    let raw = client.encode(&bytes(8192));
+    host.client_socket.write_all(&raw).unwrap();
+    let mut buffer = [0; 4096];
+    while matches!(host.c.read(&mut buffer), ReadEnd::Pending) {}
+    assert_eq!(host.c.kept_bytes(), 4096, "what is in hand fills the buffer");
+    let raw = client.encode(b"x");
+    host.client_socket.write_all(&raw).unwrap();
+    assert!(matches!(host.c.read(&mut buffer), ReadEnd::Bytes(4096)));
+    assert!(host.c.readable);
+    assert!(matches!(host.c.read(&mut buffer), ReadEnd::Bytes(1)));
+    assert!(!host.c.readable);
+}
+
 #[test]
 fn answers_of_the_porch() {
     for kind in KINDS {
@@ -851,22 +868,33 @@ fn memory_of_idle_connections() {
         let text = std::fs::read_to_string("/proc/self/statm").unwrap();
         text.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
     };
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let (socket, mut buffer, large) = (Socket::from(ours), vec![0; 262_144], bytes(16_000));
     for kind in KINDS {
-        let made: Vec<_> = (0..COUNT).map(|_| Client::new(kind)).collect();
-        let (clients, servers): (Vec<_>, Vec<_>) = made.into_iter().unzip();
-        drop(clients);
-        let layers: Vec<_> = servers
-            .into_iter()
-            .map(|tls| {
-                let mut layers = Box::new(Layers::new(tls));
-                if matches!(kind, Kind::WebSocket | Kind::Both) {
-                    layers.start_websocket(b"");
-                }
-                layers
-            })
-            .collect();
-        let full = resident();
-        drop(layers);
-        eprintln!("{kind:?}: {} bytes each", full.saturating_sub(resident()) / COUNT);
+        let mut make = || {
+            let (mut client, tls) = Client::new(kind);
+            let mut layers = Box::new(Layers::new(tls));
+            if matches!(kind, Kind::WebSocket | Kind::Both) {
+                layers.start_websocket(b"");
+            }
+            // After some traffic, both ways.
+            let mut raw = client.encode(&large);
+            raw.extend((0..200).flat_map(|n| client.encode(&large[n..n + 40])));
+            theirs.write_all(&raw).unwrap();
+            while layers.in_hand() {
+                let _ = layers.read(&socket, &mut buffer);
+            }
+            assert!(layers.write_plain(&socket, &large).unwrap() && layers.kept_bytes() == 0);
+            while theirs.read(&mut buffer).is_ok() {}
+            layers.left = Left::More;
+            layers
+        };
+        drop((0..50).map(|_| make()).collect::<Vec<_>>());
+        let before = resident();
+        let layers: Vec<_> = (0..COUNT).map(|_| make()).collect();
+        eprintln!("{kind:?}: {} bytes each", resident().saturating_sub(before) / COUNT);
+        std::mem::forget(layers); // so that the next kind finds no free memory
     }
 }
