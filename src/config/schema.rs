@@ -111,12 +111,16 @@ pub(super) const KEYS: &[Key] = &[
     key(LISTENER, "origins", List(is::<Origin>, "origins such as \"https://dash.example\"")),
     key(LISTENER, "certificate_file", Path),
     key(LISTENER, "key_file", Path),
-    key(LISTENER, "sni", List(is::<SniHost>, "host=certificate:key such as \"a.example=a.pem:a.key\"")),
+    key(LISTENER, "sni", List(
+        is::<SniHost>, "host=certificate:key such as \"a.example=a.pem:a.key\"",
+    )),
     key(LISTENER, "tls_version_min", Word(&["1.2", "1.3"])),
     key(LISTENER, "client_certificate", Word(&["off", "optional", "required"])),
     key(LISTENER, "client_ca_file", Path),
     key(LISTENER, "crl_file", Path),
-    key(LISTENER, "user_from", Word(&["connect", "common_name", "san_dns", "san_email", "san_uri"])),
+    key(LISTENER, "user_from", Word(&[
+        "connect", "common_name", "san_dns", "san_email", "san_uri",
+    ])),
     key(LISTENER, "proxy", Word(&["off", "v1", "v2", "any"])),
     key(LISTENER, "proxy_from", NETWORKS),
     key(LISTENER, "allow_from", NETWORKS),
@@ -128,8 +132,12 @@ pub(super) const KEYS: &[Key] = &[
     key(LISTENER, "authentication", List(
         is::<Method>, "\"password\", \"jwt\", \"scram\", \"hook\" and \"certificate\"",
     )),
-    key(LISTENER, "unix_mode", Text(|text| values::mode(text).is_some(), "octal digits from \"0000\" to \"0777\"")),
-    key(LISTENER, "unix_owner", Text(is::<Owner>, "\"user:group\", \"user\", \":group\" or nothing")),
+    key(LISTENER, "unix_mode", Text(
+        |text| values::mode(text).is_some(), "octal digits from \"0000\" to \"0777\"",
+    )),
+    key(LISTENER, "unix_owner", Text(
+        is::<Owner>, "\"user:group\", \"user\", \":group\" or nothing",
+    )),
     key("auth", "allow_anonymous", Bool),
     key("auth", "authentication", List(
         |text| is::<Method>(text) && text != "certificate",

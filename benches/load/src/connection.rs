@@ -40,6 +40,34 @@ impl Client<'_> {
     }
 }
 
+/// Connections that are opened at the same time over WebSocket: mosquitto 2.0 looks at those that
+/// are new ten times a second only.
+const AT_ONCE: usize = 64;
+
+/// What `open` makes of every number below `count`, in order; over WebSocket, many at once.
+pub fn open_all<T: Send>(
+    options: &Options,
+    count: usize,
+    open: impl Fn(usize) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    if !options.websocket {
+        return (0..count).map(open).collect();
+    }
+    let (open, each) = (&open, count.div_ceil(AT_ONCE).max(1));
+    std::thread::scope(|scope| {
+        let chunk = |from| move || (from..count.min(from + each)).map(open).collect();
+        let threads: Vec<_> = (0..count).step_by(each).map(|n| scope.spawn(chunk(n))).collect();
+        let mut all = Vec::with_capacity(count);
+        for thread in threads {
+            let made: Result<Vec<T>> = thread.join().unwrap_or_else(|_| {
+                Err(Error::Broker("a thread that opens connections has failed".into()))
+            });
+            all.extend(made?);
+        }
+        Ok(all)
+    })
+}
+
 /// A connection with its buffers.
 pub struct Connection {
     socket: TcpStream,

@@ -3,7 +3,7 @@
 //! the time a message was due). Uses everything below `main`; one thread, and bounded in time.
 
 use crate::churn::Churn;
-use crate::connection::{Client, Connection, READ_BYTES};
+use crate::connection::{Client, Connection, READ_BYTES, open_all};
 use crate::counters;
 use crate::error::{Error, Result};
 use crate::layers::Recipe;
@@ -155,18 +155,18 @@ impl<'a> Flow<'a> {
         let pairs = shape == Shape::Pairs;
         let subscribers = if pairs { options.publishers } else { options.subscribers };
         let own = std::process::id();
-        let mut connections = Vec::new();
-        for n in 0..subscribers {
+        let mut connections = open_all(options, subscribers, |n| {
             let filters = shape.filters(n, options);
             let id = format!("load-s{n}-{own}");
             let (kept, clean) = (options.kept, !options.kept);
             let client = Client { id, clean, kept, filters: &filters, qos };
-            connections.push(Connection::open(options, recipe, &client)?);
-        }
+            Connection::open(options, recipe, &client)
+        })?;
+        connections.extend(open_all(options, options.publishers, |n| {
+            Connection::open(options, recipe, &Client::new(format!("load-p{n}-{own}")))
+        })?);
         let mut templates = Vec::new();
         for n in 0..options.publishers {
-            let client = Client::new(format!("load-p{n}-{own}"));
-            connections.push(Connection::open(options, recipe, &client)?);
             let (topic, bytes) = (shape.topic(n), options.payload_bytes);
             templates.push(Template::new(options.version, &topic, qos, false, bytes, n as u32));
         }

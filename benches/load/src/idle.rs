@@ -1,7 +1,7 @@
 //! Connections with one subscription each that then do nothing: what they take of memory and time.
 //! Uses what is below `main`.
 
-use crate::connection::{Client, Connection};
+use crate::connection::{Client, Connection, open_all};
 use crate::error::{Error, Result};
 use crate::layers::Recipe;
 use crate::options::Options;
@@ -18,19 +18,19 @@ pub fn run(options: &Options) -> Result<Report> {
     let own = std::process::id();
     let before = Usage::of(pid)?;
     let begun = Instant::now();
-    let mut connections = Vec::new();
-    for n in 0..count {
+    let connections = open_all(options, count as usize, |n| {
         let filters = [format!("idle/{}/{n}/#", n % 100)];
         let id = format!("load-idle{n}-{own}");
         let client = Client { filters: &filters, qos: 1, ..Client::new(id) };
-        connections.push(Connection::open(options, &recipe, &client)?);
-    }
+        Connection::open(options, &recipe, &client)
+    })?;
     let secs = begun.elapsed().as_secs_f64();
     let connected = Usage::of(pid)?;
     sleep(Duration::from_secs_f64(options.secs));
     let after = Usage::of(pid)?;
     let per = count as f64;
     let bytes = (after.rss_kib as f64 - before.rss_kib as f64) * 1024.0;
+    drop(connections);
     let mut report = Report::new(&options.scenario);
     report
         .value("connections", count)

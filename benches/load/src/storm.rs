@@ -1,7 +1,8 @@
-//! Connections that come, say CONNECT and go again, one after the other: what a handshake costs the
+//! Connections that come, say CONNECT and go again, one after the other (over WebSocket, many
+//! beside each other): what a handshake costs the
 //! broker. Uses what is below `main`.
 
-use crate::connection::{Client, Connection};
+use crate::connection::{Client, Connection, open_all};
 use crate::error::{Error, Result};
 use crate::layers::Recipe;
 use crate::options::Options;
@@ -10,25 +11,21 @@ use crate::report::Report;
 use std::time::Instant;
 
 /// How many connect before the count begins: what is made once is made by then.
-const WARMUP: u64 = 50;
+const WARMUP: usize = 64;
 
 /// Runs the scenario.
 pub fn run(options: &Options) -> Result<Report> {
     let Some(pid) = options.pid else { return Err(Error::Usage("storm needs --pid".into())) };
     let recipe = Recipe::new(options)?;
-    let count = options.count.unwrap_or(2000);
+    let count = options.count.unwrap_or(2000) as usize;
     let own = std::process::id();
-    let connect = |n: u64| -> Result<()> {
+    let connect = |n: usize| -> Result<()> {
         let client = Client::new(format!("load-storm{n}-{own}"));
         Connection::open(options, &recipe, &client)?.disconnect()
     };
-    for n in 0..WARMUP.min(count) {
-        connect(n)?;
-    }
+    open_all(options, WARMUP.min(count), connect)?;
     let (before, begun) = (Usage::of(pid)?, Instant::now());
-    for n in 0..count {
-        connect(n)?;
-    }
+    open_all(options, count, connect)?;
     let secs = begun.elapsed().as_secs_f64();
     let after = Usage::of(pid)?;
     let mut report = Report::new(&options.scenario);
