@@ -185,10 +185,7 @@ fn slow_senders_end_in_time() {
                 }
                 let took = start.elapsed();
                 let least = TIMEOUT - Duration::from_millis(20);
-                assert!(
-                    took >= least && took < TIMEOUT + Duration::from_secs(3),
-                    "{took:?}"
-                );
+                assert!(took >= least && took < TIMEOUT + Duration::from_secs(3), "{took:?}");
                 let peer = peer_of(&stream);
                 if number != PROXIED {
                     broker.log.wait_for(&[why, &peer]);

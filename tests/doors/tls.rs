@@ -87,7 +87,10 @@ fn protocols() {
             (got, chosen) => panic!("{alpn:?}: {got:?}, not {chosen:?}"),
         }
     }
-    broker.log.wait_for(&["connection refused", "TLS handshake: peer doesn't support any known protocol"]);
+    broker.log.wait_for(&[
+        "connection refused",
+        "TLS handshake: peer doesn't support any known protocol",
+    ]);
     broker.stop();
 }
 

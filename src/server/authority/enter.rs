@@ -346,7 +346,7 @@ fn looks_like_token(password: &[u8]) -> Option<&str> {
 fn why_not(error: &JwtError) -> &'static str {
     match error {
         JwtError::NotSigned => "the token is not signed (alg: none)",
-        JwtError::Algorithm => "the token's algorithm is not supported",
+        JwtError::UnknownAlgorithm => "the token's algorithm is not supported",
         JwtError::NoKey | JwtError::ManyKeys => "no single key fits the token",
         JwtError::Signature => "the token's signature is wrong",
         JwtError::Expired => "the token has expired",

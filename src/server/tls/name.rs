@@ -122,7 +122,10 @@ mod tests {
         }
         assert_eq!(of_certificate(b"no certificate", UserFrom::CommonName), ClientName::default());
         let mail = SanType::Rfc822Name("a\r@b".try_into().unwrap());
-        assert_eq!(of_certificate(&certificate(Vec::new(), vec![mail]), UserFrom::SanEmail).user, None);
+        assert_eq!(
+            of_certificate(&certificate(Vec::new(), vec![mail]), UserFrom::SanEmail).user,
+            None
+        );
     }
 
     #[test]
