@@ -79,15 +79,15 @@ enum StartError {
     Listen { address: String, error: io::Error },
     #[error("cannot open listener {address}: {error}")]
     Tls { address: String, error: TlsError },
-    #[error("{0}")]
+    #[error("cannot start: {0}")]
     Authority(String),
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
     #[error(transparent)]
     Storage(#[from] StorageError),
-    #[error("{error} (server.user is {user:?}: the directory has to be that user's)")]
+    #[error("cannot start: {error} (server.user is {user:?}: the directory has to be that user's)")]
     StorageOf { user: String, error: StorageError },
-    #[error(transparent)]
+    #[error("cannot start: {0}")]
     Privileges(#[from] PrivilegeError),
 }
 
