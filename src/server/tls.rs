@@ -192,14 +192,15 @@ impl TlsError {
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let bytes = || -> io::Result<Zeroizing<Vec<u8>>> {
         use io::Read;
-        let opened = std::fs::File::open(file)?;
-        let len = opened.metadata()?.len();
-        if len > FILE_BYTES_MAX {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
+        let about = std::fs::metadata(file)?;
+        if !about.is_file() || about.len() > FILE_BYTES_MAX {
+            // A pipe would be waited for.
+            let what = "it is no file of at most 64 MiB";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         // Room for all of it at once: a buffer that grows leaves copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(len as usize + 1));
-        opened.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(about.len() as usize + 1));
+        std::fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     bytes().map_err(|error| TlsError::new(file, error))
