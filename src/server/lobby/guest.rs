@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn a_connect_without_its_secrets() {
-        let mut bytes = b"\x10\x2c\0\x04MQTT\x05\xc2\0\0\x12\x15\0\x05SCRAM\x16\0\x06secret\
+        let mut bytes = b"\x10\x2c\0\x04MQTT\x05\xc2\0\0\x11\x15\0\x05SCRAM\x16\0\x06secret\
             \0\x01c\0\x01u\0\x08password"
             .to_vec();
         forget_secrets(&mut bytes);
