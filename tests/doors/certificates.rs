@@ -39,19 +39,25 @@ impl Ca {
 
     /// For a server of this name.
     pub(crate) fn server(&self, name: &str) -> Pair {
+        self.server_with(name, KeyPair::generate().unwrap())
+    }
+
+    pub(crate) fn server_with(&self, name: &str, key: KeyPair) -> Pair {
         let params = CertificateParams::new([name.to_owned()]).unwrap();
-        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth, name, 1)
+        self.sign(params, ExtendedKeyUsagePurpose::ServerAuth, name, 1, key)
     }
 
     pub(crate) fn client(&self, name: &str, serial: u8) -> Pair {
-        self.sign(CertificateParams::default(), ExtendedKeyUsagePurpose::ClientAuth, name, serial)
+        let (params, key) = (CertificateParams::default(), KeyPair::generate().unwrap());
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth, name, serial, key)
     }
 
     pub(crate) fn expired_client(&self, name: &str) -> Pair {
         let mut params = CertificateParams::default();
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
-        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth, name, 99)
+        let key = KeyPair::generate().unwrap();
+        self.sign(params, ExtendedKeyUsagePurpose::ClientAuth, name, 99, key)
     }
 
     fn sign(
@@ -60,12 +66,12 @@ impl Ca {
         usage: ExtendedKeyUsagePurpose,
         name: &str,
         serial: u8,
+        key: KeyPair,
     ) -> Pair {
         params.distinguished_name.push(DnType::CommonName, name);
         params.extended_key_usages = vec![usage];
         params.serial_number = Some(SerialNumber::from_slice(&[serial]));
         params.subject_alt_names.push(SanType::DnsName("alt.example".try_into().unwrap()));
-        let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         Pair { certificate, key, serial }
     }

@@ -10,7 +10,7 @@ use crate::support::client::Heard;
 use crate::talk::{Talk, TlsClient, hear_three, listener, open, three_packets};
 
 #[test]
-fn both_versions_with_keys_of_each_form() {
+fn both_versions() {
     let (ca, files) = (Ca::new("ca"), Files::new());
     let pair = ca.server("localhost");
     let lines = files.pair("server", &pair);
@@ -112,6 +112,35 @@ fn sessions_are_resumed_without_memory_here() {
         assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
     }
     broker.stop();
+}
+
+/// PKCS#8, as rcgen writes them, and what openssl makes of that: SEC1, PKCS#1.
+#[test]
+fn keys_of_each_form() {
+    let (ca, files) = (Ca::new("ca"), Files::new());
+    for (name, algorithm, begins) in [
+        ("ec", &rcgen::PKCS_ECDSA_P256_SHA256, "-----BEGIN EC PRIVATE KEY"),
+        ("rsa", &rcgen::PKCS_RSA_SHA256, "-----BEGIN RSA PRIVATE KEY"),
+        ("ed", &rcgen::PKCS_ED25519, "-----BEGIN PRIVATE KEY"),
+    ] {
+        let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
+        let lines = files.pair(name, &ca.server_with("localhost", key));
+        for traditional in [false, true] {
+            let path = files.path(&format!("{name}.key"));
+            if traditional {
+                let command = ["pkey", "-traditional", "-in", path.to_str().unwrap()];
+                let Ok(out) = Command::new("openssl").args(command).output() else {
+                    eprintln!("skipped: there is no openssl here");
+                    continue;
+                };
+                assert!(out.stdout.starts_with(begins.as_bytes()), "{name}");
+                std::fs::write(&path, &out.stdout).unwrap();
+            }
+            let broker = open(&listener(&lines));
+            Talk::enter(TlsClient::new(&ca).open(&broker, 0).unwrap(), "c").ping();
+            broker.stop();
+        }
+    }
 }
 
 #[test]

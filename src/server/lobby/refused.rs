@@ -132,7 +132,8 @@ impl Guest {
                 refused_line("handshakes_max is reached, and it was the oldest", None, None);
             }
             Refused::Mqtt(Turned::Left(why)) => {
-                tracing::info!(%peer, listener, client_id, why, "connection without CONNECT closed");
+                let what = "connection without CONNECT closed";
+                tracing::info!(%peer, listener, client_id, why, "{what}");
             }
             Refused::Late(why) => {
                 let at = self.part.name();
