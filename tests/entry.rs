@@ -22,7 +22,10 @@ use support::broker::Broker;
 use support::client::{Client, Heard, connect};
 
 /// By mosquitto_passwd 2.0: `secret`.
-const SECRET_HASH: &str = "$7$101$elV0+d9eAtJC1A2f$gIE9JFbStPICvgsZ/qot1YuGIsIsxZ/MTvH/1OmnJIjIaQnbbhQB4HyQsw+HJf0PrPN2CvdHSlgfCqgO0/QhMQ==";
+const SECRET_HASH: &str = concat!(
+    "$7$101$elV0+d9eAtJC1A2f$gIE9JFbStPICvgsZ/qot1Yu",
+    "GIsIsxZ/MTvH/1OmnJIjIaQnbbhQB4HyQsw+HJf0PrPN2CvdHSlgfCqgO0/QhMQ=="
+);
 
 /// CONNECT of a user.
 fn as_user<'a>(id: &'a str, user: &'a str, password: &'a str) -> Connect<'a> {

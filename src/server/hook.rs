@@ -102,6 +102,8 @@ pub(crate) struct HookCounts {
 pub(crate) struct Hook {
     agent: ureq::Agent,
     url: String,
+    /// the same for log lines: what stands behind `?` may be a secret
+    name: String,
     timeout: Duration,
     cache_for: Duration,
     slots: Arc<Semaphore>,
@@ -139,6 +141,7 @@ impl Hook {
             .new_agent();
         Ok(Self {
             agent,
+            name: rules.url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             url: rules.url.clone(),
             timeout,
             cache_for: Duration::from_secs(rules.cache_s),
@@ -196,7 +199,7 @@ impl Hook {
         };
         match answered {
             Ok((answer, bytes)) => {
-                self.outage.answers(&self.url);
+                self.outage.answers(&self.name);
                 let answer = Arc::new(answer);
                 let for_s = answer.cache_s.map_or(self.cache_for, Duration::from_secs);
                 if !for_s.is_zero() && (answer.allow || keep_refusals) {
@@ -206,7 +209,7 @@ impl Hook {
             }
             Err(why) => {
                 self.counts.failed.fetch_add(1, Relaxed);
-                self.outage.fails(&self.url, &why);
+                self.outage.fails(&self.name, &why);
                 Err(Unanswered::Failed)
             }
         }

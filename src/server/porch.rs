@@ -175,7 +175,8 @@ pub(crate) fn version_hint(bytes: &[u8]) -> Option<Version> {
 /// CONNACK with an error, where the client's version is known and has a code for it.
 pub(crate) fn refusal(version: Option<Version>, error: DecodeError) -> Option<Vec<u8>> {
     let version = version?;
-    let told = error.reason.as_u8() <= 0x87 || version.is_v5();
+    // 0x88 and 0x89 are "Server unavailable" there: the client may come again.
+    let told = error.reason.as_u8() <= 0x89 || version.is_v5();
     let malformed = matches!(
         error.reason,
         ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::PacketTooLarge

@@ -49,6 +49,9 @@ struct Print {
     changed: (i64, i64),
 }
 
+/// Of several files.
+type Prints = Vec<Option<Print>>;
+
 impl Print {
     /// `None`: there is none that could be looked at.
     fn of(path: &Path) -> Option<Self> {
@@ -62,7 +65,7 @@ impl Print {
         })
     }
 
-    fn all(watched: &dyn Watched) -> Vec<Option<Self>> {
+    fn all(watched: &dyn Watched) -> Prints {
         watched.paths().iter().map(|path| Self::of(path)).collect()
     }
 }
@@ -84,7 +87,7 @@ pub(crate) struct WatchParts {
 pub(crate) struct Watch {
     parts: WatchParts,
     /// all that is watched, and how its files looked
-    watched: Vec<(Arc<dyn Watched>, Vec<Option<Print>>)>,
+    watched: Vec<(Arc<dyn Watched>, Prints)>,
     /// the configuration file
     file: Option<(PathBuf, Option<Print>)>,
     /// what the shards have been told
@@ -182,16 +185,18 @@ impl Watch {
             *print = Print::all(&**one);
         }
         let sources = self.parts.sources.clone();
-        let settings = match blocking(move || Settings::load(&sources)).await {
-            Ok(loaded) => self.mix(loaded),
+        let loaded = match blocking(move || Settings::load(&sources)).await {
+            Ok(loaded) => Some(self.mix(loaded)),
             Err(ConfigErrors { mistakes, .. }) => {
                 for mistake in mistakes {
                     tracing::error!("{mistake}");
                 }
                 stays("the configuration has mistakes");
-                self.parts.settings.clone()
+                None
             }
         };
+        let is_new = loaded.is_some();
+        let settings = loaded.unwrap_or_else(|| self.parts.settings.clone());
         let authority = Arc::clone(&self.parts.authority);
         let (others, new) = (self.parts.others.clone(), settings.clone());
         let problems = blocking(move || {
@@ -214,11 +219,14 @@ impl Watch {
         let Self { parts, watched, .. } = self;
         let all = parts.authority.watched().into_iter().chain(parts.others.iter().cloned());
         *watched = all.map(|one| (Arc::clone(&one), Print::all(&*one))).collect();
-        tracing::info!(
-            why,
-            "read again: [auth], [[quota]], [mqtt], [limits], log.level and the files that they \
-             name, and certificates; listeners, [server] and [store] stay until a restart"
-        );
+        match is_new {
+            true => tracing::info!(
+                why,
+                "read again: [auth], [[quota]], [mqtt], [limits], log.level and the files that \
+                 they name, and certificates; listeners, [server] and [store] stay until a restart"
+            ),
+            false => tracing::info!(why, "read again: the files that the settings name"),
+        }
     }
 
     /// New settings, without those that stay.

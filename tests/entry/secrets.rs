@@ -20,7 +20,7 @@ fn secrets_stay_out_of_the_log() {
     let settings = format!(
         "log.level = \"trace\"\nauth.wrong_password_delay_ms = 0\n\
          auth.password_file = {passwords:?}\nauth.jwt_secret_file = {key:?}\n\
-         auth.hook_url = \"http://127.0.0.1:9/\""
+         auth.hook_url = \"http://127.0.0.1:9/?key=hookhook\""
     );
     let mut broker = Setup { settings: &settings, ..Setup::default() }.start();
     let good = token(r#"{"alg":"HS256"}"#, &format!(r#"{{"sub":"u","exp":{}}}"#, now_s() + 60));
@@ -30,6 +30,7 @@ fn secrets_stay_out_of_the_log() {
     let mut secrets = vec![
         "hushhush".to_owned(),
         "wrongwrong".to_owned(),
+        "hookhook".to_owned(),
         KEY.to_owned(),
         signature(&good),
         signature(&bad),

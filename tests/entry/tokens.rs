@@ -96,7 +96,7 @@ impl Raw {
                 let packet = codec::decode(frame, Sender::Server, Version::V5).unwrap();
                 let (reason, data) = match &packet {
                     Packet::ConnAck(c) => (c.reason, c.authentication_data),
-                    Packet::Auth(a) => (a.reason, a.authentication_data),
+                    Packet::Auth(a) => (a.reason, a.data),
                     Packet::Disconnect(d) => (d.reason, None),
                     other => panic!("{other:?}"),
                 };
@@ -121,12 +121,12 @@ impl Raw {
     }
 
     fn auth(&mut self, reason: ReasonCode, data: &[u8]) -> (u8, Vec<u8>) {
-        self.send(&Packet::Auth(Box::new(Auth {
+        self.send(&Packet::Auth(Auth {
             reason,
-            authentication_method: Some(METHOD),
-            authentication_data: Some(data),
+            method: Some(METHOD),
+            data: Some(data),
             ..Auth::default()
-        })));
+        }));
         self.hear()
     }
 }

@@ -112,7 +112,10 @@ fn user_of(authority: &Authority, connect: &Connect<'_>) -> Result<Option<String
 
 const FAST: &str = "auth.wrong_password_delay_ms = 0\n";
 /// By mosquitto_passwd 2.0: `secret`.
-const MOSQUITTO: &str = "$7$101$elV0+d9eAtJC1A2f$gIE9JFbStPICvgsZ/qot1YuGIsIsxZ/MTvH/1OmnJIjIaQnbbhQB4HyQsw+HJf0PrPN2CvdHSlgfCqgO0/QhMQ==";
+const MOSQUITTO: &str = concat!(
+    "$7$101$elV0+d9eAtJC1A2f$gIE9JFbStPICvgsZ/qot1Yu",
+    "GIsIsxZ/MTvH/1OmnJIjIaQnbbhQB4HyQsw+HJf0PrPN2CvdHSlgfCqgO0/QhMQ=="
+);
 
 fn passwords() -> String {
     let own = new_hash(b"wren", b"0123456789abcdef");
