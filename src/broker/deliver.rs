@@ -409,7 +409,7 @@ impl Broker {
     ) -> bool {
         let Some(s) = self.sessions.get(session) else { return false };
         let Some(head) = s.queue.front() else { return false };
-        let expired = head.message.is_expired(now);
+        let (expired, rechecks) = (head.message.is_expired(now), s.recheck);
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
@@ -425,6 +425,11 @@ impl Broker {
             return true;
         }
         let message = entry.message.clone();
+        if rechecks && !self.may_receive(session, message.topic()) {
+            self.counters.dropped_not_receivable += 1;
+            self.record_dropped(session, &entry, DropReason::NotAuthorized, fx);
+            return true;
+        }
         let mut publication = Publication::of(&message);
         if entry.qos == QoS::AtMostOnce {
             let Queued { extra, qos, retain, .. } = &entry;
@@ -464,7 +469,7 @@ impl Broker {
     }
 
     /// A delivery is complete, or `dropped`: its identifier is free.
-    fn complete(
+    pub(super) fn complete(
         &mut self,
         session: SessionKey,
         packet_id: PacketId,

@@ -339,6 +339,7 @@ fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<Res
     let mut session = RestoredSession {
         number: from.number,
         client_id: from.client_id,
+        owner: from.owner,
         expiry_s: from.expiry_s,
         offline_ms: from.offline_ms,
         was_connected: from.was_connected,

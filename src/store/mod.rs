@@ -86,7 +86,7 @@ pub use disk::{DirectoryError, Disk, FileDisk, LogFile};
 pub use index::{Index, IndexCounts};
 pub use log::{Clock, Committed, Log, LogCounts, LogError, LogOptions, Sync};
 pub use read::{Loaded, LoadedEntries, Reader};
-pub use record::{DropReason, Record, SessionNumber, WillRecord};
+pub use record::{DropReason, Owner, Record, SessionNumber, WillRecord};
 pub use recover::{
     LogEnd, OnDamage, Opened, Recovered, RecoveredDelivery, RecoveredSession, Resume, open,
 };

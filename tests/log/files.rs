@@ -10,8 +10,8 @@ use crate::cleaning::queued;
 use crate::world::{client_id, clock};
 use stonechat::broker::{Seq, ShardId};
 use stonechat::store::{
-    DirectoryError, Disk, FileDisk, Log, LogOptions, Reader, Record, SessionNumber, Staging, Sync,
-    open,
+    DirectoryError, Disk, FileDisk, Log, LogOptions, Owner, Reader, Record, SessionNumber, Staging,
+    Sync, open,
 };
 
 /// A directory that is gone when the test ends.
@@ -64,8 +64,12 @@ fn it_works_on_files() {
             assert_eq!((s.queued as u64, s.next_order), (round * 500, round * 500));
             next = s.next_order;
         }
-        let mut records =
-            vec![Record::Session { session, client_id: client_id(1), expiry_s: 1000 }];
+        let mut records = vec![Record::Session {
+            session,
+            client_id: client_id(1),
+            expiry_s: 1000,
+            owner: Owner::default(),
+        }];
         let mut seq = 0;
         for order in next..next + 500 {
             records.push(queued(order));

@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::ops::Not;
+use std::sync::Arc;
 
+use stonechat::auth::Identity;
 use stonechat::broker::{
-    Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
-    PeerMessage, QueueFull, RetainedTree, Seq, ShardId, Time,
+    Answer, Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening,
+    Outbox, PeerMessage, QueueFull, RetainedTree, Safety, Seq, ShardId, Time,
 };
 use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
@@ -421,7 +423,8 @@ impl World {
             let conn = &mut self.conns[id];
             (conn.opened, conn.ended, conn.refused) = (true, true, true);
             let link = conn.link;
-            let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety };
+            let identity = Arc::default();
+            let opening = opening(c, safety, &identity);
             self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
             assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
             return;
@@ -432,7 +435,8 @@ impl World {
         (conn.present, conn.epoch) = (present, epoch);
         let waits = shadow.safeties.of_link(client);
         let cause = Cause { conn: Some(id), client, answer: 2, safety: waits, ..Cause::default() };
-        let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety };
+        let identity = Arc::default();
+        let opening = opening(c, safety, &identity);
         let (shard, link) = (conn.shard, conn.link);
         self.feed(shard, Input::Opened(link, opening), &cause, shadow);
     }
@@ -695,7 +699,7 @@ impl World {
         let input = match rng.below(5) {
             0 => Input::Closed(link),
             1 => Input::Wrote(link, 0),
-            2 => Input::Answer(link, false),
+            2 => Input::Answer(link, Answer::Allowed(false)),
             3 => Input::Packet(link, Packet::PingReq),
             _ => Input::Committed(Seq(self.shards[shard].committed)),
         };
@@ -713,5 +717,22 @@ impl World {
             let refuses = self.limits.queue_full == QueueFull::Refuse;
             c.dropped_qos0 + if refuses { 0 } else { c.dropped_queue_full } > 0
         })
+    }
+}
+
+fn opening<'a>(
+    c: &'a Connect<'a>,
+    safety: Option<Safety>,
+    identity: &'a Arc<Identity>,
+) -> Opening<'a> {
+    let (ends, authentication) = (Time::NEVER, None);
+    Opening {
+        connect: c,
+        client_id: c.client_id,
+        assigned: false,
+        safety,
+        identity,
+        ends,
+        authentication,
     }
 }
