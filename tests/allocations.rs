@@ -85,7 +85,9 @@ fn a_message_for_another_shard_is_made_once() {
 #[test]
 fn what_a_client_may_do_is_known_without() {
     let rules = |n: usize| {
-        format!("topic read a/{n}/+/value\ntopic +/{n}/#\npattern %c/+/{n}\npattern deny +/+/{n}\n")
+        format!(
+            "topic read a/{n}/+/value\ntopic +/{n}/#\npattern %c/+/{n}\npattern deny +/no/{n}\n"
+        )
     };
     let text: String = (0..1_000).map(rules).collect();
     let acl = Acl::from_mosquitto(&text).unwrap();

@@ -148,15 +148,15 @@ impl Acl {
     /// What the client may do that entered as `identity` with `client_id`.
     pub fn class(&self, identity: &Identity, client_id: &str) -> Class {
         let user = identity.user.as_deref();
-        let mut draft = Draft::default();
-        draft.sys_hidden = !self.sys_roles.is_empty()
-            && !self.sys_roles.iter().any(|role| {
-                identity.roles.contains(role)
-                    || matches!(&self.file, File::Toml(file) if file.has_role(user, role))
-            });
-        if identity.asks {
-            draft.unsettled = Verdict::Ask;
-        }
+        let may_read_sys = |role: &Arc<str>| {
+            identity.roles.contains(role)
+                || matches!(&self.file, File::Toml(file) if file.has_role(user, role))
+        };
+        let mut draft = Draft {
+            sys_hidden: !self.sys_roles.is_empty() && !self.sys_roles.iter().any(may_read_sys),
+            unsettled: if identity.asks { Verdict::Ask } else { Verdict::Denied },
+            ..Draft::default()
+        };
         match (&identity.grants, &self.file) {
             (Some(grants), _) => draft.grant(grants),
             (None, File::None) if !identity.asks && !draft.sys_hidden => return self.open.clone(),

@@ -2,7 +2,8 @@
 //!
 //! May use: `topic`, a hash function. Invariant: what the tree answers is what a walk over all
 //! filters with the plain matcher, or with [`covers`], would answer. Nothing is allocated for a
-//! question, unless the rules have a `+` beside other levels at more of a topic's levels than `STACK_FEW`.
+//! question, unless the rules have a `+` beside other levels at more of a topic's levels than
+//! `STACK_FEW`.
 
 use aws_lc_rs::digest;
 

@@ -122,7 +122,7 @@ impl Who {
     }
 
     /// The users and roles one of which a client must have; `None`: others may be concerned too.
-    fn index(&self) -> Option<(&[Box<str>], &[Box<str>])> {
+    fn index(&self) -> Option<[&[Box<str>]; 2]> {
         if self.users.is_none() && self.roles.is_none() || self.anonymous == Some(true) {
             return None;
         }
@@ -131,7 +131,7 @@ impl Who {
             return None;
         }
         let words = |words| Option::as_ref(words).map_or(&[][..], |words: &Words| &words.exact[..]);
-        Some((words(&self.users), words(&self.roles)))
+        Some([words(&self.users), words(&self.roles)])
     }
 }
 
@@ -185,7 +185,7 @@ impl Toml {
         let id = self.groups.len() as u32;
         match who.index() {
             None => self.others.push(id),
-            Some((users, roles)) => {
+            Some([users, roles]) => {
                 for (words, map) in [(users, &mut self.by_user), (roles, &mut self.by_role)] {
                     words.iter().for_each(|word| map.entry(word.clone()).or_default().push(id));
                 }
@@ -238,6 +238,9 @@ impl Toml {
         draft.stages.push(stage);
     }
 }
+
+/// A string, and where it stands.
+type Placed<'a> = (Option<Range<usize>>, &'a str);
 
 /// Judges a document.
 struct Reader {
@@ -353,7 +356,7 @@ impl Reader {
         span: Option<Range<usize>>,
         key: &str,
         item: &'a Item,
-    ) -> Option<Vec<(Option<Range<usize>>, &'a str)>> {
+    ) -> Option<Vec<Placed<'a>>> {
         let list = self.list(span.clone(), key, item)?;
         if list.is_empty() {
             self.mistake(span, format!("{key}: an empty list is nobody; leave it out"));
@@ -367,7 +370,7 @@ impl Reader {
         span: Option<Range<usize>>,
         key: &str,
         item: &'a Item,
-    ) -> Option<Vec<(Option<Range<usize>>, &'a str)>> {
+    ) -> Option<Vec<Placed<'a>>> {
         let Some(array) = item.as_array() else {
             let what = format!("{key} is a list of strings: write {key} = [\"…\"]");
             self.mistake(span, what);
