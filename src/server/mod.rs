@@ -7,6 +7,7 @@
 
 mod committer;
 mod connection;
+mod ends;
 mod guests;
 mod interests;
 mod layers;
