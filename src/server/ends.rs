@@ -1,5 +1,5 @@
-//! How a connection ends that the broker did not end: its client closes it, it breaks, or the client
-//! breaks the rules of what lies below MQTT.
+//! How a connection ends that the broker did not end: its client closes it, it breaks, or the
+//! client breaks the rules of what lies below MQTT.
 //!
 //! May use: sockets that never block. Invariant: the broker is told once, and what the client sent
 //! before its end has been handled then.
