@@ -25,8 +25,8 @@ enum Over {
 }
 
 impl Broker {
-    /// Whether the PUBLISH of a client that does not have all rights, or has a quota, is to be taken.
-    /// If not, what is to be done about it is done.
+    /// Whether the PUBLISH of a client that does not have all rights, or has a quota, is to be
+    /// taken. If not, what is to be done about it is done.
     pub(super) fn passes(
         &mut self,
         now: Time,
