@@ -226,7 +226,8 @@ impl Session {
     /// What has to be checked of its packets, for its link.
     pub(super) fn checks(&self) -> u8 {
         let Some(rights) = &self.rights else { return 0 };
-        u8::from(rights.class.is_some()) * CLASSED | u8::from(rights.pace.is_some()) * PACED
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        flag(rights.class.is_some(), CLASSED) | flag(rights.pace.is_some(), PACED)
     }
 }
 
