@@ -11,15 +11,15 @@ use std::time::Instant;
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{Properties, QoS};
 use stonechat::store::{
-    Clock, FileDisk, Log, LogOptions, Owner, Reader, Record, SessionNumber, Shared, Staging, State,
+    Clock, FileDisk, LogFile, Log, LogOptions, Owner, Reader, Record, SessionNumber, Shared, Staging, State,
     Sync, open,
 };
 use stonechat::topic::TopicName;
 
-struct Lock(Mutex<State<fs::File>>);
+struct Lock(Mutex<State<LogFile>>);
 
-impl Shared<fs::File> for Lock {
-    fn with<R>(&self, f: impl FnOnce(&mut State<fs::File>) -> R) -> R {
+impl Shared<LogFile> for Lock {
+    fn with<R>(&self, f: impl FnOnce(&mut State<LogFile>) -> R) -> R {
         f(&mut self.0.lock().unwrap())
     }
 }

@@ -409,7 +409,7 @@ impl Broker {
     ) -> bool {
         let Some(s) = self.sessions.get(session) else { return false };
         let Some(head) = s.queue.front() else { return false };
-        let (expired, rechecks) = (head.message.is_expired(now), s.recheck);
+        let expired = head.message.is_expired(now);
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
@@ -419,17 +419,11 @@ impl Broker {
             return false;
         }
         let Some(entry) = self.dequeue(session) else { return false };
-        if expired {
-            self.counters.dropped_expired += 1; // [MQTT-3.3.2-5]
-            self.record_dropped(session, &entry, DropReason::Expired, fx);
+        if let Some(why) = self.is_not_for(session, &entry, expired) {
+            self.record_dropped(session, &entry, why, fx);
             return true;
         }
         let message = entry.message.clone();
-        if rechecks && !self.may_receive(session, message.topic()) {
-            self.counters.dropped_not_receivable += 1;
-            self.record_dropped(session, &entry, DropReason::NotAuthorized, fx);
-            return true;
-        }
         let mut publication = Publication::of(&message);
         if entry.qos == QoS::AtMostOnce {
             let Queued { extra, qos, retain, .. } = &entry;

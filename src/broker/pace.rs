@@ -8,11 +8,12 @@ use super::input::{Effects, LinkKey, SessionKey};
 use super::link::Hold;
 use super::pending::Until;
 use super::rights::Pace;
+use super::session::Session;
 use super::subscriptions::Matched;
 use super::timers::Timer;
 use super::{Broker, Refusal, Time, refusal};
 use crate::auth::quota::Excess;
-use crate::codec::{Publish, ReasonCode};
+use crate::codec::{Publish, QoS, ReasonCode};
 use crate::topic::TopicName;
 
 /// What is done with a PUBLISH over the quota.
@@ -24,8 +25,8 @@ enum Over {
 }
 
 impl Broker {
-    /// Whether the PUBLISH of a client that does not have all rights, or has a quota, is to be taken.
-    /// If not, what is to be done about it is done.
+    /// Whether the PUBLISH of a client that does not have all rights, or has a quota, is to be
+    /// taken. If not, what is to be done about it is done.
     pub(super) fn passes(
         &mut self,
         now: Time,
@@ -35,7 +36,12 @@ impl Broker {
         matched: &Matched,
         fx: &mut Effects,
     ) -> Result<bool, Refusal> {
-        let class = self.sessions.get(session).and_then(super::session::Session::class);
+        if p.qos != QoS::AtMostOnce
+            && self.links.get(link).is_some_and(|l| l.is_held(Hold::Refused))
+        {
+            return Ok(true); // no more is taken of it, whatever it is
+        }
+        let class = self.sessions.get(session).and_then(Session::class);
         let verdict = self.rules.may_publish(class, topic, &matched.verdicts);
         let Some(may) = self.may_publish(now, link, topic, verdict, fx) else {
             self.leave_packet(link, Some(p), fx);

@@ -22,7 +22,7 @@ use super::input::{Effects, LinkKey, SessionKey};
 use super::key::{Arena, Key};
 use super::link::{CLASSED, PACED};
 use super::record::{DropReason, Owner};
-use super::session::Session;
+use super::session::{Queued, Session};
 use super::{Broker, Message, Refusal, Time, refusal};
 use crate::auth::Identity;
 use crate::auth::acl::{Acl, Class, Verdict};
@@ -226,7 +226,8 @@ impl Session {
     /// What has to be checked of its packets, for its link.
     pub(super) fn checks(&self) -> u8 {
         let Some(rights) = &self.rights else { return 0 };
-        u8::from(rights.class.is_some()) * CLASSED | u8::from(rights.pace.is_some()) * PACED
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        flag(rights.class.is_some(), CLASSED) | flag(rights.pace.is_some(), PACED)
     }
 }
 
@@ -369,11 +370,30 @@ impl Broker {
         self.sessions.iter().map(|(key, _)| key).collect()
     }
 
-    /// Whether a session may get a message now. `recheck`: its class was another one when the
-    /// message came to it.
+    /// Whether a session may get messages with this topic now.
     pub(super) fn may_receive(&self, session: SessionKey, topic: TopicName<'_>) -> bool {
         self.rules.are_open()
             || self.sessions.get(session).is_none_or(|s| self.rules.may_receive(s.class(), topic))
+    }
+
+    /// Why a message whose turn has come is not sent: it has expired \[MQTT-3.3.2-5\], or the
+    /// session's class was another one when it came.
+    pub(super) fn is_not_for(
+        &mut self,
+        session: SessionKey,
+        entry: &Queued,
+        expired: bool,
+    ) -> Option<DropReason> {
+        if expired {
+            self.counters.dropped_expired += 1;
+            return Some(DropReason::Expired);
+        }
+        let recheck = self.sessions.get(session).is_some_and(|s| s.recheck);
+        if !recheck || self.may_receive(session, entry.message.topic()) {
+            return None;
+        }
+        self.counters.dropped_not_receivable += 1;
+        Some(DropReason::NotAuthorized)
     }
 
     /// Of what is under way to a client that comes back, it gets again what it may still receive.

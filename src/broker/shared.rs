@@ -175,8 +175,9 @@ impl Broker {
         self.counters.dropped_no_member += 1;
     }
 
-    /// The next member that takes the message and may receive it, online or, if `offline`, persistent and offline.
-    /// Members with room go before members that are busy; whether this one has room is said too.
+    /// The next member that takes the message and may receive it: online or, if `offline`,
+    /// persistent and offline. Members with room go before members that are busy; whether this
+    /// one has room is said too.
     fn choose_member(
         &mut self,
         group: GroupId,

@@ -8,8 +8,9 @@ use hashbrown::HashMap;
 
 use super::batch::BATCH_HEADER_BYTES;
 use super::index::Index;
+use super::owner::StoredOwner;
 use super::record::Record;
-use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, StoredOwner, Timeline};
+use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
 use super::wire::{Reader, put_varint};
 use crate::broker::Message;
 
@@ -144,7 +145,7 @@ impl Encoder {
                 written: self.written(session.0, index),
                 offline: None,
                 client_id,
-                owner: StoredOwner { user: owner.user.as_deref(), granted: owner.granted },
+                owner: StoredOwner::of(owner),
             },
             Record::Disconnected { session, expiry_s } => {
                 Stored::Disconnected { session: session.0, expiry_s: *expiry_s, at: time_ms }

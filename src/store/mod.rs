@@ -70,6 +70,7 @@ mod index;
 pub mod inspect;
 mod log;
 mod messages;
+mod owner;
 mod queue;
 mod read;
 mod record;

@@ -7,8 +7,8 @@
 //!
 //! # The grammar, version 2
 //!
-//! Version 1 has no OwnedSession and no reason 6 (not authorized) of Dropped, and is the same else: it is read, and becomes version 2 when a
-//! broker opens it.
+//! Version 1 has no OwnedSession and no reason 6 (not authorized) of Dropped, and is the same else:
+//! it is read, and becomes version 2 when a broker opens it.
 //!
 //! All integers of fixed length are little-endian. `v` is a varint: seven bits per byte, lowest
 //! first, the highest bit says that another byte follows; at most ten bytes. Times are milliseconds
@@ -69,7 +69,7 @@
 //! | 19 Accepted | first v, last v: the loss of these batches is known (`keep_rest`) |
 //! | 20 Numbers | the highest given out so far: message v, session v, retained version v |
 //! | 21 AcceptedSegment | v: the loss of this segment is known |
-//! | 22 OwnedSession | session v, expiry_s v, written v, offline v, flags (1 byte), client id (v length, bytes), user |
+//! | 22 OwnedSession | as Session up to offline, flags (1 byte), client id (v length, bytes), user |
 //!
 //! An OwnedSession is a Session that is not an anonymous client's; flags: it has a user 1, its
 //! rights were granted by a token or a hook 2. A Session has no owner.

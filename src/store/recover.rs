@@ -434,7 +434,7 @@ fn add_to_session(
     match (*stored, what) {
         (Stored::Session { client_id, owner, .. }, Wanted::Base) => {
             to.client_id = client_id.into();
-            to.owner = Owner { user: owner.user.map(Into::into), granted: owner.granted };
+            to.owner = owner.owner();
         }
         (Stored::Will { delay_s, expiry_s, content, .. }, Wanted::Will) => {
             let message = content.build(0, timeline, scratch);

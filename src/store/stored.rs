@@ -4,6 +4,7 @@
 //! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
 //! [`Message`] is built only from a topic and properties that are valid.
 
+use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
 use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
 use crate::broker::{Message, MessageParts, Time};
@@ -225,13 +226,6 @@ pub(super) struct EntryNote {
     pub(super) copied: bool,
 }
 
-/// Whose a session is; the default: an anonymous client's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StoredOwner<'a> {
-    pub(super) user: Option<&'a str>,
-    pub(super) granted: bool,
-}
-
 /// A record on disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Stored<'a> {
@@ -433,10 +427,7 @@ impl<'a> Stored<'a> {
                 }
                 frame(out, kind::OWNED_SESSION, |out| {
                     numbers.iter().for_each(|&n| put_varint(out, n));
-                    out.push(flag(owner.user.is_some(), 1) | flag(owner.granted, 2));
-                    put_varint(out, client_id.len() as u64);
-                    out.extend_from_slice(client_id.as_bytes());
-                    out.extend_from_slice(owner.user.unwrap_or_default().as_bytes());
+                    owner.put(client_id, out);
                 });
             }
             Self::Will { session, delay_s, expiry_s, content } => frame(out, kind::WILL, |out| {
@@ -561,10 +552,8 @@ impl<'a> Stored<'a> {
             },
             kind::OWNED_SESSION => {
                 let (expiry_s, written) = (r.varint_u32()?, r.varint()?);
-                let (offline, flags) = (r.varint()?.checked_sub(1), r.u8()?);
-                let (client_id, user) = (text(r.prefixed()?)?, text(r.rest())?);
-                let user = (flags & 1 != 0).then_some(user);
-                let owner = StoredOwner { user, granted: flags & 2 != 0 };
+                let offline = r.varint()?.checked_sub(1);
+                let (client_id, owner) = StoredOwner::read(r)?;
                 Self::Session { session, expiry_s, written, offline, client_id, owner }
             }
             kind::DISCONNECTED => {

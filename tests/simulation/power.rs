@@ -7,7 +7,7 @@ use stonechat::broker::{
     Commons, Input, InterestTree, RestoredSession, RestoredTail, RetainedTree, Safety,
 };
 
-use super::fold::Fold;
+use super::fold::{Fold, Kept};
 use super::loads::is_bounded;
 use super::rng::Rng;
 use super::shadow::{Cause, SessionShadow, Shadow, client_of, serial_of};
@@ -68,6 +68,7 @@ impl World {
         self.note_ghosts(&fold, shadow);
         shadow.power_lost(&fold, shards, power);
         self.start_again(shards, &fold, rng);
+        self.tell_rights(shadow);
         for (number, kept) in &fold.sessions {
             let home = homes[client_of(&kept.client_id)];
             let mut session = kept.restored(*number, self.now);

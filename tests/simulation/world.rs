@@ -419,11 +419,11 @@ impl World {
         let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
         let shard = self.conns[id].shard;
         let safety = shadow.safeties.of_client(client);
-        if self.refuses_connect(shard, client, c, shadow) {
+        let (identity, refused) = self.identity_of(id, client, c, shadow);
+        if refused || self.refuses_connect(shard, client, c, shadow) {
             let conn = &mut self.conns[id];
             (conn.opened, conn.ended, conn.refused) = (true, true, true);
             let link = conn.link;
-            let identity = Arc::default();
             let opening = opening(c, safety, &identity);
             self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
             assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
@@ -435,7 +435,6 @@ impl World {
         (conn.present, conn.epoch) = (present, epoch);
         let waits = shadow.safeties.of_link(client);
         let cause = Cause { conn: Some(id), client, answer: 2, safety: waits, ..Cause::default() };
-        let identity = Arc::default();
         let opening = opening(c, safety, &identity);
         let (shard, link) = (conn.shard, conn.link);
         self.feed(shard, Input::Opened(link, opening), &cause, shadow);
@@ -523,8 +522,16 @@ impl World {
             shadow.msgs[serial].expiry_s = p.message_expiry_s;
         }
         let key = (client, epoch, packet_id);
-        let again = p.qos == QoS::ExactlyOnce && self.inbound2.insert(key, serial).is_some();
-        if !again {
+        let again = p.qos == QoS::ExactlyOnce && self.inbound2.contains_key(&key);
+        let denied = !again && !shadow.rights.may_publish(client, topic);
+        // 3.x clients cannot be told, and are answered as if it had been taken.
+        if p.qos == QoS::ExactlyOnce && !(denied && conn.version.is_v5()) {
+            self.inbound2.insert(key, serial);
+        }
+        if denied {
+            conn.gate.published.remove(&packet_id);
+            serial.into_iter().for_each(|serial| shadow.msgs[serial].expires = true);
+        } else if !again {
             shadow.published(topic, serial, p.retain);
         }
         let answer = p.qos as u8 + 3;

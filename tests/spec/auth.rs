@@ -1,5 +1,5 @@
-//! Enhanced authentication, section 4.12. What happens before CONNACK is not the broker's: it is told
-//! by which method a client was authenticated.
+//! Enhanced authentication, section 4.12. What happens before CONNACK is not the broker's: it is
+//! told by which method a client was authenticated.
 
 use super::script::{Row, row};
 
