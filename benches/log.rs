@@ -11,8 +11,8 @@ use std::time::Instant;
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{Properties, QoS};
 use stonechat::store::{
-    Clock, FileDisk, LogFile, Log, LogOptions, Owner, Reader, Record, SessionNumber, Shared, Staging, State,
-    Sync, open,
+    Clock, FileDisk, Log, LogFile, LogOptions, Owner, Reader, Record, SessionNumber, Shared,
+    Staging, State, Sync, open,
 };
 use stonechat::topic::TopicName;
 
