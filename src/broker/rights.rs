@@ -199,7 +199,7 @@ impl Rules {
     }
 }
 
-impl super::Broker {
+impl Broker {
     /// Who the client of a link is; nobody, if the link is gone.
     pub fn identity_of(&self, link: LinkKey) -> StdArc<Identity> {
         let session = self.links.get(link).and_then(|l| self.sessions.get(l.session));
