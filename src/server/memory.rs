@@ -120,6 +120,28 @@ pub(crate) fn set_up() {
     ask(Ask::SetUp);
 }
 
+/// Lets go of the program's code, once the start is over: what of it is needed from here on comes
+/// back from the system's cache, a page at a time, and what only the start needed does not. That is
+/// more than half of all that a broker without clients holds.
+pub(crate) fn forget_start() {
+    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
+    for line in maps.lines() {
+        if let Some((from, until)) = code_of_a_file(line) {
+            ask(Ask::Forget(from, until - from));
+        }
+    }
+}
+
+/// The addresses of a mapping that is code of a file: it is never written to.
+fn code_of_a_file(line: &str) -> Option<(usize, usize)> {
+    let mut words = line.split_ascii_whitespace();
+    let (from, until) = words.next()?.split_once('-')?;
+    let (rights, inode) = (words.next()?, words.nth(2)?);
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    let range = (address(from)?, address(until)?);
+    (rights == "r-xp" && inode != "0" && range.0 < range.1).then_some(range)
+}
+
 /// So much that is free at the end of a heap goes back at once.
 const FREE_END_BYTES: i32 = 512 << 10;
 /// Blocks of so many bytes are mapped, and go back, one by one.
@@ -128,6 +150,8 @@ const MAPPED_BYTES: i32 = 2 << 20;
 enum Ask {
     Trim,
     SetUp,
+    /// pages of code: an address and a length in bytes
+    Forget(usize, usize),
 }
 
 /// Asks the allocator to return its free pages: by itself glibc only returns those at the end of
@@ -136,8 +160,11 @@ enum Ask {
 fn ask(what: Ask) {
     #[expect(
         unsafe_code,
-        reason = "malloc_trim(3) and mallopt(3) have no safe wrapper. Sound: they may be called at \
-                  any time from any thread, and touch free memory and the allocator's settings only."
+        reason = "malloc_trim(3), mallopt(3) and madvise(2) have no safe wrapper. Sound: the first \
+                  two may be called at any time from any thread, and touch free memory and the \
+                  allocator's settings only. madvise is called with MADV_DONTNEED for private \
+                  mappings of files that may be read and executed and never were written: the \
+                  system reads them from the file again."
     )]
     mod c {
         use std::ffi::c_int;
@@ -145,12 +172,15 @@ fn ask(what: Ask) {
             /// Leaves `pad` bytes at the end of the main heap; says whether anything was returned.
             pub(super) safe fn malloc_trim(pad: usize) -> c_int;
             pub(super) safe fn mallopt(what: c_int, value: c_int) -> c_int;
+            pub(super) safe fn madvise(address: usize, bytes: usize, advice: c_int) -> c_int;
         }
+        pub(super) const MADV_DONTNEED: c_int = 4;
         pub(super) const M_TRIM_THRESHOLD: c_int = -1;
         pub(super) const M_MMAP_THRESHOLD: c_int = -3;
     }
     match what {
         Ask::Trim => _ = c::malloc_trim(0),
+        Ask::Forget(address, bytes) => _ = c::madvise(address, bytes, c::MADV_DONTNEED),
         Ask::SetUp => {
             c::mallopt(c::M_TRIM_THRESHOLD, FREE_END_BYTES);
             c::mallopt(c::M_MMAP_THRESHOLD, MAPPED_BYTES);
@@ -181,6 +211,21 @@ mod tests {
             (10_410, true),
         ] {
             assert_eq!(crowd.has_gone(ended), gone, "{ended}");
+        }
+    }
+
+    #[test]
+    fn only_code_of_files_is_forgotten() {
+        for (line, found) in [
+            ("1000-3000 r-xp 00001000 fe:00 42 /usr/bin/x", Some((0x1000, 0x3000))),
+            ("1000-3000 r--p 00001000 fe:00 42 /usr/bin/x", None), // may hold what the loader wrote
+            ("1000-3000 rwxp 00001000 fe:00 42 /usr/bin/x", None),
+            ("1000-3000 r-xs 00001000 fe:00 42 /usr/bin/x", None),
+            ("7000-8000 r-xp 00000000 00:00 0 [vdso]", None),
+            ("3000-1000 r-xp 00001000 fe:00 42 /usr/bin/x", None),
+            ("", None),
+        ] {
+            assert_eq!(code_of_a_file(line), found, "{line}");
         }
     }
 

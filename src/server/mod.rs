@@ -198,6 +198,7 @@ fn serve(settings: &Settings, sources: Sources, log: &LogGuard) -> Result<(), St
         let _ = shard.send(ToShard::Restored);
     }
     let lobby = house.open_lobby(settings, porch, opened.entrances)?;
+    memory::forget_start();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
         let log_watch = log_threads.as_ref().map(StorageThreads::watch);
