@@ -4,6 +4,7 @@ KIND is tls, ws or wss; "named" behind it wants the user and password of STONECH
 STONECHAT_PASSWORD."""
 import os
 import queue
+import socket
 import ssl
 import sys
 
@@ -32,10 +33,16 @@ class Peer:
         self.subscribed = queue.Queue()
         self.c.on_message = lambda c, u, m: self.messages.put(m)
         self.c.on_connect = lambda c, u, flags, code, properties: self.connected.put(code)
+        self.c.on_socket_open = self.at_once
         self.c.on_subscribe = lambda *a: self.subscribed.put(a)
         self.c.connect("127.0.0.1" if kind == "ws" else host, port, 60)
         self.c.loop_start()
         self.code = self.connected.get(timeout=PATIENCE)
+
+    def at_once(self, client, userdata, sock):
+        """Small packets do not wait for the acknowledgement of those before them."""
+        sock = getattr(sock, "_socket", sock)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def round_trip(self, payload, qos):
         info = self.c.publish("t", payload, qos)

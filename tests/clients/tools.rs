@@ -78,11 +78,6 @@ impl Running {
         stdin.write_all(bytes).and_then(|()| stdin.flush()).unwrap();
     }
 
-    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal)
-            .unwrap();
-    }
-
     /// Waits for its end, good or bad, which has to come.
     pub(crate) fn end(mut self) -> Ended {
         let in_time = self.out.wait_end(SCRIPT_PATIENCE);
