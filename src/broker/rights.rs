@@ -199,6 +199,15 @@ impl Rules {
     }
 }
 
+impl Broker {
+    /// Who the client of a link is; nobody, if the link is gone.
+    pub fn identity_of(&self, link: LinkKey) -> StdArc<Identity> {
+        let session = self.links.get(link).and_then(|l| self.sessions.get(l.session));
+        let rights = session.and_then(|s| s.rights.as_ref());
+        rights.map(|rights| StdArc::clone(&rights.identity)).unwrap_or_default()
+    }
+}
+
 impl Session {
     /// Its class; `None`: it may everything.
     pub(super) fn class(&self) -> Option<ClassKey> {

@@ -650,7 +650,7 @@ mod tests {
 
     #[test]
     fn frames_however_they_are_cut() {
-        let long: Vec<u8> = (0..70_000_u32).map(|n| (n * 7 >> 3) as u8).collect();
+        let long: Vec<u8> = (0..70_000_u32).map(|n| ((n * 7) >> 3) as u8).collect();
         for len in [0, 1, 7, 8, 9, 125, 126, 127, 65_535, 65_536, 70_000] {
             let payload = long[..len].to_vec();
             check(&frame(0x82, &payload), &Got { payload, ..Got::default() });

@@ -5,12 +5,10 @@
 //! link, nothing that the client sends is looked at.
 
 use std::io::{self, IoSlice};
-use std::sync::Arc;
 
 use super::layers::Layers;
 use super::socket::{Peer, Socket};
 use super::totals::{HalfReceived, Place};
-use crate::auth::Identity;
 use crate::broker::{LinkKey, Outbox, Safety, Time};
 use crate::codec::{ReasonCode, Version, websocket};
 
@@ -72,8 +70,6 @@ pub(crate) struct About {
     pub(crate) deadline: Time,
     pub(crate) half_received: HalfReceived,
     pub(crate) place: Place,
-    /// Who it is; anonymous on the porch.
-    pub(crate) identity: Arc<Identity>,
 }
 
 /// What came of a read.
@@ -257,6 +253,7 @@ mod tests {
     #[test]
     fn sizes() {
         assert!(size_of::<Connection>() == 64, "{}", size_of::<Connection>());
-        assert!(size_of::<About>() <= 96, "{}", size_of::<About>());
+        // glibc gives as much for 104 as for 96.
+        assert!(size_of::<About>() <= 104, "{}", size_of::<About>());
     }
 }

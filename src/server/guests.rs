@@ -18,6 +18,7 @@ use super::porch::{Door, Entrant, Turned, is_the_peers, refusal};
 use super::shard::Shard;
 use super::socket::{Peer, Socket};
 use super::totals::{HalfReceived, Place};
+use crate::auth::Identity;
 use crate::broker::{Input, LinkKey, Opening, Time};
 use crate::codec::{DecodeError, ReasonCode};
 use crate::store::Store;
@@ -65,6 +66,21 @@ impl Doors {
     /// When accepting goes on.
     pub(super) fn next(&self) -> Time {
         if self.knocked.is_empty() { Time::NEVER } else { self.rests_until }
+    }
+}
+
+/// Who a client is; by default nobody, for ever.
+struct Known {
+    identity: Arc<Identity>,
+    /// when what it showed for that is no longer good
+    ends: Time,
+    /// the method of its enhanced authentication, and the data for its CONNACK
+    authentication: Option<(String, Vec<u8>)>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { identity: Arc::default(), ends: Time::NEVER, authentication: None }
     }
 }
 
@@ -142,9 +158,7 @@ impl<S: Store> Shard<S> {
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
         let safety = door.safety;
         let (peer, door) = (Peer::Ip(peer), number as u32);
-        let identity = Arc::default();
-        let about =
-            About { peer, client_id, door, safety, deadline, half_received, place, identity };
+        let about = About { peer, client_id, door, safety, deadline, half_received, place };
         if let Some(link) = self.admit(stream.into(), None, about) {
             self.set_deadline(link, deadline);
         }
@@ -181,7 +195,7 @@ impl<S: Store> Shard<S> {
                 let home = porch.home_of(&entrant.client_id);
                 if home == self.parts.shard {
                     let used = entrant.used;
-                    self.enter(link, &entrant, Time::NEVER, None);
+                    self.enter(link, &entrant, &Known::default());
                     return used;
                 }
                 let Entrant { client_id, assigned, .. } = entrant;
@@ -196,13 +210,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// The connection becomes a link of this shard.
-    fn enter(
-        &mut self,
-        link: LinkKey,
-        entrant: &Entrant<'_>,
-        ends: Time,
-        authentication: Option<(String, Vec<u8>)>,
-    ) {
+    fn enter(&mut self, link: LinkKey, entrant: &Entrant<'_>, known: &Known) {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         let Entrant { connect, client_id, assigned, .. } = entrant;
         let peer = c.about.peer;
@@ -210,15 +218,16 @@ impl<S: Store> Shard<S> {
         c.stage = Stage::Link;
         c.about.deadline = Time::NEVER;
         c.about.client_id = client_id.as_str().into();
-        let (safety, identity) = (c.about.safety, Arc::clone(&c.about.identity));
+        let safety = c.about.safety;
+        let Known { identity, ends, authentication } = known;
         let authentication = authentication.as_ref().map(|(m, data)| (m.as_str(), data.as_slice()));
         let opening = Opening {
             connect,
             client_id,
             assigned: *assigned,
             safety,
-            identity: &identity,
-            ends,
+            identity,
+            ends: *ends,
             authentication,
         };
         self.handle(Input::Opened(link, opening));
@@ -278,14 +287,13 @@ impl<S: Store> Shard<S> {
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
         let (name, door, deadline) = (Box::default(), 0, Time::NEVER);
-        let about =
-            About { peer, client_id: name, door, safety, deadline, half_received, place, identity };
+        let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
         let Some(link) = self.admit(socket, layers, about) else { return };
         // The porch there has let it in: here it is only read again.
         let porch = Arc::clone(&self.parts.porch);
         let Ok(Some(entrant)) = porch.receive(true, &bytes) else { return self.remove(link) };
         let entrant = Entrant { client_id, assigned, ..entrant };
-        self.enter(link, &entrant, ends, authentication);
+        self.enter(link, &entrant, &Known { identity, ends, authentication });
         self.bytes_received += bytes.len() as u64;
         let rest = entrant.used;
         self.feed(link, &bytes[rest..]);

@@ -9,6 +9,7 @@ mod authority;
 mod committer;
 mod connection;
 mod doors;
+mod ends;
 mod guests;
 mod hook;
 mod interests;

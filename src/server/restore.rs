@@ -3,7 +3,7 @@
 //! Invariant: nobody is let in before every shard has its sessions, and all shards know what all
 //! of those want.
 
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 
 use slab::Slab;
 
@@ -36,7 +36,7 @@ impl<S> ShardParts<S> {
                 let Some(c) = connections.get(link.index()).filter(|c| c.link == link) else {
                     return;
                 };
-                let (shard, identity) = (self.shard, Arc::clone(&c.about.identity));
+                let (shard, identity) = (self.shard, self.broker.identity_of(link));
                 let (client_id, peer) = (c.about.client_id.clone(), c.about.peer);
                 let asked = Asked { shard, link, question, identity, client_id, peer };
                 // Who answers ends after the shards.

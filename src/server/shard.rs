@@ -11,15 +11,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::authority::Asked;
-use super::connection::{Connection, ReadEnd, Stage, version_name};
-use super::guests::{Doors, REFUSAL_MS};
+use super::connection::{Connection, ReadEnd, Stage};
+use super::ends::log_end;
+use super::guests::Doors;
 use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
 use super::memory::take_cached_blocks;
@@ -96,7 +96,7 @@ pub(super) struct Shard<S> {
     void: Vec<Seq>,
     resumed: Vec<LinkKey>,
     /// connections whose client has closed: they end once their pass has been flushed
-    ended: Vec<LinkKey>,
+    pub(super) ended: Vec<LinkKey>,
     scratch: Box<[u8]>,
     pub(super) bytes_received: u64,
     bytes_sent: u64,
@@ -295,7 +295,7 @@ impl<S: Store> Shard<S> {
         self.deadlines.shrink_to(2 * self.deadlines.len());
     }
 
-    fn is_current(&self, link: LinkKey) -> bool {
+    pub(super) fn is_current(&self, link: LinkKey) -> bool {
         self.connections.get(link.index()).is_some_and(|c| c.link == link)
     }
 
@@ -480,7 +480,7 @@ impl<S: Store> Shard<S> {
 
     /// Commits, sends to the other shards, and flushes, until nothing is left that can be done
     /// without waiting.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..FLUSHES_PER_PASS {
             self.resume();
             self.commit();
@@ -644,56 +644,6 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Ends the connections that their clients have closed.
-    fn end(&mut self) {
-        if self.ended.is_empty() {
-            return;
-        }
-        for link in std::mem::take(&mut self.ended) {
-            if self.is_current(link) {
-                self.over(link, None);
-            }
-        }
-        self.settle();
-    }
-
-    /// The socket is at its end.
-    fn over(&mut self, link: LinkKey, error: Option<io::Error>) {
-        let Some(c) = self.connections.get_mut(link.index()) else { return };
-        if c.stage == Stage::Porch {
-            let why = match error {
-                None => "the client closed before CONNECT was whole",
-                Some(_) => "the connection broke before CONNECT was whole",
-            };
-            return self.turn_away(link, Turned::Left(why));
-        }
-        match &error {
-            None if c.has_layers() => c.shut(ReasonCode::Success), // their end is answered
-            None => {}
-            Some(error) if c.stage == Stage::Link => log_break(c, error, "the connection broke"),
-            Some(_) => {}
-        }
-        if c.stage == Stage::Link && error.is_none() {
-            log_end(c, "the client closed the connection", ReasonCode::Success);
-        }
-        self.remove(link);
-        self.handle(Input::Closed(link));
-    }
-
-    /// The client broke the rules of TLS or WebSocket. It is told, and has a moment to read it.
-    fn wrong(&mut self, link: LinkKey, error: &io::Error) {
-        let Some(c) = self.connections.get_mut(link.index()) else { return };
-        log_break(c, error, "the client broke the rules below MQTT");
-        c.shut(ReasonCode::ProtocolError);
-        c.stage = Stage::Closing;
-        c.partial = Vec::new();
-        c.count_partial(usize::MAX);
-        self.set_deadline(link, self.now.plus_ms(REFUSAL_MS));
-        self.wake(link);
-        self.fx.sends.forget(link);
-        self.handle(Input::Closed(link));
-    }
-
     pub(super) fn remove(&mut self, link: LinkKey) {
         if self.is_current(link) {
             self.connections.remove(link.index());
@@ -708,26 +658,4 @@ fn queue(ready: &mut Vec<usize>, c: &mut Connection, slot: usize) {
         c.queued = true;
         ready.push(slot);
     }
-}
-
-fn log_break(c: &Connection, error: &io::Error, why: &'static str) {
-    tracing::info!(
-        client_id = %c.about.client_id,
-        peer = %c.about.peer,
-        version = version_name(c.version),
-        %error,
-        why,
-        "client disconnected"
-    );
-}
-
-fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
-    tracing::info!(
-        client_id = %c.about.client_id,
-        peer = %c.about.peer,
-        version = version_name(c.version),
-        why,
-        reason = format_args!("{:#04x}", reason.as_u8()),
-        "client disconnected"
-    );
 }

@@ -41,7 +41,10 @@ impl HookServer {
                 let stream = stream.unwrap();
                 streams.push(stream.try_clone().unwrap());
                 let (list, answer) = (Arc::clone(&list), Arc::clone(&answer));
-                std::thread::spawn(move || _ = serve(&stream, &list, &*answer));
+                std::thread::spawn(move || {
+                    let _ = serve(&stream, &list, &*answer);
+                    let _ = stream.shutdown(Shutdown::Both);
+                });
             }
             // Also connections that clients keep.
             streams.iter().for_each(|stream| _ = stream.shutdown(Shutdown::Both));

@@ -266,7 +266,6 @@ impl Host {
             deadline: Time::NEVER,
             half_received: HalfReceived::new(&totals),
             place,
-            identity: Arc::default(),
         };
         let poller = Poller::new().unwrap();
         let socket = Socket::from(ours);
