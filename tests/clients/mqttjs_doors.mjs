@@ -1,5 +1,6 @@
 // mqtt.js over every way in: node mqttjs_doors.mjs DIRECTORY-OF-NODE_MODULES CA-FILE URL...
-// Behind the URLs that let everybody in: "named", a user's and a password, and URLs for those.
+// Behind the URLs that let everybody in: "named", a user's name and password, and URLs for those.
+// STONECHAT_CERTIFICATE: certificate and key that clients show, without ".pem" and ".key".
 import { createRequire } from 'node:module'
 import { readFileSync } from 'node:fs'
 import assert from 'node:assert/strict'
@@ -8,10 +9,14 @@ const mqtt = createRequire(process.argv[2] + '/')('mqtt')
 const ca = readFileSync(process.argv[3])
 const words = process.argv.slice(4)
 const named = words.indexOf('named')
-const [open, [, username, password, ...closed]] = [words.slice(0, named), words.slice(named)]
+const [open, [, username, password, ...closed]] =
+  named < 0 ? [words, []] : [words.slice(0, named), words.slice(named)]
+
+const shown = process.env.STONECHAT_CERTIFICATE
+const certificate = shown ? { cert: readFileSync(shown + '.pem'), key: readFileSync(shown + '.key') } : {}
 
 function client(url, protocolVersion, options = {}) {
-  const c = mqtt.connect(url, { protocolVersion, reconnectPeriod: 0, ca, ...options })
+  const c = mqtt.connect(url, { protocolVersion, reconnectPeriod: 0, ca, ...certificate, ...options })
   c.got = []
   c.waiting = []
   c.on('message', (topic, payload, packet) => {

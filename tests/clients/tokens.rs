@@ -1,7 +1,8 @@
 //! Who enters by a token, by SCRAM, or because an HTTP server says so.
 
+use std::net::TcpListener;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -170,5 +171,27 @@ fn another_server_decides() {
     drop(hook);
     let ended = publish(&broker, "-V 5 -u asked -P secret -t up/1 -m x -i new");
     assert_eq!(ended.status.code(), Some(0x88), "{}", ended.err);
+    broker.stop();
+}
+
+/// Who could not be asked about was not wrong, and does not wait when he comes again.
+#[test]
+fn an_outage_of_the_hook_is_no_wrong_password() {
+    if !tools("an HTTP hook that is not there") {
+        return;
+    }
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let delay = Duration::from_secs(20);
+    let broker = closed(&format!(
+        "auth.hook_url = \"http://{nobody}/\"\nauth.wrong_password_delay_ms = {}\n{}",
+        delay.as_millis(),
+        listener("")
+    ));
+    let began = Instant::now();
+    for _ in 0..4 {
+        let ended = publish(&broker, "-V 5 -u anna -P wren -t t -m x");
+        assert_eq!(ended.status.code(), Some(0x88), "{}", ended.err);
+    }
+    assert!(began.elapsed() < delay);
     broker.stop();
 }

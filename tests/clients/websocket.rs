@@ -52,6 +52,28 @@ fn mqtt_js() {
 }
 
 #[test]
+fn mqtt_js_with_a_certificate() {
+    let what = "mqtt.js with a client certificate";
+    let Some(made) = Certificates::new(what) else { return };
+    let Some(modules) = mqtt_js_modules() else { return };
+    let websocket = "protocol = \"websocket\"\norigins = \"https://here.example\"\n";
+    let acl = made.write("acl", "user sensor-1\ntopic readwrite t/#\n");
+    let broker = closed(&format!(
+        "limits.output_bytes_max = 67108864\nauth.acl_file = {acl:?}\n{}{}",
+        listener(&made.named()),
+        listener(&(made.named() + websocket))
+    ));
+    let [tls, websocket] = [broker.addresses[0].port(), broker.addresses[1].port()];
+    let mut node = Command::new("node");
+    node.arg(script("mqttjs_doors.mjs")).arg(&modules).arg(made.path("ca.pem"));
+    node.arg(format!("mqtts://localhost:{tls}"));
+    node.arg(format!("wss://127.0.0.1:{websocket}/mqtt"));
+    let lines = run(node.env("STONECHAT_CERTIFICATE", made.path("client")));
+    assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
+    broker.stop();
+}
+
+#[test]
 fn paho() {
     let what = "paho-mqtt over TLS and WebSocket";
     let Some(made) = Certificates::new(what).filter(|_| tools(what)) else { return };
