@@ -33,8 +33,8 @@ pattern read told/%c
 pattern read end
 ";
 
-/// Who publishes, where, and who gets it: `n`obody of that name, `a`nna, `b`ert, `w`atcher; empty if
-/// it is denied. Publishers' Client Identifiers are `p`, subscribers' `s-` and their name.
+/// Who publishes, where, and who gets it: who has `n`o name, `a`nna, `b`ert, `w`atcher; empty if it
+/// is denied. Publishers' Client Identifiers are `p`, subscribers' are `s-` and their name.
 const MESSAGES: &[(&str, &str, &str)] = &[
     ("", "news/today", ""),
     ("", "letters/1", "w"),

@@ -73,8 +73,8 @@ fn a_connection_ends_with_its_token() {
     let file = scratch.path().join("key");
     std::fs::write(&file, KEY).unwrap();
     let broker = closed(&format!("auth.jwt_secret_file = {file:?}\n{}", listener("")));
-    let short = token(3, "");
     let clients = ["5", "311"].map(|version| {
+        let short = token(4, "");
         let words = format!("-V {version} -i v{version} -t t -d -u anna -P {short}");
         let client = Running::start(&mut tool("mosquitto_sub", &broker, 0, &words));
         client.out.wait_for(&["Subscribed"]);
