@@ -3,16 +3,28 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // layer 3 and above
 
+#[path = "clients/acl_at_work.rs"]
+mod acl_at_work;
 #[path = "clients/acl_beside.rs"]
 mod acl_beside;
 #[path = "clients/bridge.rs"]
 mod bridge;
+#[path = "clients/doors.rs"]
+mod doors;
+#[path = "clients/haproxy.rs"]
+mod haproxy;
 #[path = "clients/mosquitto.rs"]
 mod mosquitto;
+#[path = "clients/openssl.rs"]
+mod openssl;
 #[path = "clients/rumqtt.rs"]
 mod rumqtt;
 #[path = "clients/scripts.rs"]
 mod scripts;
 mod support;
+#[path = "clients/tokens.rs"]
+mod tokens;
 #[path = "clients/tools.rs"]
 mod tools;
+#[path = "clients/websocket.rs"]
+mod websocket;

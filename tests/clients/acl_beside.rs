@@ -111,8 +111,13 @@ const TOPICS: &[&str] = &[
     "in/%u/a",
 ];
 
-/// mosquitto with an ACL file, its address, and what it says if it does not start.
-fn mosquitto(scratch: &Scratch, rules: &str) -> Result<(Running, SocketAddr), String> {
+/// mosquitto with an ACL file and further settings, its address, and what it says if it does not
+/// start.
+pub(crate) fn mosquitto(
+    scratch: &Scratch,
+    rules: &str,
+    more: &str,
+) -> Result<(Running, SocketAddr), String> {
     let acl = scratch.path().join("acl");
     std::fs::write(&acl, rules).unwrap();
     // It takes no port 0: a port that was free a moment ago.
@@ -123,7 +128,7 @@ fn mosquitto(scratch: &Scratch, rules: &str) -> Result<(Running, SocketAddr), St
         let text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
              set_tcp_nodelay true\nlog_dest stderr\nlog_type error\nlog_type information\nsys_interval 0\n\
-             acl_file {}\n",
+             acl_file {}\n{more}",
             address.port(),
             acl.display()
         );
@@ -204,7 +209,7 @@ fn deliveries_and_denials_are_mosquittos() {
         let rules = format!("{file}{WATCHER}");
         let acl = Acl::from_mosquitto(&rules).unwrap();
         let scratch = Scratch::new();
-        let (_mosquitto, address) = mosquitto(&scratch, &rules).expect(name);
+        let (_mosquitto, address) = mosquitto(&scratch, &rules, "").expect(name);
         let mut watcher = client(address, Some("watcher"), "watcher");
         let mut feeder = client(address, Some("watcher"), "feeder");
         for filter in ["#", "$x/#"] {
@@ -279,7 +284,7 @@ fn what_is_no_acl_file_is_mosquittos() {
         "topic a\r\ntopic b\r",
     ] {
         let scratch = Scratch::new();
-        let (real, own) = (mosquitto(&scratch, file), Acl::from_mosquitto(file));
+        let (real, own) = (mosquitto(&scratch, file, ""), Acl::from_mosquitto(file));
         let (address, acl) = match (&real, own) {
             (Ok((_, address)), Ok(acl)) => (*address, acl),
             (Err(_), Err(_)) => continue,

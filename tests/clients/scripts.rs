@@ -11,7 +11,7 @@ use crate::tools::{is_here, run, skip};
 /// QoS 0 is dropped for who reads too slowly: the scripts want all of it.
 const ROOM: &str = "limits.output_bytes_max = 67108864";
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
 }
 
@@ -47,51 +47,65 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     Err(text.lines().last().unwrap_or("no reason given").to_owned())
 }
 
-/// Runs a Python script with `package` in a virtual environment of its own.
-fn python(name: &str, package: &str, file: &str, shards: usize) {
+/// Python with `package` in a virtual environment of its own.
+pub(crate) fn python_with(name: &str, package: &str) -> Option<Command> {
     if !is_here("python3", "--version", name) {
-        return;
+        return None;
     }
     let environment = installed(name, |directory| {
         succeed(Command::new("python3").args(["-m", "venv"]).arg(directory))?;
         let mut pip = Command::new(directory.join("bin/python"));
         succeed(pip.args(["-m", "pip", "install", "--disable-pip-version-check", package]))
-    });
-    let Some(environment) = environment else { return };
-    let broker = sharded(shards, ROOM);
+    })?;
     let mut python = Command::new(environment.join("bin/python"));
-    let lines =
-        run(python.arg("-W").arg("ignore").arg(script(file)).arg(broker.port().to_string()));
+    python.args(["-W", "ignore"]);
+    Some(python)
+}
+
+/// paho-mqtt 2.
+pub(crate) fn python_paho() -> Option<Command> {
+    python_with("paho-mqtt-2", "paho-mqtt>=2,<3")
+}
+
+/// Where mqtt.js is.
+pub(crate) fn mqtt_js_modules() -> Option<PathBuf> {
+    if !is_here("node", "--version", "mqtt.js") || !is_here("npm", "--version", "mqtt.js") {
+        return None;
+    }
+    installed("mqtt-js", |directory| {
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"]);
+        succeed(npm.arg(directory).arg("mqtt@5").current_dir(directory))
+    })
+}
+
+/// Runs a Python script.
+fn python(python: Option<Command>, file: &str, shards: usize) {
+    let Some(mut python) = python else { return };
+    let broker = sharded(shards, ROOM);
+    let lines = run(python.arg(script(file)).arg(broker.port().to_string()));
     assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
     broker.stop();
 }
 
 #[test]
 fn paho_2() {
-    python("paho-mqtt-2", "paho-mqtt>=2,<3", "paho_checks.py", 2);
+    python(python_paho(), "paho_checks.py", 2);
 }
 
 #[test]
 fn paho_1() {
-    python("paho-mqtt-1", "paho-mqtt==1.6.1", "paho_checks.py", 1);
+    python(python_with("paho-mqtt-1", "paho-mqtt==1.6.1"), "paho_checks.py", 1);
 }
 
 #[test]
 fn aiomqtt() {
-    python("aiomqtt", "aiomqtt>=2,<3", "aiomqtt_checks.py", 2);
+    python(python_with("aiomqtt", "aiomqtt>=2,<3"), "aiomqtt_checks.py", 2);
 }
 
 #[test]
 fn mqtt_js() {
-    if !is_here("node", "--version", "mqtt.js") || !is_here("npm", "--version", "mqtt.js") {
-        return;
-    }
-    let modules = installed("mqtt-js", |directory| {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--no-save", "--prefix"]);
-        succeed(npm.arg(directory).arg("mqtt@5").current_dir(directory))
-    });
-    let Some(modules) = modules else { return };
+    let Some(modules) = mqtt_js_modules() else { return };
     for shards in [1, 2] {
         let broker = sharded(shards, ROOM);
         let mut node = Command::new("node");

@@ -1,7 +1,7 @@
 //! Programs of others: whether they are there, and how they are run.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -34,6 +34,13 @@ pub(crate) fn is_here(program: &str, argument: &str, what: &str) -> bool {
     here
 }
 
+/// How a program ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) out: Vec<String>,
+    pub(crate) err: String,
+}
+
 /// A running program whose output is collected; killed on drop.
 pub(crate) struct Running {
     name: String,
@@ -45,9 +52,17 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::with(command.stdin(Stdio::null()))
+    }
+
+    /// One that is told things.
+    pub(crate) fn told(command: &mut Command) -> Self {
+        Self::with(command.stdin(Stdio::piped()))
+    }
+
+    fn with(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -57,8 +72,14 @@ impl Running {
         Self { name, child, out, err, readers: vec![a, b] }
     }
 
-    /// Waits for a good end; returns the lines of its output.
-    pub(crate) fn finish(mut self) -> Vec<String> {
+    /// What it is told on its standard input, if that is a pipe.
+    pub(crate) fn tell(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).unwrap();
+    }
+
+    /// Waits for its end, good or bad, which has to come.
+    pub(crate) fn end(mut self) -> Ended {
         let in_time = self.out.wait_end(SCRIPT_PATIENCE);
         if !in_time {
             let _ = self.child.kill();
@@ -68,7 +89,15 @@ impl Running {
             let _ = reader.join();
         }
         let (out, err) = (self.out.all(), self.err.all().join("\n"));
-        assert!(in_time && status.success(), "{}: {status}\n{}\n{err}", self.name, out.join("\n"));
+        assert!(in_time, "{} does not end:\n{}\n{err}", self.name, out.join("\n"));
+        Ended { status, out, err }
+    }
+
+    /// Waits for a good end; returns the lines of its output.
+    pub(crate) fn finish(self) -> Vec<String> {
+        let name = self.name.clone();
+        let Ended { status, out, err } = self.end();
+        assert!(status.success(), "{name}: {status}\n{}\n{err}", out.join("\n"));
         out
     }
 }
@@ -83,7 +112,12 @@ impl Drop for Running {
     }
 }
 
-/// Runs a program to its end.
+/// Runs a program to its end, good or bad.
+pub(crate) fn end(command: &mut Command) -> Ended {
+    Running::start(command).end()
+}
+
+/// Runs a program to its good end.
 pub(crate) fn run(command: &mut Command) -> Vec<String> {
     Running::start(command).finish()
 }

@@ -162,12 +162,15 @@ impl Authority {
         let begun = Instant::now();
         let has = |method| ways.methods.contains(&method);
         let mut found = None;
+        let mut guessed_at_file = false;
         if let (Some(file), Some(user), Some(password)) =
             (&force.passwords, user, caller.connect.password)
             && has(Method::Password)
-            && self.is_right(force, file, user, password).await?
         {
-            found = Some(Found::from(named(force, user.into())));
+            guessed_at_file = true;
+            if self.is_right(force, file, user, password).await? {
+                found = Some(Found::from(named(force, user.into())));
+            }
         }
         if let (None, Some(hook)) = (&found, &force.hook)
             && has(Method::Hook)
@@ -175,8 +178,11 @@ impl Authority {
             found = match ask_hook(force, ways, caller, user, hook).await {
                 Ok(found) => found,
                 Err(denied) => {
-                    // Also then it was a guess, if only at the file.
-                    lock(&self.throttle).failed(self.now_ms(), source, name);
+                    // An outage of the hook gives no free guesses at the file; but where there is
+                    // none, it is not the client's fault.
+                    if guessed_at_file {
+                        lock(&self.throttle).failed(self.now_ms(), source, name);
+                    }
                     return Err(denied);
                 }
             };
