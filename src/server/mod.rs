@@ -410,7 +410,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
         no_room_ms: l.no_room_ms,
         takeover_by_other_users: settings.auth.takeover_by_other_users,
-        hook_cache_ms: u64::from(settings.auth.hook_cache_s) * 1000,
+        hook_cache_ms: settings.auth.hook_cache_s * 1000,
         safety: safety(settings.store.policy),
         topic_safety: settings.store.topic_policies().map(|(f, p)| (f.into(), safety(p))).collect(),
         identifier_safety: settings.policies().map(safety).fold(Safety::Written, Safety::max),

@@ -139,7 +139,7 @@ fn what_is_written_is_there() {
 #[test]
 fn an_older_log_goes_on_in_its_files() {
     let directory = Directory::new("older");
-    std::fs::create_dir_all(&directory.0).unwrap();
+    fs::create_dir_all(&directory.0).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v1");
     for entry in fs::read_dir(fixture).unwrap() {
         let path = entry.unwrap().path();
