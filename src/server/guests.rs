@@ -234,6 +234,7 @@ impl<S: Store> Shard<S> {
         if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
             tracing::info!(
                 client_id,
+                user = identity.user.as_deref(),
                 %peer,
                 version = version_name(connect.version),
                 clean_start = connect.clean_start,

@@ -204,7 +204,9 @@ impl Watch {
             problems.extend(others.iter().filter_map(|one| one.reload().err()));
             problems
         });
-        problems.await.iter().for_each(|problem| stays(problem));
+        let problems = problems.await;
+        problems.iter().for_each(|problem| stays(problem));
+        let problems = problems.len();
         if settings.log.level != self.parts.settings.log.level
             && let Err(error) = log.set_level(&settings.log.level)
         {
@@ -222,10 +224,11 @@ impl Watch {
         match is_new {
             true => tracing::info!(
                 why,
+                problems,
                 "read again: [auth], [[quota]], [mqtt], [limits], log.level and the files that \
                  they name, and certificates; listeners, [server] and [store] stay until a restart"
             ),
-            false => tracing::info!(why, "read again: the files that the settings name"),
+            false => tracing::info!(why, problems, "read again: the files that the settings name"),
         }
     }
 
