@@ -13,7 +13,7 @@ use crate::slow::longest_gap;
 use crate::storms::{gone, returns_to, returns_within};
 use crate::support::broker::{Broker, sharded};
 use crate::support::client::{Client, bytes_of, connect, publish, subscribe};
-use crate::support::{raise_file_limit, rss_kib};
+use crate::support::{own_kib, raise_file_limit};
 
 const CROWD: usize = 10_000;
 /// Resident memory for each of them, its subscription and its socket's state included.
@@ -95,19 +95,19 @@ fn ten_thousand_subscribers_come_and_go() {
         let broker = sharded(shards, "mqtt.sys_interval_s = 1");
         // Whoever is served touches code and buffers: that is before the crowd, too.
         gone(&broker);
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         for _ in 0..2 {
             let mut with = 0;
             let gap = longest_gap(&broker, || {
                 let mut members = crowd(&broker);
                 call(&broker, &mut members);
-                with = rss_kib(broker.pid());
+                with = own_kib(broker.pid());
                 leave(members);
                 gone_but_for(&broker, 2);
             });
             gone(&broker);
             returns_within(&broker, before, KEPT_KIB);
-            let after = rss_kib(broker.pid());
+            let after = own_kib(broker.pid());
             println!(
                 "{shards} shards: {before} KiB before, {with} with {CROWD}, {after} after; longest \
                  gap {gap:?}"
@@ -159,7 +159,7 @@ fn a_crowd_of_slow_lorises() {
             panic!("{} of them are still there", lorises.len());
         };
         one_round();
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let gap = longest_gap(&broker, one_round);
         assert!(gap < Duration::from_secs(1), "{gap:?}");
         returns_to(&broker, before);
@@ -184,13 +184,13 @@ fn stalled_subscribers_give_their_memory_back() {
             let mut flood = Client::new(&broker, "flood");
             let messages = (0..12_000).map(|_| ("flood".to_owned(), vec![7; 4096], false));
             flood.publish_many(QoS::AtLeastOnce, messages);
-            let with = rss_kib(broker.pid());
+            let with = own_kib(broker.pid());
             drop(stuck);
             with
         };
         one_round("warm");
         settled(&broker);
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let mut with = 0;
         let gap = longest_gap(&broker, || with = one_round("stuck"));
         println!("{before} KiB before, {with} with what waits; longest gap {gap:?}");

@@ -6,7 +6,7 @@ use crate::support::broker::{Broker, broker, sharded};
 use crate::support::client::{
     Client, Heard, ack, bytes_of, connect, publish, send_what_goes, subscribe,
 };
-use crate::support::rss_kib;
+use crate::support::own_kib;
 
 /// CONNECT, SUBSCRIBE, PUBLISH, DISCONNECT.
 fn whole_life(version: Version, id: &str, payload: &[u8], orderly: bool) -> Vec<u8> {
@@ -183,14 +183,14 @@ fn nothing_is_handled_after_disconnect() {
 #[test]
 fn what_is_too_long_is_refused_from_its_header() {
     let broker = broker("mqtt.packet_bytes_max = 100000");
-    let before = rss_kib(broker.pid());
+    let before = own_kib(broker.pid());
     for (version, answer) in [(Version::V5, Heard::Disconnect(0x95)), (Version::V311, Heard::End)] {
         let (mut c, _) = Client::with(&broker, connect(version, "long"));
         c.send_bytes(b"\x30\xff\xff\xff\x7f"); // 256 MiB, and nothing of it
         assert_eq!(c.hear(), answer);
         assert_eq!(c.hear(), Heard::End);
     }
-    let grown = rss_kib(broker.pid()).saturating_sub(before);
+    let grown = own_kib(broker.pid()).saturating_sub(before);
     assert!(grown < 1024, "{grown} KiB");
     broker.stop();
 }
@@ -201,12 +201,12 @@ fn a_large_header_alone_reserves_nothing() {
         broker("mqtt.packet_bytes_max = 268435460\nserver.half_received_bytes_max = 1073741824");
     let mut clients: Vec<Client> =
         (0..20).map(|n| Client::new(&broker, &format!("c{n}"))).collect();
-    let before = rss_kib(broker.pid());
+    let before = own_kib(broker.pid());
     for c in &mut clients {
         c.send_bytes(b"\x30\xff\xff\xff\x7f\0\x01t\0");
     }
     Client::new(&broker, "after").ping();
-    let grown = rss_kib(broker.pid()).saturating_sub(before);
+    let grown = own_kib(broker.pid()).saturating_sub(before);
     assert!(grown < 2048, "{grown} KiB");
     broker.stop();
 }

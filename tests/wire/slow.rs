@@ -8,7 +8,7 @@ use stonechat::codec::{Packet, QoS, Version};
 
 use crate::support::broker::{Broker, sharded};
 use crate::support::client::{Client, Heard, connect, persistent, publish};
-use crate::support::{PATIENCE, rss_kib};
+use crate::support::{PATIENCE, own_kib};
 use crate::sys::sys_value;
 
 /// A pair of well-behaved clients that pass messages on while `disturb` runs; returns the longest
@@ -47,7 +47,7 @@ fn qos_0_is_dropped_and_counted_for_who_does_not_read() {
         for client in &mut stuck {
             client.subscribe("flood", QoS::AtMostOnce);
         }
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let gap = longest_gap(&broker, || {
             let mut flood = Client::new(&broker, "flood");
             for _ in 0..30 {
@@ -58,7 +58,7 @@ fn qos_0_is_dropped_and_counted_for_who_does_not_read() {
             }
         });
         assert!(gap < Duration::from_secs(1), "{gap:?}");
-        let grown = rss_kib(broker.pid()).saturating_sub(before);
+        let grown = own_kib(broker.pid()).saturating_sub(before);
         assert!(grown < 24 * 1024, "{grown} KiB, {shards} shards");
         let until = Instant::now() + PATIENCE;
         let mut dropped = 0;
@@ -136,14 +136,14 @@ fn who_does_not_read_its_acknowledgements_is_not_read() {
     let (client, _) = Client::with(&broker, connect(Version::V311, "deaf"));
     let mut socket = client.socket.try_clone().unwrap();
     socket.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    let before = rss_kib(broker.pid());
+    let before = own_kib(broker.pid());
     let pings = b"\xc0\0".repeat(32_768);
     let mut written = 0;
     while std::io::Write::write_all(&mut socket, &pings).is_ok() {
         written += pings.len();
         assert!(written < 200 << 20, "200 MiB of pings were read, and no answer was");
     }
-    let grown = rss_kib(broker.pid()).saturating_sub(before);
+    let grown = own_kib(broker.pid()).saturating_sub(before);
     assert!(grown < 8 * 1024, "{grown} KiB");
     Client::new(&broker, "other").ping();
     broker.stop();

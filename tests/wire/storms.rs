@@ -10,7 +10,7 @@ use stonechat::codec::{Disconnect, Packet, QoS, Version};
 use crate::slow::longest_gap;
 use crate::support::broker::{Broker, sharded};
 use crate::support::client::{Client, ack, bytes_of, connect, publish, subscribe, will};
-use crate::support::{PATIENCE, Random, raise_file_limit, rss_kib};
+use crate::support::{PATIENCE, Random, own_kib, raise_file_limit};
 use crate::sys::sys_value;
 
 const SEED: u64 = 20_260_101;
@@ -67,7 +67,7 @@ fn random_bytes_on_the_porch_and_behind_it() {
             }
         };
         one_round();
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let gap = longest_gap(&broker, one_round);
         returns_to(&broker, before);
         assert!(gap < Duration::from_secs(1), "{gap:?}");
@@ -96,7 +96,7 @@ fn valid_prefixes_cut_anywhere_and_bytes_turned() {
             }
         };
         one_round();
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let gap = longest_gap(&broker, one_round);
         returns_to(&broker, before);
         assert!(gap < Duration::from_secs(1), "{gap:?}");
@@ -128,7 +128,7 @@ fn a_storm_of_connects() {
             });
         };
         one_round("warm");
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let gap = longest_gap(&broker, || one_round("storm"));
         assert!(gap < Duration::from_secs(1), "{gap:?}");
         returns_to(&broker, before);
@@ -149,7 +149,7 @@ pub(crate) fn returns_within(broker: &Broker, before: usize, spare: usize) {
         // Each round trip is an event of the broker's: timers and mail have had their turn. It does
         // not stay: whoever has a place at the end of a table keeps all of the table.
         Client::new(broker, "probe").ping();
-        let now = rss_kib(broker.pid());
+        let now = own_kib(broker.pid());
         if now <= most {
             return;
         }
@@ -168,9 +168,9 @@ fn two_thousand_idle_connections_give_their_memory_back() {
         };
         drop(crowd("warm"));
         gone(&broker);
-        let before = rss_kib(broker.pid());
+        let before = own_kib(broker.pid());
         let clients = crowd("idle");
-        let with = rss_kib(broker.pid());
+        let with = own_kib(broker.pid());
         assert!(with.saturating_sub(before) < 2000 * 4, "{before} KiB, then {with} KiB");
         drop(clients);
         gone(&broker);
