@@ -8,6 +8,7 @@
 //! cargo sim -- --seeds 1000000 --from 5000   a million others
 //! cargo sim -- --seeds 1000000 --keep-going  past those that fail
 //! cargo sim -- --seed 7                      one, again
+//! cargo sim -- --seeds 1000 --disk           with the real log, on a disk with faults
 //! ```
 //!
 //! `--plain` leaves out what came later (herds, reloads, 3.1, bridges, the end): seeds that once
@@ -22,6 +23,11 @@
 
 #[path = "simulation/clients.rs"]
 mod clients;
+#[path = "log/disk.rs"]
+#[allow(dead_code, reason = "the log's own tests use the rest")]
+mod disk;
+#[path = "simulation/engine.rs"]
+mod engine;
 #[path = "support/fold.rs"]
 #[allow(dead_code, reason = "the specification tables use the rest")]
 mod fold;
@@ -59,6 +65,8 @@ use sim::{Outcome, Sim, Vintage};
 
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 500;
+/// The same with the real log, on a disk with faults.
+const SEEDS_ON_DISK: u64 = 100;
 
 /// Seeds that found something, each with what it found; they run without the extras.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -88,6 +96,7 @@ fn run(seed: u64, vintage: Vintage) -> Outcome {
                 Vintage::Plain => " --plain",
                 Vintage::Synced => " --synced",
                 Vintage::Today => "",
+                Vintage::Disk => " --disk",
             };
             eprintln!("seed {seed} fails. Replay: cargo sim -- --seed {seed}{option}");
             resume_unwind(panic);
@@ -116,9 +125,10 @@ fn seeds_run_clean() {
     };
     let (mut inputs, mut published, mut delivered) = (0, 0, 0);
     let keep_going = asked("keep-going").is_some();
-    let vintage = match (asked("plain"), asked("synced")) {
-        (Some(_), _) => Vintage::Plain,
-        (_, Some(_)) => Vintage::Synced,
+    let vintage = match (asked("plain"), asked("synced"), asked("disk")) {
+        (Some(_), ..) => Vintage::Plain,
+        (_, Some(_), _) => Vintage::Synced,
+        (.., Some(_)) => Vintage::Disk,
         _ => Vintage::Today,
     };
     let mut failed = Vec::new();
@@ -137,6 +147,13 @@ fn seeds_run_clean() {
     }
     println!("{seeds:?}: {inputs} inputs, {published} messages, {delivered} deliveries");
     assert!(failed.is_empty(), "{} seeds fail: {failed:?}", failed.len());
+}
+
+#[test]
+fn seeds_run_clean_on_a_disk() {
+    for seed in 0..SEEDS_ON_DISK {
+        run(seed, Vintage::Disk);
+    }
 }
 
 #[test]

@@ -56,7 +56,10 @@ impl World {
             let arrives = rng.below(conn.down.len() + 1);
             conn.down.truncate(arrives);
         }
-        let fold = self.log.fold.clone();
+        let fold = match &self.engine {
+            Some(engine) => engine.found().clone(),
+            None => self.log.fold.clone(),
+        };
         let taken = std::mem::take(&mut self.inbound2);
         for ((client, epoch, id), serial) in taken {
             match shadow.identifier_is_kept(&fold, client, epoch, id) {
@@ -76,6 +79,9 @@ impl World {
             if is_bounded(&self.limits) || rng.percent(30) {
                 let most = if rng.percent(30) { 3 } else { 0 };
                 leave_on_log(&mut session, most);
+            }
+            if let Some(engine) = &mut self.engine {
+                session = engine.session(*number);
             }
             let sh = &mut self.shards[home];
             let before = sh.broker.last_seq().0;
@@ -115,6 +121,7 @@ impl World {
         self.under_way = vec![0; shards * shards];
         self.held_pipe = None;
         self.loads.clear();
+        self.engine.iter_mut().for_each(|engine| engine.restart(shards));
     }
 }
 

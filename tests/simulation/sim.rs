@@ -4,6 +4,7 @@ use stonechat::broker::{Limits, QueueFull};
 use stonechat::codec::Version;
 
 use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
+use super::engine::Engine;
 use super::herd::Extras;
 use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
@@ -34,6 +35,8 @@ pub enum Vintage {
     /// all that is recorded is to be synced
     Synced,
     Today,
+    /// with the real log, on a disk with faults
+    Disk,
 }
 
 /// What a run came to: equal for equal seeds.
@@ -126,6 +129,8 @@ fn probe(i: usize) -> Character {
 impl Sim {
     /// The run of a seed, as runs were then.
     pub fn new(seed: u64, vintage: Vintage) -> Self {
+        let on_disk = vintage == Vintage::Disk;
+        let vintage = vintage.min(Vintage::Today);
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
         let lossy = rng.percent(15);
@@ -173,6 +178,7 @@ impl Sim {
         }
         let mut world = World::new(shards, seed, &limits, check_every);
         world.syncs = safe.then(|| Syncs::new(seed));
+        world.engine = on_disk.then(|| Engine::new(seed, shards));
         Self { world, shadow, clients, rng, plan, extras }
     }
 
