@@ -184,6 +184,7 @@ impl Shadow {
         let least = if power { Safety::Synced } else { Safety::Written };
         self.last_loss = self.tick();
         self.losses += 1;
+        let mut again = Vec::new();
         for client in 0..self.sessions.len() {
             let numbers = fold.sessions.iter();
             let mine = numbers.filter(|(_, kept)| client_of(&kept.client_id) == client);
@@ -202,7 +203,7 @@ impl Shadow {
             }
             for (_, kept) in mine {
                 let will = kept.will.as_ref().and_then(|will| serial_of(will.message.payload()));
-                will.into_iter().for_each(|serial| self.publish_will_again(serial));
+                again.extend(will);
             }
         }
         let done: Vec<_> =
@@ -224,6 +225,7 @@ impl Shadow {
             self.inbound.extend(kept.inbound.iter().map(|&id| ((client, id), ON_DISK)));
         }
         self.retained_lost(fold, power);
+        again.into_iter().for_each(|serial| self.publish_will_again(serial));
         self.committed = vec![0; shards];
         self.written = vec![0; shards];
         self.void.clear();
