@@ -51,6 +51,8 @@ mod safeties;
 mod shadow;
 #[path = "simulation/sim.rs"]
 mod sim;
+#[path = "simulation/spoil.rs"]
+mod spoil;
 #[path = "support/staging.rs"]
 #[allow(dead_code, reason = "the specification tables use the rest")]
 mod staging;

@@ -59,10 +59,10 @@ struct Faults {
 
 /// See the module.
 pub struct Engine {
-    rng: Rng,
+    pub rng: Rng,
     faults: Faults,
-    disk: Arc<SimDisk>,
-    options: LogOptions,
+    pub disk: Arc<SimDisk>,
+    pub options: LogOptions,
     /// `None`: the disk failed, and nothing is acknowledged any more
     writer: Option<TheWriter>,
     reader: Reader<SimDisk, Cell>,
@@ -86,9 +86,9 @@ fn clock(now: Time) -> Clock {
 }
 
 /// An open log: what writes it, what reads it, and what it held.
-type Opened = (TheWriter, Reader<SimDisk, Cell>, Recovered);
+pub type Opened = (TheWriter, Reader<SimDisk, Cell>, Recovered);
 
-fn open_log(disk: &Arc<SimDisk>, options: &LogOptions, now: Time) -> Result<Opened, OpenError> {
+pub fn open_log(disk: &Arc<SimDisk>, options: &LogOptions, now: Time) -> Result<Opened, OpenError> {
     let opened = open(Arc::clone(disk), options, clock(now))?;
     let state = Rc::new(RefCell::new(opened.state));
     let log = Log::new(opened.resume, Rc::clone(&state), clock(now));
@@ -336,7 +336,7 @@ impl Engine {
     }
 
     /// Reads everything that the log held, and goes on with it.
-    fn begin(&mut self, opened: Opened, now: Time) {
+    pub fn begin(&mut self, opened: Opened, now: Time) {
         self.disk.clear_faults();
         let (writer, reader, recovered) = opened;
         (self.writer, self.reader) = (Some(writer), reader);
@@ -544,8 +544,10 @@ impl World {
         told.into_iter().for_each(|told| engine.tell(told, shadow));
         writer.into_log().close(clock(now)).unwrap();
         engine.disk = Arc::new(engine.disk.power_loss(|_| 0));
+        let files = engine.disk.files();
         let opened = open_log(&engine.disk, &engine.options, now).unwrap();
         assert!(opened.2.end.closed, "the log was closed in order");
         engine.begin(opened, now);
+        engine.spoil(files, now, &self.limits, shadow);
     }
 }
