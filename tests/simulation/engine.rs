@@ -57,8 +57,42 @@ struct Faults {
     syncs_by_itself: bool,
 }
 
+/// What a run met, so that no kind of fault is left out unnoticed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// the process ended, and the machine did not
+    pub kills: u64,
+    /// the power failed
+    pub powers: u64,
+    /// either, in the middle of what the log did
+    pub midway: u64,
+    /// shards were told that there is no room
+    pub fulls: u64,
+    /// the disk failed, and the log was given up
+    pub failures: u64,
+    /// entries that were read back
+    pub loaded: u64,
+    /// logs that were damaged, and how many messages of them were missing
+    pub damaged: u64,
+    pub missing: u64,
+}
+
+impl Met {
+    pub fn add(&mut self, other: &Self) {
+        self.kills += other.kills;
+        self.powers += other.powers;
+        self.midway += other.midway;
+        self.fulls += other.fulls;
+        self.failures += other.failures;
+        self.loaded += other.loaded;
+        self.damaged += other.damaged;
+        self.missing += other.missing;
+    }
+}
+
 /// See the module.
 pub struct Engine {
+    pub met: Met,
     pub rng: Rng,
     faults: Faults,
     pub disk: Arc<SimDisk>,
@@ -119,6 +153,7 @@ impl Engine {
         let disk = Arc::new(SimDisk::new(NO_LIMIT));
         let (writer, reader, _) = open_log(&disk, &options, Time(0)).unwrap();
         Self {
+            met: Met::default(),
             rng,
             faults,
             disk,
@@ -147,7 +182,14 @@ impl Engine {
     ) {
         for record in records.iter() {
             let Record::Queued {
-                session, order, message, qos, retain, subscription_ids, group, ..
+                session,
+                order,
+                message,
+                qos,
+                retain,
+                subscription_ids,
+                group,
+                ..
             } = record
             else {
                 continue;
@@ -189,8 +231,10 @@ impl Engine {
         told.into_iter().for_each(|told| self.tell(told, shadow));
         if self.disk.is_off() {
             self.died = true;
+            self.met.midway += 1;
         } else if done.is_err() {
             self.writer = None;
+            self.met.failures += 1;
             self.tell(Told::Full(true), shadow);
         }
         any
@@ -238,6 +282,7 @@ impl Engine {
     fn tell(&mut self, told: Told, shadow: &mut Shadow) {
         let shard = match &told {
             Told::Full(_) => {
+                self.met.fulls += 1;
                 self.mail.iter_mut().for_each(|mail| mail.push_back(told.clone()));
                 return;
             }
@@ -269,6 +314,7 @@ impl Engine {
             assert!(self.disk.is_off(), "the log cannot be read");
             LoadedEntries { number, from_order, ..LoadedEntries::default() }
         });
+        self.met.loaded += answer.entries.len() as u64;
         for entry in &answer.entries {
             self.check_entry(number, entry);
         }
@@ -304,6 +350,7 @@ impl Engine {
             }
             let opened = open_log(&self.disk, &self.options, now);
             if self.disk.is_off() {
+                self.met.midway += 1;
                 power |= self.cut_off();
                 continue;
             }
@@ -321,6 +368,7 @@ impl Engine {
 
     fn cut_off(&mut self) -> bool {
         let power = self.rng.percent(60);
+        *(if power { &mut self.met.powers } else { &mut self.met.kills }) += 1;
         let rng = &mut self.rng;
         let disk = match power {
             true => self.disk.power_loss(|n| rng.below(n)),

@@ -102,7 +102,8 @@ impl Shadow {
                     continue;
                 }
                 let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
-                let dropped = self.drops_qos0 && m.qos == 0 || self.spills && takes_qos0(s, m);
+                let dropped = self.drops_qos0 && m.qos == 0
+                    || (self.spills || self.refuses) && takes_qos0(s, m);
                 let live = !dropped && owed_live(s, client, m, end);
                 let excused = self.is_excused(client, serial);
                 let owed = !excused && self.owed_durable(s, client, m) || live;

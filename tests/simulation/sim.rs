@@ -4,7 +4,7 @@ use stonechat::broker::{Limits, QueueFull};
 use stonechat::codec::Version;
 
 use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
-use super::engine::Engine;
+use super::engine::{Engine, Met};
 use super::herd::Extras;
 use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
@@ -46,6 +46,7 @@ pub struct Outcome {
     pub inputs: u64,
     pub published: usize,
     pub delivered: u64,
+    pub met: Met,
 }
 
 pub struct Sim {
@@ -200,6 +201,7 @@ impl Sim {
             inputs: self.world.inputs,
             published: self.shadow.msgs.len(),
             delivered: self.shadow.deliveries,
+            met: self.world.engine.map_or_else(Met::default, |engine| engine.met),
         }
     }
 
