@@ -11,15 +11,15 @@ use std::time::Instant;
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{Properties, QoS};
 use stonechat::store::{
-    Clock, FileDisk, Log, LogOptions, Reader, Record, SessionNumber, Shared, Staging, State, Sync,
-    open,
+    Clock, FileDisk, Log, LogFile, LogOptions, Owner, Reader, Record, SessionNumber, Shared,
+    Staging, State, Sync, open,
 };
 use stonechat::topic::TopicName;
 
-struct Lock(Mutex<State<fs::File>>);
+struct Lock(Mutex<State<LogFile>>);
 
-impl Shared<fs::File> for Lock {
-    fn with<R>(&self, f: impl FnOnce(&mut State<fs::File>) -> R) -> R {
+impl Shared<LogFile> for Lock {
+    fn with<R>(&self, f: impl FnOnce(&mut State<LogFile>) -> R) -> R {
         f(&mut self.0.lock().unwrap())
     }
 }
@@ -112,7 +112,12 @@ fn appending(root: &Path, batch: u64, batches: u64) {
     let (log, ..) = start(&path);
     let mut run = Run { log, staging: Staging::new(1), seq: 0, records: Vec::new() };
     let client_id = "bench".into();
-    run.records.push(Record::Session { session: SESSION, client_id, expiry_s: 1000 });
+    run.records.push(Record::Session {
+        session: SESSION,
+        client_id,
+        expiry_s: 1000,
+        owner: Owner::default(),
+    });
     run.commit();
     while run.log.maintain(CLOCK, 0).unwrap() {}
     let (mut scratch, mut order, mut written) = (Vec::new(), 0, 0);
@@ -159,7 +164,12 @@ fn a_million(root: &Path) {
     let (log, ..) = start(&path);
     let mut run = Run { log, staging: Staging::new(1), seq: 0, records: Vec::new() };
     let client_id = "bench".into();
-    run.records.push(Record::Session { session: SESSION, client_id, expiry_s: 1000 });
+    run.records.push(Record::Session {
+        session: SESSION,
+        client_id,
+        expiry_s: 1000,
+        owner: Owner::default(),
+    });
     let mut scratch = Vec::new();
     let empty = resident_kib();
     let written = proc_field("io", "write_bytes:");

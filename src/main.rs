@@ -8,10 +8,13 @@ use stonechat::{logtool, passwd};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(Command::Run(sources)) => match load(sources) {
-            Ok(loaded) => stonechat::server::run(loaded),
-            Err(errors) => refuse(&errors),
-        },
+        Ok(Command::Run(sources)) => {
+            let sources = with_environment(sources);
+            match Settings::load(&sources) {
+                Ok(loaded) => stonechat::server::run(loaded, sources),
+                Err(errors) => refuse(&errors),
+            }
+        }
         Ok(Command::Check(sources)) => match load(sources) {
             Ok(loaded) => {
                 for warning in loaded.warnings.iter().chain(&file_warnings(&loaded.settings)) {
@@ -46,9 +49,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn load(mut sources: Sources) -> Result<Loaded, ConfigErrors> {
-    sources.environment = std::env::vars_os().collect();
-    Settings::load(&sources)
+fn load(sources: Sources) -> Result<Loaded, ConfigErrors> {
+    Settings::load(&with_environment(sources))
+}
+
+fn with_environment(sources: Sources) -> Sources {
+    Sources { environment: std::env::vars_os().collect(), ..sources }
 }
 
 fn refuse(errors: &ConfigErrors) -> ExitCode {

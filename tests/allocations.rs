@@ -12,8 +12,11 @@ mod shards;
 
 use counting::allocations;
 use shards::{Client, Shards, publish, subscribe};
+use stonechat::auth::Identity;
+use stonechat::auth::acl::{Acl, Verdict};
 use stonechat::broker::Limits;
 use stonechat::codec::{QoS, Version};
+use stonechat::topic::TopicName;
 
 const ROUNDS: u64 = 1_000;
 
@@ -77,6 +80,26 @@ fn qos_1_asks_once_per_message() {
 fn a_message_for_another_shard_is_made_once() {
     check(2, QoS::AtMostOnce, Version::V5, 100, 1);
     check(4, QoS::AtLeastOnce, Version::V5, 100, 1);
+}
+
+#[test]
+fn what_a_client_may_do_is_known_without() {
+    let rules = |n: usize| {
+        format!(
+            "topic read a/{n}/+/value\ntopic +/{n}/#\npattern %c/+/{n}\npattern deny +/no/{n}\n"
+        )
+    };
+    let text: String = (0..1_000).map(rules).collect();
+    let acl = Acl::from_mosquitto(&text).unwrap();
+    let class = acl.class(&Identity::default(), "client");
+    let topics = ["a/7/x/value", "b/8", "client/x/9", "client/no/9", "none/of/them", "a/x/3/value"];
+    let before = allocations();
+    let mut allowed = 0;
+    for topic in topics.map(|topic| TopicName::new(topic).unwrap()) {
+        allowed += usize::from(class.may_publish(topic) == Verdict::Allowed);
+        allowed += usize::from(class.may_receive(topic));
+    }
+    assert_eq!((allocations() - before, allowed), (0, 6));
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // layer 3 and above
 
+#[path = "clients/acl_beside.rs"]
+mod acl_beside;
 #[path = "clients/bridge.rs"]
 mod bridge;
 #[path = "clients/mosquitto.rs"]

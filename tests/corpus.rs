@@ -63,8 +63,33 @@ fn log_recovery() {
 }
 
 #[test]
+fn websocket() {
+    replay("websocket");
+}
+
+#[test]
+fn proxy_header() {
+    replay("proxy_header");
+}
+
+#[test]
+fn acl_file() {
+    replay("acl_file");
+}
+
+#[test]
 fn password_file() {
     replay("password_file");
+}
+
+#[test]
+fn jwt() {
+    replay("jwt");
+}
+
+#[test]
+fn scram() {
+    replay("scram");
 }
 
 #[test]

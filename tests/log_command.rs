@@ -12,7 +12,7 @@ use std::sync::Arc;
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{Properties, QoS};
 use stonechat::store::{
-    Clock, FileDisk, Log, LogOptions, Record, SessionNumber, Staging, Sync, open,
+    Clock, FileDisk, Log, LogOptions, Owner, Record, SessionNumber, Staging, Sync, open,
 };
 use stonechat::topic::TopicName;
 
@@ -114,7 +114,12 @@ fn write(path: &Path) {
     let (mut staging, mut records, mut seq) = (Staging::new(1), Vec::new(), 0);
     for (session, client_id) in [(1, "left"), (2, "right")] {
         let session = SessionNumber(session);
-        records.push(Record::Session { session, client_id: client_id.into(), expiry_s: 1000 });
+        records.push(Record::Session {
+            session,
+            client_id: client_id.into(),
+            expiry_s: 1000,
+            owner: Owner::default(),
+        });
     }
     for batch in 0..BATCHES {
         let session = 1 + batch % 2;

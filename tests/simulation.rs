@@ -41,6 +41,8 @@ mod oracle;
 mod power;
 #[path = "simulation/receive.rs"]
 mod receive;
+#[path = "simulation/rights.rs"]
+mod rights;
 #[path = "simulation/rng.rs"]
 mod rng;
 #[path = "simulation/room.rs"]

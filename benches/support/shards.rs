@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used, reason = "a bench may end where it finds what cannot be")]
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 
 use stonechat::broker::{
     Broker, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, PeerMessage,
@@ -141,7 +142,15 @@ impl Shards {
             password: None,
         };
         s.fx.sends.open(link);
-        let opening = Opening { connect: &connect, client_id, assigned: false, safety: None };
+        let opening = Opening {
+            connect: &connect,
+            client_id,
+            assigned: false,
+            safety: None,
+            identity: &Arc::default(),
+            ends: Time::NEVER,
+            authentication: None,
+        };
         self.input(shard, Input::Opened(link, opening));
         self.settle();
         Client { shard, link, version }

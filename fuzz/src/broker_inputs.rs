@@ -5,7 +5,7 @@
 //! that this client may get now; nothing comes before CONNACK or after the end; when all is quiet,
 //! every answer is there and no link is held.
 
-use stonechat::broker::{Input, Limits, Message, MessageParts, QueueFull, Seq, Time};
+use stonechat::broker::{self, Input, Limits, Message, MessageParts, QueueFull, Seq, Time};
 use stonechat::codec::{Ack, Packet, Properties, QoS, ReasonCode, Sender, Version, encode};
 use stonechat::topic::TopicName;
 
@@ -241,7 +241,7 @@ fn rare(source: &mut Source<'_>, world: &mut World) {
             let input = match source.below(4) {
                 0 => Input::Closed(link),
                 1 => Input::Wrote(link, 0),
-                2 => Input::Answer(link, false),
+                2 => Input::Answer(link, broker::Answer::Allowed(false)),
                 _ => Input::Packet(link, Packet::PingReq),
             };
             world.feed(shard, input);

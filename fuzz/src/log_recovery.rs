@@ -11,7 +11,7 @@ use std::sync::Arc;
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{PacketId, Properties, QoS};
 use stonechat::store::{
-    Clock, DropReason, Log, LogOptions, OnDamage, OpenError, Reader, Record, SessionNumber,
+    Clock, DropReason, Log, LogOptions, OnDamage, OpenError, Owner, Reader, Record, SessionNumber,
     Staging, Sync, inspect, open,
 };
 use stonechat::topic::TopicName;
@@ -138,7 +138,12 @@ fn log(source: &mut Source<'_>) -> (Files, Vec<Vec<u8>>) {
     let mut next = [0; 3];
     for n in 0..3 {
         let (session, client_id) = (SessionNumber(1 + n), format!("c{n}").into());
-        records.push(Record::Session { session, client_id, expiry_s: 100 });
+        records.push(Record::Session {
+            session,
+            client_id,
+            expiry_s: 100,
+            owner: Owner::default(),
+        });
     }
     for _ in 0..source.below(64) {
         let at = source.below(3);

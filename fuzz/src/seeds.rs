@@ -2,8 +2,8 @@
 
 use stonechat::codec::{Packet, Sender, Version, encode};
 
-use super::packets;
 use super::source::{Shelf, Source};
+use super::{packets, proxy_header, websocket};
 
 /// Pseudo-random bytes (SplitMix64).
 struct Random(u64);
@@ -34,14 +34,51 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         seed
     });
     let log_recovery = log_recovery.collect();
+    let decode = streams(&mut random);
+    // With each kind of input first.
+    let mut kinds = |count: usize, mut seeds: Vec<Vec<u8>>| {
+        for i in 0..count {
+            let mut seed = random.bytes(40 + 6 * i);
+            seed[0] = i as u8;
+            seeds.push(seed);
+        }
+        seeds
+    };
+    let websocket = kinds(40, websocket::seeds());
+    let proxy_header = kinds(40, proxy_header::seeds());
     vec![
-        ("decode", streams(&mut random)),
+        ("decode", decode),
         ("round_trip", round_trip),
         ("topic_match", topic_match),
         ("broker_inputs", broker_inputs),
         ("log_recovery", log_recovery),
+        ("websocket", websocket),
+        ("proxy_header", proxy_header),
+        ("acl_file", acl_files(&mut random)),
         ("password_file", password_files()),
+        ("jwt", super::jwt::seeds(|n| random.bytes(n))),
+        ("scram", super::scram::seeds(|n| random.bytes(n))),
     ]
+}
+
+/// Files as people write them, good and bad, and files of few words.
+fn acl_files(random: &mut Random) -> Vec<Vec<u8>> {
+    let texts = [
+        "\0topic read $SYS/#\ntopic a/#\nuser a\ntopic readwrite a/b\r\ntopic deny a/c\n",
+        "\0# all\npattern write %u/%c/#\npattern read a b/%c\nuser a b\n topic  deny  a b/+\n",
+        "\0topics a\ntopic rede a\nuser\ntopic\npattern a#\n #\n\ttopic a\n",
+        "\x01[roles]\na = [\"a\", \"b*\"]\n[[rule]]\nroles = [\"a\"]\nsubscribe = [\"a/#\"]\n",
+        "\x01[[rule]]\nanonymous = true\npublish = [\"%c/+\"]\ndeny_subscribe = [\"$SYS/#\"]\n",
+        "\x01[role]\n[[rule]]\nuser = 1\npublish = \"a\"\nroles = []\nsubscribe = [\"a#\", 2]\n",
+        "\x01rule = [{ users = [\"*\"], client_ids = [\"x*\"], publish = [\"#\"] }]\n[a\n",
+    ];
+    let mut seeds: Vec<_> = texts.map(|text| text.as_bytes().to_vec()).into();
+    for i in 0..60 {
+        let mut seed = random.bytes(60 + 4 * i);
+        seed[0] = 2 + (i % 2) as u8;
+        seeds.push(seed);
+    }
+    seeds
 }
 
 /// Streams of a few packets, of each side and version.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use stonechat::broker::{
     Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
@@ -192,7 +193,18 @@ impl World {
         let (shard, link) = (conn.shard, conn.link);
         self.feed(
             shard,
-            Input::Opened(link, Opening { connect: &c, client_id, assigned, safety: None }),
+            Input::Opened(
+                link,
+                Opening {
+                    connect: &c,
+                    client_id,
+                    assigned,
+                    safety: None,
+                    identity: &Arc::default(),
+                    ends: Time::NEVER,
+                    authentication: None,
+                },
+            ),
         );
         self.arrive(id, &bytes[whole.len..]);
     }

@@ -1,7 +1,8 @@
 //! JSON Web Tokens (RFC 7519, RFC 7515) that clients bring as their password.
 //!
 //! What lives here: [`verify`], which reads what a token says, if one of [`Keys`] signed it; the
-//! keys are in `jwt/keys.rs`. May use: `topic`, and libraries that compute. The time is an argument.
+//! keys are in `jwt/keys.rs`. May use: `topic`, and libraries that compute. The time is an
+//! argument.
 //!
 //! Invariant: nothing that a token says is looked at before its signature is good, but the header's
 //! `alg`, `kid` and `crit`; a claim that is understood and has the wrong type is an error. No error

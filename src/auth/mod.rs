@@ -7,8 +7,8 @@
 //! Invariant: no secret leaves: not in an error, not in `Debug`.
 
 pub mod acl;
-mod grants;
 pub mod jwt;
+mod names;
 pub mod password;
 pub mod quota;
 pub mod scram;
@@ -36,4 +36,23 @@ pub struct Grants {
     pub publish: Vec<Box<str>>,
     /// what it may subscribe to
     pub subscribe: Vec<Box<str>>,
+}
+
+impl Grants {
+    /// Of filters with `%c` and `%u`, which stand for the Client Identifier and the user name. What
+    /// is no filter then, or needs a name that is not there or has `+`, `#` or `/` in it, grants
+    /// nothing.
+    pub fn of<S: AsRef<str>>(
+        publish: &[S],
+        subscribe: &[S],
+        user: Option<&str>,
+        client_id: &str,
+    ) -> Self {
+        let names = names::Names { user, client_id, may_have_levels: false };
+        let all = |filters: &[S]| {
+            let filled = filters.iter().filter_map(|filter| names.allowing(filter.as_ref()));
+            filled.map(String::into_boxed_str).collect()
+        };
+        Self { publish: all(publish), subscribe: all(subscribe) }
+    }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc as StdArc;
 
 use triomphe::Arc;
 
+use super::asked::Asked;
 use super::inflight::Stage;
-use super::input::{Effects, LinkKey, Opening, SessionKey};
+use super::input::{Effects, LinkKey, Opening, Question, SessionKey};
 use super::link::Link;
 use super::message::{Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
@@ -20,6 +21,7 @@ use super::session::{Extra, Session};
 use super::timers::Timer;
 use super::void::Span;
 use super::{Broker, Common, Refusal, Seq, Time, refusal};
+use crate::auth::acl::Class;
 use crate::codec::{
     ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
     encode_within, encoded_len,
@@ -46,10 +48,11 @@ impl Broker {
     ) {
         fx.sends.open(link);
         let c = opening.connect;
-        if let Err(why) = self.check_connect(opening) {
-            self.refuse(link, c, why, fx);
-            return;
-        }
+        let class = self.rules.class_of(opening.identity, opening.client_id);
+        let will_asked = match self.check_connect(now, opening, &class) {
+            Ok(asked) => asked,
+            Err(why) => return self.refuse(link, c, why, fx),
+        };
         if self.lacks_room_for_session(now, opening.client_id, c) {
             self.counters.refused_no_room += 1;
             let why = refusal(ReasonCode::QuotaExceeded, "the store has no room");
@@ -73,17 +76,36 @@ impl Broker {
         }
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
-        self.attach(now, link, session, opening, fx);
+        self.attach(now, link, session, opening, &class, fx);
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
         let mut until = self.record_session(session, discarded, fx);
         until.safety = self.safety_of_connack(session, opening.safety);
         self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
+        if let Some(will) = c.will.as_ref().filter(|_| will_asked) {
+            let question = Question::Publish(will.topic.as_str().into());
+            self.ask(link, Asked::Will, question, fx);
+        }
     }
 
-    fn check_connect(&self, opening: &Opening<'_>) -> Result<(), Refusal> {
+    /// Whether a CONNECT may be accepted, and whether somebody has to be asked about its Will.
+    fn check_connect(
+        &mut self,
+        now: Time,
+        opening: &Opening<'_>,
+        class: &Class,
+    ) -> Result<bool, Refusal> {
+        self.check_packet(opening)?;
+        let will = opening.connect.will.as_ref().map(|will| will.topic);
+        let owner = self.check_owner(now, opening.client_id, opening.identity);
+        let checked = owner.and_then(|()| Self::check_will(will, class));
+        self.counters.refused_not_authorized += u64::from(checked.is_err());
+        checked
+    }
+
+    fn check_packet(&self, opening: &Opening<'_>) -> Result<(), Refusal> {
         let c = opening.connect;
-        if c.authentication_method.is_some() {
+        if c.authentication_method.is_some() && opening.authentication.is_none() {
             return Err(refusal(
                 ReasonCode::BadAuthenticationMethod,
                 "an Authentication Method that is not supported [MQTT-4.12.0-1]",
@@ -183,12 +205,14 @@ impl Broker {
         link: LinkKey,
         session: SessionKey,
         opening: &Opening<'_>,
+        class: &Class,
         fx: &mut Effects,
     ) {
         let c = opening.connect;
         self.take_will(session, fx); // resumed within the delay: never sent [MQTT-3.1.3-9]
         let keep_alive_s = self.keep_alive_s(c);
         let mut l = Link::new(link, session, now, opening, keep_alive_s, &self.limits);
+        l.admit(opening.authentication.map(|(method, _)| method), opening.ends);
         l.has_inbound =
             self.sessions.get(session).is_some_and(|s| s.inbound.iter().next().is_some());
         let publisher = self.publisher_of(session);
@@ -209,6 +233,9 @@ impl Broker {
             s.outbound.start_link();
             s.inbound.start_link();
         }
+        self.set_rights(now, session, opening.identity, class);
+        self.recheck_in_flight(session, fx);
+        self.timers.arm(opening.ends, Timer::Ends(link));
         self.relieve(session); // one that ends with this link refuses nobody
         if let Some(l) = self.links.get(link) {
             self.timers.arm(l.keep_alive_deadline(), Timer::KeepAlive(link));
@@ -261,9 +288,9 @@ impl Broker {
         let number = if s.is_recorded() { s.number } else { self.new_number() };
         let Some(s) = self.sessions.get_mut(session) else { return Until::default() };
         s.number = number;
-        let (client_id, expiry_s) = (s.client_id.clone(), s.expiry_s);
+        let (client_id, expiry_s, owner) = (s.client_id.clone(), s.expiry_s, s.owner());
         let will = s.will.as_deref().cloned();
-        self.record(fx, Record::Session { session: number, client_id, expiry_s });
+        self.record(fx, Record::Session { session: number, client_id, expiry_s, owner });
         let mut until = Until::default();
         match self.will_under_way(session).filter(|_| will.is_some()) {
             // The log keeps that one until others have it, and takes this one then.
@@ -306,6 +333,11 @@ impl Broker {
             topic_alias_maximum: (alias_max > 0).then_some(alias_max),
             server_keep_alive_s: (keep_alive_s != c.keep_alive_s).then_some(keep_alive_s),
             response_information: information.then_some(limits.response_information.as_str()),
+            authentication_method: opening.authentication.map(|(method, _)| method),
+            authentication_data: opening
+                .authentication
+                .map(|(_, data)| data)
+                .filter(|data| !data.is_empty()),
             ..ConnAck::default()
         }))
     }
@@ -341,7 +373,7 @@ impl Broker {
         let Some(l) = self.links.get(link) else { return Ok(()) };
         let session = l.session;
         if let (Some(asked), Some(s)) = (d.session_expiry_s, self.sessions.get_mut(session)) {
-            if !l.asked_expiry && asked > 0 {
+            if !l.asked_expiry() && asked > 0 {
                 return Err(refusal(
                     ReasonCode::ProtocolError,
                     "DISCONNECT with a Session Expiry Interval after 0 in CONNECT (3.14.2.2.2)",
@@ -370,7 +402,7 @@ impl Broker {
         {
             let packet = Packet::Disconnect(Disconnect {
                 reason: why.reason,
-                reason_string: l.problem_information.then_some(why.what),
+                reason_string: l.wants_reasons().then_some(why.what),
                 ..Disconnect::default()
             });
             self.send(link, &packet, fx);
@@ -389,7 +421,7 @@ impl Broker {
     ) {
         let Some(l) = self.links.remove(link) else { return };
         self.counters.links -= 1;
-        let session = l.session;
+        let (session, will) = (l.session, Self::will_of(&l, will));
         self.drop_held(&l);
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.link = None;
@@ -455,6 +487,7 @@ impl Broker {
         self.publish_will(now, session, common, fx);
         let Some(mut s) = self.sessions.remove(session) else { return };
         self.unname_session(&s.client_id, session);
+        self.rules.leave(s.class());
         self.counters.sessions -= 1;
         self.counters.in_flight -= s.outbound.len() as u64;
         self.counters.in_flight_bytes -= s.outbound.bytes() as u64;

@@ -419,9 +419,8 @@ impl Broker {
             return false;
         }
         let Some(entry) = self.dequeue(session) else { return false };
-        if expired {
-            self.counters.dropped_expired += 1; // [MQTT-3.3.2-5]
-            self.record_dropped(session, &entry, DropReason::Expired, fx);
+        if let Some(why) = self.is_not_for(session, &entry, expired) {
+            self.record_dropped(session, &entry, why, fx);
             return true;
         }
         let message = entry.message.clone();
@@ -464,7 +463,7 @@ impl Broker {
     }
 
     /// A delivery is complete, or `dropped`: its identifier is free.
-    fn complete(
+    pub(super) fn complete(
         &mut self,
         session: SessionKey,
         packet_id: PacketId,

@@ -8,10 +8,11 @@
 
 use std::collections::BTreeSet;
 
+use super::Broker;
 use super::index::InterestIndex;
 use super::input::{Effects, SessionKey};
 use super::limits::QueueFull;
-use super::{Broker, Limits};
+use super::session::Session;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -44,15 +45,16 @@ fn is_below(n: usize, max: usize) -> bool {
     n <= max - max.div_ceil(8)
 }
 
-/// The bytes that one session's queue may have: where it stays in memory, what memory allows.
-fn bytes_max(limits: &Limits) -> usize {
-    match limits.queues_leave_memory() {
-        true => limits.queued_bytes_max,
-        false => limits.queued_bytes_max.min(limits.session_memory_bytes_max),
-    }
-}
-
 impl Broker {
+    /// The bytes that one session's queue may have: where it stays in memory, what memory allows.
+    fn bytes_max(&self, s: &Session) -> usize {
+        let max = self.queued_bytes_max_of(s);
+        match self.limits.queues_leave_memory() {
+            true => max,
+            false => max.min(self.limits.session_memory_bytes_max),
+        }
+    }
+
     fn all_queue_bytes(&self) -> usize {
         (self.counters.queued_bytes + self.counters.in_flight_bytes) as usize
     }
@@ -63,10 +65,11 @@ impl Broker {
             return;
         }
         let total = self.all_queue_bytes() >= self.limits.queue_bytes_max;
-        let Some(s) = self.sessions.get_mut(session) else { return };
+        let Some(s) = self.sessions.get(session) else { return };
         let full = total
             || s.queue.len() >= self.limits.queued_messages_max
-            || s.queue.bytes() >= bytes_max(&self.limits);
+            || s.queue.bytes() >= self.bytes_max(s);
+        let Some(s) = self.sessions.get_mut(session) else { return };
         if full && !s.full && s.is_persistent() {
             s.full = true;
             self.fullness.sessions.insert(session);
@@ -94,12 +97,14 @@ impl Broker {
             return;
         }
         let (refuses, all) = (self.limits.queue_full == QueueFull::Refuse, self.fullness.total);
-        let Some(s) = self.sessions.get_mut(session).filter(|s| s.full) else { return };
+        let Some(s) = self.sessions.get(session).filter(|s| s.full) else { return };
         let space = s.queue.is_empty()
             || !all
                 && is_below(s.queue.len(), self.limits.queued_messages_max)
-                && is_below(s.queue.bytes(), bytes_max(&self.limits));
-        if space || !refuses || !s.is_persistent() {
+                && is_below(s.queue.bytes(), self.bytes_max(s));
+        if (space || !refuses || !s.is_persistent())
+            && let Some(s) = self.sessions.get_mut(session)
+        {
             s.full = false;
             self.fullness.sessions.remove(&session);
             self.fullness.news.push(session);

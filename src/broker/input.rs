@@ -15,6 +15,10 @@ use super::safety::Safety;
 use super::seal::Seal;
 use super::sends::Sends;
 use super::session::Session;
+use super::time::Time;
+use crate::auth::Identity;
+use crate::auth::acl::Acl;
+use crate::auth::quota::Quotas;
 use crate::codec::{Connect, DecodeError, Packet};
 
 /// Names a Network Connection. The server chooses the slot (its connection's) and the generation.
@@ -84,6 +88,13 @@ pub struct Opening<'a> {
     pub assigned: bool,
     /// how safe what it publishes is to be, if its listener says so
     pub safety: Option<Safety>,
+    /// who it is
+    pub identity: &'a Arc<Identity>,
+    /// when its right to be here ends (a token's `exp`): `Time::NEVER` if it does not
+    pub ends: Time,
+    /// the Authentication Method that it was authenticated by, and the Authentication Data for
+    /// CONNACK \[MQTT-4.12.0-5\]; `None`: without one
+    pub authentication: Option<(&'a str, &'a [u8])>,
 }
 
 /// What a broker is told.
@@ -111,7 +122,11 @@ pub enum Input<'a> {
     /// The answer to [`Request::Load`].
     Loaded(SessionKey, Box<LoadedEntries>),
     /// The answer to [`Request::Ask`].
-    Answer(LinkKey, bool),
+    Answer(LinkKey, Answer),
+    /// What clients may do from now on. Until the first of these, everybody may do everything.
+    Acl(Arc<Acl>),
+    /// How much clients may do from now on.
+    Quotas(Arc<Quotas>),
     /// After a restart: all shards have their sessions (`Broker::restore`), and all is in force
     /// (`Broker::is_in_force`). Clients may come only now.
     Restored,
@@ -273,11 +288,65 @@ pub enum Request {
         /// and not many more bytes (`Message::cost_bytes`), but one at least
         bytes_max: usize,
     },
-    /// Ask an authorizer; the link's input waits for `Input::Answer`.
+    /// Ask who decides; the link's input waits for `Input::Answer`.
     Ask {
-        /// who asks
+        /// whose input waits
         link: LinkKey,
+        /// what is asked
+        question: Question,
     },
+}
+
+/// What the broker cannot decide itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// May the link's client publish to this topic? Answered by [`Answer::Allowed`].
+    Publish(Box<str>),
+    /// May it subscribe to this Topic Filter (of a Shared Subscription, without `$share/...`)?
+    /// Answered by [`Answer::Allowed`].
+    Subscribe(Box<str>),
+    /// Its AUTH packet goes to the method (section 4.12.1). Answered by the others, or by
+    /// [`Answer::Failed`].
+    Reauthenticate {
+        /// Authentication Method: the one that it was authenticated by
+        method: Box<str>,
+        /// Authentication Data
+        data: Box<[u8]>,
+        /// whether it begins: the packet was a Re-authenticate (0x19)
+        first: bool,
+    },
+}
+
+/// The answer to a [`Question`].
+#[derive(Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// whether it may
+    Allowed(bool),
+    /// the exchange goes on with this Authentication Data
+    Continue(Vec<u8>),
+    /// it is who it says it is
+    Authenticated {
+        /// Authentication Data for the client
+        data: Vec<u8>,
+        /// who it is: the user must be the same as before
+        identity: Arc<Identity>,
+        /// when its right to be here ends
+        ends: Time,
+    },
+    /// it is not
+    Failed,
+}
+
+/// Without Authentication Data.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Allowed(yes) => write!(f, "Allowed({yes})"),
+            Self::Continue(_) => f.write_str("Continue"),
+            Self::Authenticated { identity, .. } => write!(f, "Authenticated({identity:?})"),
+            Self::Failed => f.write_str("Failed"),
+        }
+    }
 }
 
 /// The answer to [`Request::Load`]: what the log knew when it was looked up. What is not committed

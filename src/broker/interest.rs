@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::index::{InterestIndex, InterestTree, Interested};
 use super::input::{Effects, Interest, PeerMessage, ShardId, ShardSet};
+use super::session::Session;
 use super::subscriptions::{GroupId, Matched};
 use super::tree::NodeId;
 use super::{Broker, Common, Time};
@@ -95,9 +96,15 @@ impl Broker {
         common: &mut impl Common,
     ) -> Rc<Matched> {
         let (own, shards) = (self.shard, self.shards);
-        self.subscriptions.matched(topic, || match shards {
+        let (sessions, rules) = (&self.sessions, &self.rules);
+        let all = rules.are_open();
+        let peers = || match shards {
             0..2 => Interested::default(),
             _ => common.interests().interested(topic).without(own),
+        };
+        self.subscriptions.matched(topic, peers, |session| {
+            let class = || sessions.get(session).and_then(Session::class);
+            all || rules.may_receive(class(), topic)
         })
     }
 

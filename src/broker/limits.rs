@@ -97,6 +97,11 @@ pub struct Limits {
     /// how long the link of a 3.x client lasts whose PUBLISH is not taken, because the store has no
     /// room or a queue refuses; a reload counts for those that wait from then on
     pub no_room_ms: u64,
+    /// whether a user may take over the session of another one, or of an anonymous client, or that
+    /// one a user's
+    pub takeover_by_other_users: bool,
+    /// for how long what the hook said of a topic counts
+    pub hook_cache_ms: u64,
 }
 
 impl Limits {
@@ -141,6 +146,8 @@ impl Default for Limits {
             topic_safety: Vec::new(),
             identifier_safety: Safety::default(),
             no_room_ms: 20_000,
+            takeover_by_other_users: false,
+            hook_cache_ms: 60_000,
         }
     }
 }
@@ -233,6 +240,23 @@ pub struct Counters {
     pub refused_queue_full: u64,
     /// links that ended after `no_room_ms`
     pub closed_no_room: u64,
+    /// PUBLISHes and Wills that their publisher may not publish
+    pub dropped_not_authorized: u64,
+    /// queued messages that their receiver may no longer receive
+    pub dropped_not_receivable: u64,
+    /// CONNECTs refused for another user's session or a Will, and subscriptions, that are not
+    /// allowed
+    pub refused_not_authorized: u64,
+    /// questions asked of the hook or of an Authentication Method
+    pub asked: u64,
+    /// links that ended with what they were let in with
+    pub closed_at_end: u64,
+    /// PUBLISHes over a quota that were dropped or refused
+    pub dropped_quota: u64,
+    /// links that were not read for a while because of a quota
+    pub throttled: u64,
+    /// links that ended because of a quota
+    pub closed_quota: u64,
 }
 
 macro_rules! add_fields {
@@ -256,4 +280,6 @@ add_fields! {
     refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
     queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue
     refused_queue_full closed_no_room
+    dropped_not_authorized dropped_not_receivable refused_not_authorized asked closed_at_end
+    dropped_quota throttled closed_quota
 }

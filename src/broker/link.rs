@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::asked::Rare;
 use super::input::{LinkKey, Opening, SessionKey, WaitKey};
 use super::limits::Limits;
 use super::pending::Held;
@@ -31,11 +32,23 @@ pub(super) enum Hold {
     /// A PUBLISH was refused that a 3.x client cannot be told of: no further one is taken. It is
     /// still read, for what it acknowledges, and will end.
     Refused = 32,
+    /// Its last PUBLISH was over its quota, and was not taken.
+    Throttled = 64,
 }
 
-/// Where in `Link::holds` the safety begins; the holds are below.
-const SAFETY_AT: u32 = 6;
-const HOLDS: u8 = (1 << SAFETY_AT) - 1;
+/// In `Link::checks`: its client may not do everything.
+pub(super) const CLASSED: u8 = 1;
+/// It is under a quota.
+pub(super) const PACED: u8 = 2;
+
+/// In `Link::traits`: a bridge.
+const BRIDGE: u8 = 1;
+/// CONNECT did not say no to Reason Strings.
+const PROBLEM_INFORMATION: u8 = 2;
+/// CONNECT asked for a Session Expiry Interval.
+const ASKED_EXPIRY: u8 = 4;
+/// Where its safety begins; the other traits are below.
+const SAFETY_AT: u32 = 3;
 
 /// One Network Connection that has sent a valid CONNECT. One cache line: each packet touches one.
 #[derive(Debug)]
@@ -44,19 +57,19 @@ pub struct Link {
     pub(super) key: LinkKey,
     pub(super) session: SessionKey,
     pub(super) version: Version,
-    /// A bridge gets nothing back that it sent, and RETAIN flags as they are.
-    pub(super) bridge: bool,
     /// CONNACK has left the gate: other packets may be sent \[MQTT-3.2.0-1\].
     pub(super) ready: bool,
-    /// A set of [`Hold`]s, and in the two highest bits its [`Safety`] and one, or 0 for none.
+    /// A set of [`Hold`]s.
     holds: u8,
+    /// What has to be looked at for each PUBLISH and SUBSCRIBE: [`CLASSED`], [`PACED`]. Of most
+    /// clients nothing.
+    pub(super) checks: u8,
+    /// What it is from its CONNECT on: flags, and above them its [`Safety`] and one, or 0 for none.
+    traits: u8,
     /// The session may have QoS 2 identifiers of the client's in use.
     pub(super) has_inbound: bool,
     /// Stands in the gate's list of links with held packets.
     pub(super) in_gate: bool,
-    pub(super) problem_information: bool,
-    /// CONNECT asked for a Session Expiry Interval, whatever was granted.
-    pub(super) asked_expiry: bool,
     /// Keep Alive in force, 0: none.
     pub(super) keep_alive_s: u16,
     pub(super) last_seen: Time,
@@ -69,17 +82,18 @@ pub struct Link {
     pub(super) receive_maximum: u16,
     pub(super) alias_in_max: u16,
     pub(super) alias_out_max: u16,
-    aliases: Option<Box<Aliases>>,
+    beside: Option<Box<Beside>>,
     pub(super) held: HeldQueue,
 }
 
-/// The Topic Aliases of a link; most have none.
+/// What most links do not have: Topic Aliases, and what is rarer.
 #[derive(Debug, Default)]
-pub(super) struct Aliases {
-    /// the client's
+pub(super) struct Beside {
+    /// the client's aliases
     pub(super) incoming: Vec<Option<Rc<str>>>,
     /// the broker's
     pub(super) outgoing: AliasesOut,
+    rare: Option<Box<Rare>>,
 }
 
 /// The packets that the gate holds back; of most links none.
@@ -108,12 +122,12 @@ impl HeldQueue {
 impl Link {
     /// Whether its socket is not to be read for now.
     pub(super) fn reads_held(&self) -> bool {
-        self.holds & HOLDS & !(Hold::Refused as u8) != 0
+        self.holds & !(Hold::Refused as u8) != 0
     }
 
     /// How safe what it publishes is to be, if its listener says so.
     pub(super) fn safety(&self) -> Option<Safety> {
-        (self.holds >> SAFETY_AT).checked_sub(1).map(Safety::from_bits)
+        (self.traits >> SAFETY_AT).checked_sub(1).map(Safety::from_bits)
     }
 
     /// Whether it is held for this reason.
@@ -126,8 +140,35 @@ impl Link {
         if yes { self.holds |= hold as u8 } else { self.holds &= !(hold as u8) }
     }
 
-    pub(super) fn aliases(&mut self) -> &mut Aliases {
-        self.aliases.get_or_insert_default()
+    /// A bridge gets nothing back that it sent, and RETAIN flags as they are.
+    pub(super) fn is_bridge(&self) -> bool {
+        self.traits & BRIDGE != 0
+    }
+
+    /// Whether its client wants Reason Strings.
+    pub(super) fn wants_reasons(&self) -> bool {
+        self.traits & PROBLEM_INFORMATION != 0
+    }
+
+    /// Whether CONNECT asked for a Session Expiry Interval, whatever was granted.
+    pub(super) fn asked_expiry(&self) -> bool {
+        self.traits & ASKED_EXPIRY != 0
+    }
+
+    pub(super) fn aliases(&mut self) -> &mut Beside {
+        self.beside.get_or_insert_default()
+    }
+
+    pub(super) fn rare(&self) -> Option<&Rare> {
+        self.beside.as_ref()?.rare.as_deref()
+    }
+
+    pub(super) fn rare_mut(&mut self) -> Option<&mut Rare> {
+        self.beside.as_mut()?.rare.as_deref_mut()
+    }
+
+    pub(super) fn rare_or_new(&mut self) -> &mut Rare {
+        self.beside.get_or_insert_default().rare.get_or_insert_default()
     }
 
     /// What its held packets wait for of other shards.
@@ -160,17 +201,21 @@ impl Link {
         limits: &Limits,
     ) -> Self {
         let c = opening.connect;
+        let flag = |yes: bool, bit: u8| if yes { bit } else { 0 };
+        let traits = flag(c.bridge, BRIDGE)
+            | flag(c.request_problem_information, PROBLEM_INFORMATION)
+            | flag(c.session_expiry_s > 0, ASKED_EXPIRY)
+            | opening.safety.map_or(0, |safety| (safety.bits() + 1) << SAFETY_AT);
         Self {
             key,
             session,
             version: c.version,
-            bridge: c.bridge,
             ready: false,
-            holds: opening.safety.map_or(0, |safety| (safety.bits() + 1) << SAFETY_AT),
+            holds: 0,
+            checks: 0,
+            traits,
             has_inbound: false,
             in_gate: false,
-            problem_information: c.request_problem_information,
-            asked_expiry: c.session_expiry_s > 0,
             keep_alive_s,
             last_seen: now,
             maximum_packet_size: c.maximum_packet_size,
@@ -179,7 +224,7 @@ impl Link {
             receive_maximum: limits.receive_maximum,
             alias_in_max: limits.topic_alias_max,
             alias_out_max: c.topic_alias_maximum.min(limits.topic_alias_outgoing_max),
-            aliases: None,
+            beside: None,
             held: HeldQueue::default(),
         }
     }

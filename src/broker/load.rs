@@ -156,7 +156,7 @@ impl Broker {
             let alone = entry.qos != QoS::AtMostOnce && !is_recorded(s, entry);
             let stays = alone || !s.is_recorded() || !l.queues_leave_memory();
             let fits = s.queue.len() < l.queued_messages_max
-                && s.queue.bytes() + bytes <= l.queued_bytes_max
+                && s.queue.bytes() + bytes <= self.queued_bytes_max_of(s)
                 && all <= l.queue_bytes_max;
             let fits_memory = !stays
                 || s.queue.memory_bytes() + bytes <= l.session_memory_bytes_max

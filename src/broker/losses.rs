@@ -64,8 +64,8 @@ impl Broker {
             DropReason::Expired => loss.expired += count,
             DropReason::TooLarge => loss.too_large += count,
             DropReason::Unreadable => loss.unreadable += count,
-            // Others have them, or will have them again.
-            DropReason::Rerouted | DropReason::Unsealed => {}
+            // Others have them, or will have them again; or they are not for it.
+            DropReason::Rerouted | DropReason::Unsealed | DropReason::NotAuthorized => {}
         }
     }
 

@@ -7,6 +7,7 @@
 //!
 //! Invariants: see [`Broker::check_invariants`]; each file names its own.
 
+mod asked;
 mod cache;
 mod common;
 mod connect;
@@ -23,12 +24,14 @@ mod link;
 mod load;
 mod losses;
 mod message;
+mod pace;
 mod pending;
 mod publish;
 mod record;
 mod restore;
 mod retain;
 mod retained;
+mod rights;
 mod room;
 mod safety;
 mod seal;
@@ -49,15 +52,15 @@ mod will;
 pub use common::{Common, Commons};
 pub use index::{InterestIndex, InterestTree, Interested};
 pub use input::{
-    Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, ReceiptFor,
-    ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet, SharedTravel,
-    WaitKey,
+    Answer, Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, Question,
+    ReceiptFor, ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet,
+    SharedTravel, WaitKey,
 };
 pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
 pub use losses::Loss;
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
-pub use record::{DropReason, Record, SessionNumber, WillRecord};
+pub use record::{DropReason, Owner, Record, SessionNumber, WillRecord};
 pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
 pub use retained::{
     Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
@@ -86,6 +89,7 @@ use link::{Hold, Links};
 use load::Loads;
 use losses::Losses;
 use pending::{Gate, HeldPacket, Until};
+use rights::Rules;
 use room::NotTaken;
 use seal::Seals;
 use session::Session;
@@ -148,6 +152,7 @@ pub struct Broker {
     hasher: FixedState,
     /// what publishers' names are hashed with
     publishers: FixedState,
+    rules: Rules,
     subscriptions: Subscriptions,
     interests: Interests,
     gate: Gate,
@@ -194,6 +199,7 @@ impl Broker {
             shard,
             shards,
             subscriptions: Subscriptions::new(seed, limits.match_cache_bytes_max),
+            rules: Rules::new(seed),
             queued_messages_bound: limits.queued_messages_max,
             limits,
             counters: Counters::default(),
@@ -250,7 +256,9 @@ impl Broker {
             Input::Written(seq) => self.on_written(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
             Input::Loaded(session, loaded) => self.on_loaded(now, session, *loaded, fx),
-            Input::Answer(link, granted) => self.on_answer(now, link, granted, common, fx),
+            Input::Answer(link, answer) => self.on_answer(now, link, answer, common, fx),
+            Input::Acl(acl) => self.on_acl(now, acl),
+            Input::Quotas(quotas) => self.on_quotas(now, quotas),
             Input::Restored => self.on_restored(),
             Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, common, fx),
@@ -330,10 +338,7 @@ impl Broker {
                 Ok(()) // nothing leaves before CONNACK [MQTT-3.2.0-1]
             }
             Packet::Disconnect(d) => self.on_disconnect(now, link, d, common, fx),
-            Packet::Auth(_) => Err(refusal(
-                ReasonCode::ProtocolError,
-                "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
-            )),
+            Packet::Auth(auth) => self.on_auth(link, auth, fx),
             Packet::Connect(_) => Err(SECOND_CONNECT),
             Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
                 Err(refusal(ReasonCode::ProtocolError, "a packet that only a Server may send"))
@@ -469,28 +474,6 @@ impl Broker {
         }
     }
 
-    /// The answer that a link's input waited for.
-    fn on_answer(
-        &mut self,
-        now: Time,
-        link: LinkKey,
-        granted: bool,
-        common: &mut impl Common,
-        fx: &mut Effects,
-    ) {
-        match self.links.get_mut(link) {
-            Some(l) if l.is_held(Hold::Asked) => {
-                l.hold(Hold::Asked, false);
-                fx.sends.hold_reads(link, l.reads_held());
-                if !granted {
-                    let why = refusal(ReasonCode::NotAuthorized, "refused by the authorizer");
-                    self.fail(now, link, why, common, fx);
-                }
-            }
-            _ => self.counters.stale_inputs += 1,
-        }
-    }
-
     fn on_tick(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         if self.restoring {
             return;
@@ -500,6 +483,8 @@ impl Broker {
                 Timer::KeepAlive(link) => self.on_keep_alive(now, link, common, fx),
                 Timer::Session(session) => self.on_session_timer(now, session, common, fx),
                 Timer::NoRoom => self.on_no_room(now, common, fx),
+                Timer::Throttled(link) => self.on_throttled(link, fx),
+                Timer::Ends(link) => self.on_ends(now, link, common, fx),
                 Timer::Sweep => {
                     self.sweep(now, common, fx);
                     self.timers.arm(now.plus_ms(SWEEP_MS), Timer::Sweep);
@@ -584,6 +569,8 @@ impl Broker {
         let (links, sessions) = (&self.links, &self.sessions);
         self.timers.retain(|at, timer| match timer {
             Timer::KeepAlive(link) => links.get(*link).is_some(),
+            Timer::Throttled(link) => links.get(*link).is_some_and(|l| l.is_held(Hold::Throttled)),
+            Timer::Ends(link) => links.get(*link).is_some_and(|l| l.ends() == at),
             Timer::Session(session) => sessions.get(*session).is_some_and(|s| s.timer == at),
             Timer::Sweep | Timer::NoRoom => true,
         });
@@ -700,9 +687,11 @@ impl Broker {
             let s = self.sessions.get(l.session);
             assert_eq!(s.and_then(|s| s.link), Some(l.key), "a link's session knows it");
             assert!(l.held.is_empty() || l.in_gate, "held packets are in the gate");
+            assert_eq!(s.map(Session::checks), Some(l.checks), "what is looked at");
         }
         assert!(self.gate.settled.written() <= self.seq, "nothing is committed unwritten");
         self.subscriptions.check_invariants();
+        self.rules.check(self.sessions.iter().map(|(_, s)| s));
         self.subscriptions.check_told(self.shards < 2);
     }
 }
@@ -715,7 +704,7 @@ mod tests {
     #[test]
     fn sizes() {
         for (what, size, at_most) in [
-            ("Session", size_of::<Session>(), 280),
+            ("Session", size_of::<Session>(), 288),
             ("Link", size_of::<link::Link>(), 120),
             ("Outbox", size_of::<Outbox>(), 88),
             ("Subscription", size_of::<subscriptions::Subscription>(), 40),

@@ -239,7 +239,7 @@ impl Broker {
             }
             l.inbound_used = l.inbound_used.saturating_add(1);
         }
-        let is_v5 = l.version.is_v5();
+        let (is_v5, checks) = (l.version.is_v5(), l.checks);
         // Of what is neither acknowledged nor kept nobody asks.
         let safety = match self.links.get(link) {
             Some(l) if p.qos != QoS::AtMostOnce || p.retain => self.safety_of(l, topic, p.qos),
@@ -250,6 +250,9 @@ impl Broker {
             return Ok(());
         }
         let matched = self.matched(topic, common);
+        if checks != 0 && !self.passes(now, (link, session), p, topic, &matched, fx)? {
+            return Ok(());
+        }
         if p.qos != QoS::AtMostOnce
             && let Some(lack) = self.lacks_room((link, session), p, safety, &matched)
         {

@@ -28,17 +28,20 @@ pub enum DropReason {
     Unreadable,
     /// no seal came for its publication before a crash: the publisher repeats it
     Unsealed,
+    /// its receiver may no longer receive it
+    NotAuthorized,
 }
 
 impl DropReason {
     /// All of them, by their number on disk.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Expired,
         Self::QueueFull,
         Self::TooLarge,
         Self::Rerouted,
         Self::Unreadable,
         Self::Unsealed,
+        Self::NotAuthorized,
     ];
 }
 
@@ -53,6 +56,15 @@ pub struct WillRecord {
     pub expiry_s: Option<u32>,
 }
 
+/// Whose a session is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// the user; `None`: an anonymous client
+    pub user: Option<Arc<str>>,
+    /// a token or a hook said what it may do, and the log does not know what that was
+    pub granted: bool,
+}
+
 /// What the log keeps.
 #[derive(Clone, Debug)]
 pub enum Record {
@@ -64,6 +76,8 @@ pub enum Record {
         client_id: Arc<str>,
         /// Session Expiry Interval in seconds
         expiry_s: u32,
+        /// by which user
+        owner: Owner,
     },
     /// Its connection ended; the expiry runs from here.
     Disconnected {
@@ -236,7 +250,9 @@ impl Record {
                 Self::Queued { message, .. }
                 | Self::Retained { message, .. }
                 | Self::Will { will: Some(WillRecord { message, .. }), .. } => message.cost_bytes(),
-                Self::Session { client_id, .. } => client_id.len(),
+                Self::Session { client_id, owner, .. } => {
+                    client_id.len() + owner.user.as_ref().map_or(0, |user| user.len())
+                }
                 Self::Subscribed { filter, .. } | Self::Unsubscribed { filter, .. } => filter.len(),
                 _ => 0,
             }

@@ -15,7 +15,7 @@ use triomphe::Arc;
 use super::inflight::{InFlight, InboundId, Stage};
 use super::input::{Effects, SessionKey};
 use super::message::Message;
-use super::record::{Record, SessionNumber, WillRecord};
+use super::record::{Owner, Record, SessionNumber, WillRecord};
 use super::seal::SealRef;
 use super::session::{Extra, Queued, Session};
 use super::tail::Tail;
@@ -55,8 +55,10 @@ pub enum RestoredDelivery {
 pub struct RestoredSession {
     /// its number
     pub number: SessionNumber,
-    /// whose it is
+    /// the client's identifier
     pub client_id: Box<str>,
+    /// whose it is
+    pub owner: Owner,
     /// Session Expiry Interval in seconds
     pub expiry_s: u32,
     /// for how long it has been without a connection
@@ -127,6 +129,7 @@ impl Broker {
         self.name_session(&from.client_id, session);
         self.counters.sessions += 1;
         self.restore_state(now, session, &from);
+        self.restore_rights(now, session, from.owner);
         self.restore_deliveries(session, from.in_flight);
         for entry in from.queued {
             self.restore_queued(session, entry);
@@ -147,6 +150,10 @@ impl Broker {
         }
         self.count_member(session, Some(false), fx);
         self.arm_session(session);
+        if let Some(s) = self.sessions.get_mut(session) {
+            // The rules may be others than before.
+            s.recheck = s.class().is_some() && (s.has_more() || s.outbound.len() > 0);
+        }
     }
 
     /// Whether everything that this shard told the others of its subscriptions is in force there.

@@ -33,7 +33,8 @@ impl Broker {
         let replaced = if message.payload().is_empty() {
             common.retained().clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
         } else {
-            match common.retained().set(&message, now) {
+            let own_max = self.retained_max(publication.publisher);
+            match common.retained().set_within(&message, own_max, now) {
                 Ok(replaced) => replaced,
                 Err(_) => {
                     self.counters.refused_retained += 1;

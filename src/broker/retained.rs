@@ -10,7 +10,7 @@
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use thiserror::Error;
@@ -37,6 +37,9 @@ pub enum RetainedFull {
     /// They hold as many bytes as they may.
     #[error("the bytes of retained messages are at their limit")]
     Bytes,
+    /// Their publisher has as many as it may.
+    #[error("the publisher's retained messages are at its limit")]
+    Publisher,
 }
 
 /// How much is retained, expired messages that were not met yet included.
@@ -67,7 +70,18 @@ pub trait RetainedStore {
     /// Stores `message`, in place of the one with its topic if there is one \[MQTT-3.3.1-5\].
     /// A message without payload is not for here but for `clear` \[MQTT-3.3.1-7\]. On an error the
     /// older message stays.
-    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull>;
+    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull> {
+        self.set_within(message, usize::MAX, now)
+    }
+
+    /// The same, where the publisher may have so many retained messages at a time, this one
+    /// included, and no more.
+    fn set_within(
+        &mut self,
+        message: &Message,
+        own_max: usize,
+        now: Time,
+    ) -> Result<Replaced, RetainedFull>;
 
     /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\].
     fn clear(&mut self, topic: TopicName<'_>) -> Replaced;
@@ -183,6 +197,8 @@ pub struct RetainedTree {
     expired: Vec<(u64, Message)>,
     /// the topic that `expire` looked at last, empty at the start of a round
     swept: String,
+    /// how many messages each publisher has, see `count_publishers`
+    publishers: Option<BTreeMap<u64, u32>>,
 }
 
 impl RetainedTree {
@@ -197,6 +213,7 @@ impl RetainedTree {
             version: 0,
             expired: Vec::new(),
             swept: String::new(),
+            publishers: None,
         }
     }
 
@@ -218,9 +235,17 @@ impl RetainedTree {
 
     /// Whether `message` fits in place of what has its topic. What does not make things worse
     /// always fits: limits may have been lowered.
-    fn check_room(&self, message: &Message) -> Result<(), RetainedFull> {
+    fn check_room(&self, message: &Message, own_max: usize) -> Result<(), RetainedFull> {
         let cost = cost(message);
         let old = self.entries.get(&Topic(message.topic_str()) as &dyn Key);
+        let publisher = message.publisher();
+        let own = || self.publishers.as_ref().and_then(|all| all.get(&publisher)).copied();
+        if own_max < usize::MAX
+            && old.is_none_or(|old| old.0.publisher() != publisher)
+            && own().unwrap_or(0) as usize >= own_max
+        {
+            return Err(RetainedFull::Publisher);
+        }
         let old_cost = old.map_or(0, |old| self::cost(&old.0));
         if old.is_none() && self.entries.len() >= self.count_max {
             return Err(RetainedFull::Count);
@@ -229,6 +254,20 @@ impl RetainedTree {
             return Err(RetainedFull::Bytes);
         }
         Ok(())
+    }
+
+    /// From now on it is known how many messages each publisher has. It costs memory for each of
+    /// them and, the first time, a walk through the tree: so it begins with the first publisher
+    /// whose messages are limited.
+    fn count_publishers(&mut self) {
+        if self.publishers.is_some() {
+            return;
+        }
+        let mut publishers = BTreeMap::new();
+        for Entry(message) in &self.entries {
+            *publishers.entry(message.publisher()).or_default() += 1;
+        }
+        self.publishers = Some(publishers);
     }
 
     fn remove(&mut self, topic: &str) -> Option<Message> {
@@ -270,6 +309,14 @@ impl RetainedTree {
     }
 
     fn forget(&mut self, old: &Message) {
+        if let Some(publishers) = &mut self.publishers
+            && let Some(count) = publishers.get_mut(&old.publisher())
+        {
+            *count -= 1;
+            if *count == 0 {
+                publishers.remove(&old.publisher());
+            }
+        }
         self.bytes -= cost(old);
         self.expiring -= usize::from(old.expires() != Time::NEVER);
     }
@@ -301,11 +348,22 @@ fn cost(message: &Message) -> usize {
 }
 
 impl RetainedStore for RetainedTree {
-    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull> {
+    fn set_within(
+        &mut self,
+        message: &Message,
+        own_max: usize,
+        now: Time,
+    ) -> Result<Replaced, RetainedFull> {
         debug_assert!(!message.payload().is_empty(), "an empty payload clears");
-        if self.check_room(message).is_err() {
+        if own_max < usize::MAX {
+            self.count_publishers();
+        }
+        if self.check_room(message, own_max).is_err() {
             self.sweep(now, VISITS_WHEN_FULL);
-            self.check_room(message)?;
+            self.check_room(message, own_max)?;
+        }
+        if let Some(publishers) = &mut self.publishers {
+            *publishers.entry(message.publisher()).or_default() += 1;
         }
         self.bytes += cost(message);
         self.expiring += usize::from(message.expires() != Time::NEVER);

@@ -189,8 +189,8 @@ impl Broker {
             self.acknowledge(now, link, p, reason, Until::default(), fx);
             return;
         }
-        l.inbound_used = l.inbound_used.saturating_sub(1);
         if lack == Lack::Queue {
+            l.inbound_used = l.inbound_used.saturating_sub(1);
             if !l.is_held(Hold::Refused) {
                 l.hold(Hold::Refused, true);
                 self.not_taken.look_at(l);
@@ -199,17 +199,12 @@ impl Broker {
             }
             return;
         }
-        // As if it had not been read.
-        self.counters.packets_received -= 1;
-        self.counters.publish_received -= 1;
-        self.counters.publish_bytes_received -= p.payload.len() as u64;
         if !l.is_held(Hold::NoRoom) {
             l.hold(Hold::NoRoom, true);
             self.not_taken.links.push_back((link, now));
             self.arm_no_room();
         }
-        fx.sends.hold_reads(link, true);
-        fx.sends.leave(link);
+        self.leave_packet(link, Some(p), fx);
     }
 
     /// A delivery to the session is complete.

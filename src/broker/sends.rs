@@ -98,12 +98,23 @@ impl Outbox {
 
     /// Fills `slices` with what is to be written next; returns how many.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.slices_within(usize::MAX, slices)
+    }
+
+    /// The same, up to `most` bytes.
+    pub fn slices_within<'a>(&'a self, mut most: usize, slices: &mut [IoSlice<'a>]) -> usize {
         let mut n = 0;
         let mut skip = self.sent;
         let later = self.later.iter().flat_map(|later| later.chunks.iter().map(Chunk::as_slice));
         let front = Some(self.bytes.as_slice()).filter(|b| !b.is_empty());
         for (slice, slot) in front.into_iter().chain(later).zip(slices) {
-            *slot = IoSlice::new(&slice[skip..]);
+            if most == 0 {
+                break;
+            }
+            let slice = &slice[skip..];
+            let slice = &slice[..slice.len().min(most)];
+            *slot = IoSlice::new(slice);
+            most -= slice.len();
             skip = 0;
             n += 1;
         }

@@ -15,6 +15,7 @@ use super::input::LinkKey;
 use super::message::Message;
 use super::record::{SessionNumber, WillRecord};
 use super::retained::RetainedCursor;
+use super::rights::Rights;
 use super::seal::SealRef;
 use super::tail::Tail;
 use super::time::Time;
@@ -234,6 +235,8 @@ impl Replay {
 #[derive(Debug)]
 pub struct Session {
     pub(super) client_id: StdArc<str>,
+    /// `None`: an anonymous client's, which may do everything.
+    pub(super) rights: Option<Box<Rights>>,
     pub(super) link: Option<LinkKey>,
     /// Session Expiry Interval in force, in seconds.
     pub(super) expiry_s: u32,
@@ -261,12 +264,15 @@ pub struct Session {
     pub(super) in_work: bool,
     /// Its queue takes no more: publishers are refused.
     pub(super) full: bool,
+    /// Its class has changed since what it is to be sent came.
+    pub(super) recheck: bool,
 }
 
 impl Session {
     pub(super) fn new(client_id: &str) -> Self {
         Self {
             client_id: client_id.into(),
+            rights: None,
             link: None,
             expiry_s: 0,
             number: SessionNumber::default(),
@@ -284,6 +290,7 @@ impl Session {
             counted_online: false,
             in_work: false,
             full: false,
+            recheck: false,
         }
     }
 

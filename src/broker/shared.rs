@@ -19,6 +19,7 @@ use super::subscriptions::{GroupId, SubId};
 use super::tree::NodeId;
 use super::{Broker, Time};
 use crate::codec::QoS;
+use crate::topic::TopicName;
 
 /// One group: a ShareName with a Topic Filter.
 #[derive(Debug)]
@@ -174,11 +175,13 @@ impl Broker {
         self.counters.dropped_no_member += 1;
     }
 
-    /// The next member that takes the message, online or, if `offline`, persistent and offline.
-    /// Members with room go before members that are busy; whether this one has room is said too.
+    /// The next member that takes the message and may receive it: online or, if `offline`,
+    /// persistent and offline. Members with room go before members that are busy; whether this
+    /// one has room is said too.
     fn choose_member(
         &mut self,
         group: GroupId,
+        topic: TopicName<'_>,
         offline: bool,
         fx: &Effects,
     ) -> Option<(SubId, bool)> {
@@ -190,7 +193,9 @@ impl Broker {
             at = if at + 1 < count { at + 1 } else { 0 };
             let session = self.subscriptions.subs[g.members[at] as usize].session;
             let Some(s) = self.sessions.get(session) else { continue };
-            if !(s.counted_online || offline && s.is_persistent()) {
+            if !(s.counted_online || offline && s.is_persistent())
+                || !self.may_receive(session, topic)
+            {
                 continue;
             }
             // Who takes no more has it only if nobody else does.
@@ -218,7 +223,8 @@ impl Broker {
         offline: bool,
         fx: &mut Effects,
     ) -> bool {
-        let Some((sub, room)) = self.choose_member(group, offline, fx) else { return false };
+        let chosen = self.choose_member(group, publication.topic(), offline, fx);
+        let Some((sub, room)) = chosen else { return false };
         let s = &self.subscriptions.subs[sub as usize];
         let (session, options) = (s.session, s.options);
         // A QoS 0 delivery goes to nobody else, ever: it needs to remember nothing.

@@ -54,6 +54,7 @@ impl Broker {
                 .shrink_to(len * 2, |key| super::hash_of_session(sessions, hasher, *key));
         }
         self.subscriptions.shrink();
+        self.rules.shrink();
         if self.shards > 1 {
             index.shrink(); // every shard asks, who finds it done has little to do
         }
@@ -135,7 +136,15 @@ mod tests {
         let Ok(Packet::Connect(connect)) = decode(whole, Sender::Client, Version::V5) else {
             panic!()
         };
-        let opening = Opening { connect: &connect, client_id, assigned: false, safety: None };
+        let opening = Opening {
+            connect: &connect,
+            client_id,
+            assigned: false,
+            safety: None,
+            identity: &std::sync::Arc::default(),
+            ends: Time::NEVER,
+            authentication: None,
+        };
         all.0.handle(Time(0), Input::Opened(link, opening), &mut all.1, &mut all.2);
     }
 
@@ -191,7 +200,12 @@ mod tests {
         let link = LinkKey::new(0, 1);
         open(link, "c", &mut all);
         let session = all.0.find_session("c").expect("it is there");
-        all.0.handle(Time(1), Input::Answer(link, false), &mut all.1, &mut all.2);
+        all.0.handle(
+            Time(1),
+            Input::Answer(link, crate::broker::Answer::Allowed(false)),
+            &mut all.1,
+            &mut all.2,
+        );
         all.0.handle(Time(1), Input::Loaded(session, Box::default()), &mut all.1, &mut all.2);
         assert_eq!((all.0.counters().stale_inputs, all.0.counters().links), (2, 1));
         // A packet that no client sends is the end of its link.

@@ -7,10 +7,11 @@ use triomphe::Arc;
 
 use super::index::InterestIndex;
 use super::input::{Effects, LinkKey, SessionKey};
+use super::link::CLASSED;
 use super::pending::{HeldPacket, HeldSubAck, Until};
 use super::record::Record;
 use super::retained::{RetainedCursor, RetainedStore};
-use super::session::{Extra, Replay};
+use super::session::{Extra, Replay, Session};
 use super::subscriptions::Subscribed;
 use super::{Broker, Common, Time};
 use crate::codec::{
@@ -47,15 +48,23 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let Some(l) = self.links.get(link) else { return };
-        let (session, bridge, version) = (l.session, l.bridge, l.version);
-        let safety = self.safety_of_link(l);
+        let (session, bridge, version) = (l.session, l.is_bridge(), l.version);
+        let (safety, classed) = (self.safety_of_link(l), l.checks & CLASSED != 0);
+        let class = self.sessions.get(session).and_then(Session::class).filter(|_| classed);
+        let may = match class {
+            None => Vec::new(),
+            Some(_) => match self.may_subscribe(now, link, class, packet, fx) {
+                Some(may) => may,
+                None => return self.leave_packet(link, None, fx),
+            },
+        };
         let mut ack = HeldSubAck {
             packet_id: packet.packet_id,
             reasons: Vec::with_capacity(packet.filters.len()),
             replays: Vec::new(),
         };
         let mut until = Until { safety, ..Until::default() };
-        for (filter, options) in &packet.filters {
+        for (at, (filter, options)) in packet.filters.iter().enumerate() {
             let mut options = *options;
             if bridge {
                 // A bridge gets nothing back that it sent, and RETAIN flags as they are.
@@ -63,7 +72,12 @@ impl Broker {
                 options.retain_as_published = true;
             }
             let id = packet.subscription_id.unwrap_or(0);
-            let granted = self.subscribe_one(session, filter, options, id, index, fx);
+            let granted = if may.get(at) == Some(&false) {
+                self.counters.refused_not_authorized += 1;
+                Granted::refused(ReasonCode::NotAuthorized)
+            } else {
+                self.subscribe_one(session, filter, options, id, index, fx)
+            };
             if !granted.reason.is_error() {
                 // The same filter twice in one packet: the later options hold.
                 let asked = new_replay(filter, options, id);
@@ -99,14 +113,14 @@ impl Broker {
             self.counters.refused_subscriptions += 1;
             return Granted::refused(ReasonCode::TopicFilterInvalid);
         }
-        let Some(s) = self.sessions.get_mut(session) else {
+        let Some(s) = self.sessions.get(session) else {
             return Granted::refused(ReasonCode::UnspecifiedError);
         };
         if self.no_room && s.is_persistent() {
             self.counters.refused_no_room += 1;
             return Granted::refused(ReasonCode::QuotaExceeded);
         }
-        let full = s.subscriptions.len() >= self.limits.subscriptions_per_session_max
+        let full = s.subscriptions.len() >= self.subscriptions_max_of(s)
             || self.subscriptions.len() >= self.limits.subscriptions_max
             || self.counters.subscription_bytes as usize + filter.text.len()
                 > self.limits.subscription_bytes_max;
@@ -264,7 +278,8 @@ impl Broker {
         }
         let own = if no_local { self.publisher_of(session) } else { 0 };
         for message in batch.drain(..) {
-            if own == 0 || message.publisher() != own {
+            let may = self.may_receive(session, message.topic());
+            if may && (own == 0 || message.publisher() != own) {
                 self.send_retained(now, session, message, qos, extra.clone(), fx);
             }
         }

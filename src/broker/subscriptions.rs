@@ -14,6 +14,7 @@ use super::cache::MatchCache;
 use super::ids::IdList;
 use super::index::{InterestIndex, InterestTree, Interested};
 use super::input::{Interest, SessionKey, ShardId, ShardSet};
+use super::rights::Verdicts;
 use super::session::Extra;
 use super::shared::Group;
 use super::shrink::{shrink_list, shrink_slab};
@@ -144,6 +145,8 @@ pub(super) struct Matched {
     pub(super) groups: Vec<GroupId>,
     /// the other shards
     pub(super) peers: Interested,
+    /// who may publish there
+    pub(super) verdicts: Verdicts,
 }
 
 /// What [`Subscriptions::subscribe`] did.
@@ -449,16 +452,32 @@ impl Subscriptions {
         shrink_list(&mut self.hits);
     }
 
-    /// Everybody whom `topic` concerns. `peers` is asked if that is not known already.
+    /// What is known of the topics of these subscriptions is stale.
+    pub(super) fn forget_matches_of(&mut self, subs: &[SubId]) {
+        for &sub in subs {
+            if let Some(node) = self.subs.get(sub as usize).map(|s| s.node) {
+                self.node_changed(node);
+            }
+        }
+    }
+
+    /// What is known of any topic is stale.
+    pub(super) fn forget_matches(&mut self) {
+        self.cache.changed(TopicFilter::from_validated("#"));
+    }
+
+    /// Everybody whom `topic` concerns and who may receive it. `peers` and `may_receive` are asked
+    /// if that is not known already.
     pub(super) fn matched(
         &mut self,
         topic: TopicName<'_>,
         peers: impl FnOnce() -> Interested,
+        may_receive: impl Fn(SessionKey) -> bool,
     ) -> Rc<Matched> {
         if let Some(matched) = self.cache.get(topic.as_str()) {
             return Rc::clone(matched);
         }
-        let matched = Rc::new(self.match_all(topic, peers()));
+        let matched = Rc::new(self.match_all(topic, peers(), may_receive));
         let bytes = size_of::<Matched>()
             + matched.receivers.len() * size_of::<Receiver>()
             + matched.groups.len() * size_of::<GroupId>();
@@ -466,7 +485,12 @@ impl Subscriptions {
         matched
     }
 
-    fn match_all(&mut self, topic: TopicName<'_>, peers: Interested) -> Matched {
+    fn match_all(
+        &mut self,
+        topic: TopicName<'_>,
+        peers: Interested,
+        may_receive: impl Fn(SessionKey) -> bool,
+    ) -> Matched {
         let mut matched = Matched { peers, ..Matched::default() };
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
@@ -480,6 +504,7 @@ impl Subscriptions {
         hits.sort_unstable();
         matched.receivers = hits
             .chunk_by(|a, b| a.0 == b.0)
+            .filter(|same| may_receive(same[0].0))
             .filter_map(|same| self.merge(same.iter().map(|&(_, sub)| sub)))
             .collect();
         self.hits = hits;

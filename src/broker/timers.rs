@@ -21,6 +21,10 @@ pub(super) enum Timer {
     Sweep,
     /// links that are not read for want of room
     NoRoom,
+    /// a link over its quota
+    Throttled(LinkKey),
+    /// the end of what a link was let in with
+    Ends(LinkKey),
 }
 
 /// The queue.

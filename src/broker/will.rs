@@ -31,7 +31,7 @@ impl Broker {
         Some(will)
     }
 
-    /// Publishes the session's Will, if it still has one \[MQTT-3.1.2-10\].
+    /// Publishes the session's Will, if it still has one \[MQTT-3.1.2-10\] and may publish it.
     pub(super) fn publish_will(
         &mut self,
         now: Time,
@@ -39,6 +39,12 @@ impl Broker {
         common: &mut impl Common,
         fx: &mut Effects,
     ) {
+        let topic = self.sessions.get(session).and_then(|s| s.will.as_deref());
+        if topic.is_some_and(|will| !self.may_publish_will(session, will.message.topic())) {
+            self.counters.dropped_not_authorized += 1;
+            self.take_will(session, fx);
+            return;
+        }
         let Some(will) = self.take_will_unrecorded(session) else { return };
         self.counters.wills_published += 1;
         let message = match will.expiry_s {

@@ -12,12 +12,14 @@ mod connect;
 mod packet;
 mod primitive;
 mod property;
+pub mod proxy;
 mod publish;
 mod reason;
 mod session_end;
 mod subscribe;
 #[cfg(test)]
 mod tests;
+pub mod websocket;
 
 pub use packet::*;
 pub use property::{Properties, Property, UserProperties};

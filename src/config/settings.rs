@@ -70,6 +70,9 @@ pub struct Auth {
     /// Who is asked; `http` or `https`, without user and password.
     #[serde(deserialize_with = "unless_empty")]
     pub hook_url: Option<String>,
+    /// PEM; whom an `https` hook is trusted by. Set exactly if it is `https`.
+    #[serde(deserialize_with = "unless_empty")]
+    pub hook_ca_file: Option<PathBuf>,
     /// For one question.
     pub hook_timeout_ms: u64,
     /// How long an answer holds; 0 asks each time.

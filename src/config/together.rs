@@ -216,6 +216,10 @@ const LISTENER_RULES: &[Rule<Listener>] = &[
 const NO_TOKENS: &str = "is of no effect without auth.jwt_key_file, auth.jwt_secret_file or \
                          auth.jwks_file";
 
+fn is_https_hook(settings: &Settings) -> bool {
+    settings.auth.hook_url.as_deref().is_some_and(|url| url.starts_with("https:"))
+}
+
 const RULES: &[Rule<Settings>] = &[
     Rule(
         "auth.jwt_issuer",
@@ -226,6 +230,17 @@ const RULES: &[Rule<Settings>] = &[
         "auth.jwt_audience",
         |s| s.auth.jwt_audience.is_some() && !s.auth.is_configured(Method::Jwt),
         NO_TOKENS,
+    ),
+    Rule(
+        "auth.hook_url",
+        |s| is_https_hook(s) && s.auth.hook_ca_file.is_none(),
+        "is https and needs auth.hook_ca_file: the certificates of who is trusted to have signed \
+         the hook's",
+    ),
+    Rule(
+        "auth.hook_ca_file",
+        |s| s.auth.hook_ca_file.is_some() && !is_https_hook(s),
+        "is of no effect without auth.hook_url with https",
     ),
     Rule(
         "auth.hook_acl",

@@ -7,14 +7,18 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::connection::{About, Connection, Stage, version_name};
+use super::layers::Layers;
 use super::mailbox::{HandOff, ToShard};
 use super::poller::{Poller, Who};
 use super::porch::{Door, Entrant, Turned, is_the_peers, refusal};
 use super::shard::Shard;
+use super::socket::{Peer, Socket};
 use super::totals::{HalfReceived, Place};
+use crate::auth::Identity;
 use crate::broker::{Input, LinkKey, Opening, Time};
 use crate::codec::{DecodeError, ReasonCode};
 use crate::store::Store;
@@ -26,7 +30,7 @@ const ACCEPT_PAUSE_MS: u64 = 200;
 /// How often the log is told so, in ms.
 const ACCEPT_WARN_EVERY_MS: u64 = 10_000;
 /// How long a refused client may take to read why, in ms.
-const REFUSAL_MS: u64 = 500;
+pub(super) const REFUSAL_MS: u64 = 500;
 
 /// The doors of a shard.
 pub(super) struct Doors {
@@ -62,6 +66,21 @@ impl Doors {
     /// When accepting goes on.
     pub(super) fn next(&self) -> Time {
         if self.knocked.is_empty() { Time::NEVER } else { self.rests_until }
+    }
+}
+
+/// Who a client is; by default nobody, for ever.
+struct Known {
+    identity: Arc<Identity>,
+    /// when what it showed for that is no longer good
+    ends: Time,
+    /// the method of its enhanced authentication, and the data for its CONNACK
+    authentication: Option<(String, Vec<u8>)>,
+}
+
+impl Default for Known {
+    fn default() -> Self {
+        Self { identity: Arc::default(), ends: Time::NEVER, authentication: None }
     }
 }
 
@@ -138,24 +157,29 @@ impl<S: Store> Shard<S> {
         let client_id = Box::default();
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
         let safety = door.safety;
-        let about =
-            About { peer, client_id, door: number as u32, safety, deadline, half_received, place };
-        if let Some(link) = self.admit(stream, about) {
+        let (peer, door) = (Peer::Ip(peer), number as u32);
+        let about = About { peer, client_id, door, safety, deadline, half_received, place };
+        if let Some(link) = self.admit(stream.into(), None, about) {
             self.set_deadline(link, deadline);
         }
     }
 
     /// Gives a socket a slot and listens to it.
-    fn admit(&mut self, stream: TcpStream, about: About) -> Option<LinkKey> {
+    fn admit(
+        &mut self,
+        socket: Socket,
+        layers: Option<Box<Layers>>,
+        about: About,
+    ) -> Option<LinkKey> {
         let entry = self.connections.vacant_entry();
-        if let Err(error) = self.parts.poller.add(&stream, Who::Connection(entry.key())) {
+        if let Err(error) = self.parts.poller.add(&socket, Who::Connection(entry.key())) {
             let peer = about.peer;
             tracing::warn!(%peer, %error, "a connection could not be taken over");
             return None;
         }
         self.generation = self.generation.wrapping_add(1);
         let link = LinkKey::new(entry.key() as u32, self.generation);
-        entry.insert(Connection::new(stream, link, about));
+        entry.insert(Connection::new(socket, layers, link, about));
         Some(link)
     }
 
@@ -164,14 +188,14 @@ impl<S: Store> Shard<S> {
         let Some(c) = self.connections.get(link.index()) else { return bytes.len() };
         let allow =
             self.doors.doors.get(c.about.door as usize).is_some_and(|door| door.allow_anonymous);
-        let porch = std::sync::Arc::clone(&self.parts.porch);
+        let porch = Arc::clone(&self.parts.porch);
         match porch.receive(allow, bytes) {
             Ok(None) => 0,
             Ok(Some(entrant)) => {
                 let home = porch.home_of(&entrant.client_id);
                 if home == self.parts.shard {
                     let used = entrant.used;
-                    self.enter(link, &entrant);
+                    self.enter(link, &entrant, &Known::default());
                     return used;
                 }
                 let Entrant { client_id, assigned, .. } = entrant;
@@ -186,7 +210,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// The connection becomes a link of this shard.
-    fn enter(&mut self, link: LinkKey, entrant: &Entrant<'_>) {
+    fn enter(&mut self, link: LinkKey, entrant: &Entrant<'_>, known: &Known) {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         let Entrant { connect, client_id, assigned, .. } = entrant;
         let peer = c.about.peer;
@@ -195,7 +219,17 @@ impl<S: Store> Shard<S> {
         c.about.deadline = Time::NEVER;
         c.about.client_id = client_id.as_str().into();
         let safety = c.about.safety;
-        let opening = Opening { connect, client_id, assigned: *assigned, safety };
+        let Known { identity, ends, authentication } = known;
+        let authentication = authentication.as_ref().map(|(m, data)| (m.as_str(), data.as_slice()));
+        let opening = Opening {
+            connect,
+            client_id,
+            assigned: *assigned,
+            safety,
+            identity,
+            ends: *ends,
+            authentication,
+        };
         self.handle(Input::Opened(link, opening));
         if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
             tracing::info!(
@@ -210,6 +244,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// The session lives on another shard: the socket goes there, with every byte read so far.
+    /// Who comes by a shard's own door is anonymous.
     fn send_home(
         &mut self,
         link: LinkKey,
@@ -220,12 +255,24 @@ impl<S: Store> Shard<S> {
     ) {
         let Some(c) = self.connections.try_remove(link.index()) else { return };
         let peer = c.about.peer;
-        if let Err(error) = self.parts.poller.remove(&c.stream) {
+        if let Err(error) = self.parts.poller.remove(&c.socket) {
             tracing::warn!(%peer, %error, "a connection could not be handed over");
             return;
         }
-        let (stream, About { place, safety, .. }) = (c.stream, *c.about);
-        let hand_off = HandOff { stream, peer, bytes, client_id, assigned, safety, place };
+        let (socket, About { place, safety, .. }) = (c.socket, *c.about);
+        let hand_off = HandOff {
+            socket,
+            layers: None,
+            peer,
+            bytes,
+            client_id,
+            assigned,
+            safety,
+            place,
+            identity: Arc::default(),
+            ends: Time::NEVER,
+            authentication: None,
+        };
         // A shard that is gone has been told to stop: the process ends.
         let _ = self.parts.peers[usize::from(home)].send(ToShard::HandOff(Box::new(hand_off)));
     }
@@ -233,21 +280,24 @@ impl<S: Store> Shard<S> {
     /// A client comes in from another shard's porch: its CONNECT is handled, and whatever it sent
     /// behind it, before its socket is waited for.
     pub(super) fn come_home(&mut self, hand_off: HandOff) {
-        let HandOff { stream, peer, bytes, client_id, assigned, safety, place } = hand_off;
+        let HandOff { socket, layers, peer, bytes, client_id, assigned, safety, .. } = hand_off;
+        let HandOff { place, identity, ends, authentication, .. } = hand_off;
         if self.stop_at.is_some() {
             return;
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
         let (name, door, deadline) = (Box::default(), 0, Time::NEVER);
         let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
-        let Some(link) = self.admit(stream, about) else { return };
+        let Some(link) = self.admit(socket, layers, about) else { return };
         // The porch there has let it in: here it is only read again.
-        let porch = std::sync::Arc::clone(&self.parts.porch);
+        let porch = Arc::clone(&self.parts.porch);
         let Ok(Some(entrant)) = porch.receive(true, &bytes) else { return self.remove(link) };
-        self.enter(link, &Entrant { client_id, assigned, ..entrant });
+        let entrant = Entrant { client_id, assigned, ..entrant };
+        self.enter(link, &entrant, &Known { identity, ends, authentication });
         self.bytes_received += bytes.len() as u64;
         let rest = entrant.used;
         self.feed(link, &bytes[rest..]);
+        self.wake(link); // for what is in its layers' hands
     }
 
     /// A guest that does not get in: it is told why where it can be, then it is gone.
@@ -268,7 +318,7 @@ impl<S: Store> Shard<S> {
         };
         let Some(bytes) = answer else { return self.remove(link) };
         c.write_last(&bytes);
-        c.shut();
+        c.shut(ReasonCode::Success);
         // Until the client closes: closing first would throw away what it has not read.
         c.stage = Stage::Closing;
         c.partial = Vec::new();

@@ -15,6 +15,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload;
 
 /// Lines that wait for the writing thread.
 const LINES_MAX: usize = 4096;
@@ -35,9 +36,9 @@ pub enum LogError {
 /// Keeps the log running; dropping it writes what waits (for at most about a second, should the
 /// reader be stuck).
 #[must_use = "lines are lost when the guard is dropped"]
-#[derive(Debug)]
 pub struct LogGuard {
     dropped: Dropped,
+    set_level: SetLevel,
     _worker: WorkerGuard,
 }
 
@@ -46,7 +47,25 @@ impl LogGuard {
     pub fn dropped(&self) -> Dropped {
         self.dropped.clone()
     }
+
+    /// Writes lines of another level from now on.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn set_level(&self, level: &str) -> Result<(), LogError> {
+        (self.set_level)(level.parse()?);
+        Ok(())
+    }
 }
+
+impl fmt::Debug for LogGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogGuard").field("dropped", &self.dropped).finish_non_exhaustive()
+    }
+}
+
+/// Puts another level in force; false if there is no log any more.
+type SetLevel = Box<dyn Fn(Targets) -> bool + Send + Sync>;
 
 /// Counts the lines that found no room.
 #[derive(Clone, Debug)]
@@ -73,15 +92,16 @@ pub fn init(settings: &config::Log) -> Result<LogGuard, LogError> {
         config::LogTo::Stdout => builder.finish(std::io::stdout()),
     };
     let dropped = Dropped(writer.error_counter());
-    tracing::subscriber::set_global_default(subscriber(settings, writer)?)?;
-    Ok(LogGuard { dropped, _worker: worker })
+    let (subscriber, set_level) = subscriber(settings, writer)?;
+    tracing::subscriber::set_global_default(subscriber)?;
+    Ok(LogGuard { dropped, set_level, _worker: worker })
 }
 
 /// The log with another place to write to.
 fn subscriber<W>(
     settings: &config::Log,
     writer: W,
-) -> Result<impl Subscriber + Send + Sync, LogError>
+) -> Result<(impl Subscriber + Send + Sync, SetLevel), LogError>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
@@ -91,7 +111,9 @@ where
         .log_internal_errors(false)
         .with_writer(writer);
     let level: Targets = settings.level.parse()?;
-    Ok(tracing_subscriber::registry().with(lines).with(level))
+    let (level, handle) = reload::Layer::new(level);
+    let set_level = Box::new(move |level| handle.reload(level).is_ok());
+    Ok((tracing_subscriber::registry().with(lines).with(level), set_level))
 }
 
 /// Makes the line of an event.
@@ -319,7 +341,7 @@ mod tests {
     fn written(format: config::LogFormat, level: &str, log: impl FnOnce()) -> String {
         let settings = config::Log { level: level.into(), format, to: config::LogTo::Stderr };
         let sink = Sink::default();
-        tracing::subscriber::with_default(subscriber(&settings, sink.clone()).unwrap(), log);
+        tracing::subscriber::with_default(subscriber(&settings, sink.clone()).unwrap().0, log);
         let bytes = sink.0.lock().unwrap().clone();
         let text = String::from_utf8(bytes).unwrap();
         let skip = if format == config::LogFormat::Json { r#"{"timestamp":""#.len() } else { 0 };
@@ -405,13 +427,15 @@ mod tests {
         let held = lock.lock().unwrap();
         let builder = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(8);
         let (writer, worker) = builder.finish(Stuck(lock.clone()));
-        let guard = LogGuard { dropped: Dropped(writer.error_counter()), _worker: worker };
+        let set_level = Box::new(|_| true);
+        let dropped = Dropped(writer.error_counter());
+        let guard = LogGuard { dropped, set_level, _worker: worker };
         let settings = config::Log {
             level: "info".into(),
             format: config::LogFormat::Text,
             to: config::LogTo::Stderr,
         };
-        tracing::subscriber::with_default(subscriber(&settings, writer).unwrap(), || {
+        tracing::subscriber::with_default(subscriber(&settings, writer).unwrap().0, || {
             for n in 0..100 {
                 tracing::info!(n, "line");
             }

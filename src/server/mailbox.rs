@@ -6,17 +6,22 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::Waker;
 use tokio::sync::oneshot;
 
+use super::layers::Layers;
 use super::memory::Blocks;
 use super::poller::Poller;
+use super::socket::{Peer, Socket};
 use super::totals::Place;
+use crate::auth::Identity;
+use crate::auth::acl::Acl;
+use crate::auth::quota::Quotas;
 use crate::broker::{
-    Counters, LoadedEntries, Message, PeerMessage, Safety, Seq, SessionKey, ShardId,
+    Answer, Counters, Limits, LinkKey, LoadedEntries, Message, PeerMessage, Safety, Seq,
+    SessionKey, ShardId, Time,
 };
 
 /// A message to a shard.
@@ -40,6 +45,14 @@ pub(crate) enum ToShard {
     Full(bool),
     /// All shards have their sessions of before the start: clients may come.
     Restored,
+    /// Who was asked has answered.
+    Answer(LinkKey, Answer),
+    /// What clients may do from now on.
+    Acl(Arc<Acl>),
+    /// How much they may do from now on.
+    Quotas(Arc<Quotas>),
+    /// Other limits.
+    Reload(Box<Limits>),
     /// Asks for the counters.
     Report(oneshot::Sender<Report>),
     /// Memory that is not used is to be given back; answers with blocks that
@@ -60,9 +73,11 @@ pub(crate) struct Report {
 /// A client on its way from the porch to its session's home. Its socket is registered nowhere.
 #[derive(Debug)]
 pub(crate) struct HandOff {
-    pub(crate) stream: TcpStream,
-    pub(crate) peer: SocketAddr,
-    /// Every byte read so far: a valid CONNECT, and what came behind it.
+    pub(crate) socket: Socket,
+    /// What lies between the socket and MQTT; `None`: nothing.
+    pub(crate) layers: Option<Box<Layers>>,
+    pub(crate) peer: Peer,
+    /// Every byte of MQTT read so far: a valid CONNECT, and what came behind it.
     pub(crate) bytes: Vec<u8>,
     /// The effective Client Identifier.
     pub(crate) client_id: String,
@@ -71,6 +86,12 @@ pub(crate) struct HandOff {
     /// How safe its listener wants what it publishes to be.
     pub(crate) safety: Option<Safety>,
     pub(crate) place: Place,
+    /// Who it is.
+    pub(crate) identity: Arc<Identity>,
+    /// When what it showed for that is no longer good.
+    pub(crate) ends: Time,
+    /// The method of its enhanced authentication, and the data for its CONNACK.
+    pub(crate) authentication: Option<(String, Vec<u8>)>,
 }
 
 /// What senders and receiver share.

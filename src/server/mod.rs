@@ -5,55 +5,70 @@
 //! flushed, all within `server.shutdown_ms`; whatever happens then, the process ends.
 #![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
+mod authority;
 mod committer;
 mod connection;
+mod doors;
+mod ends;
 mod guests;
+mod hook;
 mod interests;
+mod layers;
+mod lobby;
 pub mod log;
 mod mailbox;
 mod memory;
 mod poller;
 mod porch;
+mod privileges;
 mod restore;
 mod retained;
 mod shard;
+mod socket;
 mod storage;
 mod sys;
+mod tls;
 mod totals;
+mod tunnel;
+mod watch;
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use foldhash::quality::FixedState;
-use mio::net::TcpListener;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::rand::GetRandomFlags;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use crate::broker::{
     Broker, Commons, Limits, QueueFull, RestoredSession, RetainedStore, SHARDS_MAX, Safety,
     SessionNumber, ShardId,
 };
-use crate::config::{self, Loaded, Settings, StorePolicy};
+use crate::config::{self, Loaded, Settings, Sources, StorePolicy};
 use crate::store::Memory;
+use authority::{Asked, Authority};
+use doors::Entrance;
 use interests::SharedInterests;
+use lobby::{Lobby, LobbyParts};
 use log::LogGuard;
 use mailbox::{Receiver, Report, Sender, ToShard, mailbox};
 use poller::Poller;
 use porch::{Door, Porch};
+use privileges::{PrivilegeError, Privileges};
 use restore::Restore;
 use retained::SharedRetained;
 use shard::ShardParts;
 use storage::{LogWatch, ShardStore, Storage, StorageError, StorageThreads};
+use tls::TlsError;
 use totals::Totals;
+use watch::{Watch, WatchParts, Watched};
 
 /// What is left of `server.shutdown_ms` for threads to end after their shards have.
 const JOIN_GRACE: Duration = Duration::from_secs(2);
@@ -63,15 +78,23 @@ const JOIN_GRACE: Duration = Duration::from_secs(2);
 enum StartError {
     #[error("cannot listen on {address}: {error}")]
     Listen { address: String, error: io::Error },
+    #[error("cannot open listener {address}: {error}")]
+    Tls { address: String, error: TlsError },
+    #[error("cannot start: {0}")]
+    Authority(String),
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    #[error("cannot start: {error} (server.user is {user:?}: the directory has to be that user's)")]
+    StorageOf { user: String, error: StorageError },
+    #[error("cannot start: {0}")]
+    Privileges(#[from] PrivilegeError),
 }
 
 /// Runs the broker until SIGTERM or SIGINT. Exit code 0 after an orderly end, 1 if it could not
-/// start.
-pub fn run(loaded: Loaded) -> ExitCode {
+/// start. On SIGHUP the settings are loaded again from `sources`.
+pub fn run(loaded: Loaded, sources: Sources) -> ExitCode {
     let log = match log::init(&loaded.settings.log) {
         Ok(guard) => guard,
         Err(error) => {
@@ -82,7 +105,7 @@ pub fn run(loaded: Loaded) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    match serve(&loaded.settings, &log) {
+    match serve(&loaded.settings, sources, &log) {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -117,14 +140,18 @@ struct House {
     totals: Arc<Totals>,
     started: Instant,
     storage: Option<Storage>,
+    authority: Arc<Authority>,
+    /// where shards put their questions about clients
+    asks: UnboundedSender<Asked>,
 }
 
-fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
+fn serve(settings: &Settings, sources: Sources, log: &LogGuard) -> Result<(), StartError> {
     let started = Instant::now();
     memory::set_up();
     raise_file_limit(settings.server.connections_max);
+    let privileges = Privileges::of(&settings.server)?;
     // First of all: another broker may have the directory.
-    let storage = Storage::open(settings, started)?;
+    let storage = open_storage(settings, started, privileges.as_ref())?;
     let shards = shard_count(settings);
     let mut boxes = Vec::new();
     for _ in 0..shards {
@@ -132,27 +159,23 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         let (sender, mail) = mailbox(&poller)?;
         boxes.push((sender, poller, mail));
     }
-    let mut house = House {
-        shards: boxes.iter().map(|(sender, ..)| sender.clone()).collect(),
-        common: Commons {
-            retained: SharedRetained::new(
-                settings.limits.retained_messages_max,
-                settings.limits.retained_bytes_max,
-            ),
-            interests: SharedInterests::new(random_u64()?),
-        },
-        totals: Arc::default(),
-        started,
-        storage,
-    };
+    let (asks, asked) = unbounded_channel();
+    let senders = boxes.iter().map(|(sender, ..)| sender.clone()).collect();
+    let mut house = House::new(settings, senders, started, storage, asks)?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let received = {
         let _in_runtime = runtime.enter();
         Signals::new()? // first: who has read that the broker is ready may stop it
     };
+    let opened = doors::open(settings)?;
+    let watched = opened.watched();
     let mut doors: Vec<Vec<Door>> = (0..shards).map(|_| Vec::new()).collect();
-    for (n, door) in open_doors(settings)?.into_iter().enumerate() {
+    for (n, door) in opened.doors.into_iter().enumerate() {
         doors[n % shards].push(door);
+    }
+    if let Some(privileges) = privileges {
+        let directory = house.storage.as_ref().map(|_| settings.store.directory.as_path());
+        privileges.give_up(directory)?;
     }
     let porch = Arc::new(porch(settings, &house)?);
     let mut begins = house.begin(&porch)?;
@@ -166,6 +189,7 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
         threads.push(start_thread(n, shard_parts(settings, &house, &begins, made, inlets))?);
     }
     drop(done);
+    let watch = house.watch(settings, sources, watched);
     let log_threads = house.storage.take().map(|storage| storage.start(&house.shards));
     let log_threads = log_threads.transpose()?;
     // Until every shard knows what all others want, nobody may come.
@@ -173,21 +197,42 @@ fn serve(settings: &Settings, log: &LogGuard) -> Result<(), StartError> {
     for shard in &house.shards {
         let _ = shard.send(ToShard::Restored);
     }
+    let lobby = house.open_lobby(settings, porch, opened.entrances)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
-        let watch = log_threads.as_ref().map(StorageThreads::watch);
-        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), watch));
+        let log_watch = log_threads.as_ref().map(StorageThreads::watch);
+        tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), log_watch));
         tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
-        received.serve(&house.shards).await;
-        let until =
-            Instant::now() + Duration::from_millis(settings.server.shutdown_ms) + JOIN_GRACE;
-        join(until, || threads.iter().all(JoinHandle::is_finished)).await;
-        if let Some(log) = &log_threads {
-            log.stop();
-            join(until + JOIN_GRACE, || log.is_finished()).await;
-        }
+        let authority = Arc::clone(&house.authority);
+        tokio::spawn(authority::answer_shards(authority, asked, house.shards.clone()));
+        received.serve(&house.shards, |hung_up| watch.run(hung_up, log)).await;
+        threads.extend(lobby.map(Lobby::stop));
+        end(settings.server.shutdown_ms, &threads, log_threads.as_ref()).await;
     });
+    runtime.shutdown_background(); // whom a hook has not answered yet is not waited for
     Ok(())
+}
+
+/// Waits for all threads, but not for ever.
+async fn end(shutdown_ms: u64, threads: &[JoinHandle<()>], log: Option<&StorageThreads>) {
+    let until = Instant::now() + Duration::from_millis(shutdown_ms) + JOIN_GRACE;
+    join(until, || threads.iter().all(JoinHandle::is_finished)).await;
+    if let Some(log) = log {
+        log.stop();
+        join(until + JOIN_GRACE, || log.is_finished()).await;
+    }
+}
+
+/// Opens the log, as the user that will go on writing it.
+fn open_storage(
+    settings: &Settings,
+    started: Instant,
+    privileges: Option<&Privileges>,
+) -> Result<Option<Storage>, StartError> {
+    let Some(privileges) = privileges else { return Ok(Storage::open(settings, started)?) };
+    let opened = privileges.opening(|| Storage::open(settings, started))?;
+    let user = privileges.name().to_owned();
+    opened.map_err(|error| StartError::StorageOf { user, error })
 }
 
 /// What all shards begin with.
@@ -201,6 +246,61 @@ struct Begins {
 }
 
 impl House {
+    fn new(
+        settings: &Settings,
+        shards: Vec<Sender>,
+        started: Instant,
+        storage: Option<Storage>,
+        asks: UnboundedSender<Asked>,
+    ) -> Result<Self, StartError> {
+        let l = &settings.limits;
+        Ok(Self {
+            shards,
+            common: Commons {
+                retained: SharedRetained::new(l.retained_messages_max, l.retained_bytes_max),
+                interests: SharedInterests::new(random_u64()?),
+            },
+            totals: Arc::default(),
+            started,
+            storage,
+            authority: Authority::open(settings, started).map_err(StartError::Authority)?,
+            asks,
+        })
+    }
+
+    /// Lets clients come by the listeners that are not a shard's own.
+    fn open_lobby(
+        &self,
+        settings: &Settings,
+        porch: Arc<Porch>,
+        entrances: Vec<Entrance>,
+    ) -> io::Result<Option<Lobby>> {
+        if entrances.is_empty() {
+            return Ok(None);
+        }
+        let parts = LobbyParts {
+            entrances,
+            porch,
+            authority: Arc::clone(&self.authority),
+            shards: self.shards.clone(),
+            half_received_bytes_max: settings.server.half_received_bytes_max,
+        };
+        Lobby::start(parts).map(Some)
+    }
+
+    /// Who looks at files and settings from now on. The shards hear what clients may do.
+    fn watch(&self, settings: &Settings, sources: Sources, others: Vec<Arc<dyn Watched>>) -> Watch {
+        let (shards, has_log) = (self.shards.len(), self.storage.is_some());
+        Watch::new(WatchParts {
+            authority: Arc::clone(&self.authority),
+            others,
+            shards: self.shards.clone(),
+            sources,
+            settings: settings.clone(),
+            limits: Box::new(move |settings| limits(settings, shards, has_log)),
+        })
+    }
+
     /// Hands out what the log held: retained messages to all, each session to its home.
     fn begin(&mut self, porch: &Porch) -> Result<Begins, StartError> {
         let mut begins = Begins {
@@ -218,6 +318,7 @@ impl House {
         self.common.retained.restore(retained, recovered.numbers.version);
         begins.highest = SessionNumber(recovered.numbers.session);
         begins.publishers = storage.publisher_key();
+        self.authority.make_salts_with(begins.publishers);
         Ok(begins)
     }
 }
@@ -261,57 +362,6 @@ fn raise_file_limit(connections_max: usize) {
         ),
         Ok(()) => {}
     }
-}
-
-fn open_doors(settings: &Settings) -> Result<Vec<Door>, StartError> {
-    let mut doors = Vec::new();
-    for listener in &settings.listener {
-        match open_door(listener, settings.server.accept_backlog) {
-            Ok(door) => {
-                tracing::info!(address = %door.address, "listening");
-                doors.push(door);
-            }
-            Err(error) if listener.optional => {
-                tracing::warn!(address = listener.address, %error, "not listening there");
-            }
-            Err(error) => {
-                return Err(StartError::Listen { address: listener.address.clone(), error });
-            }
-        }
-    }
-    Ok(doors)
-}
-
-fn open_door(listener: &config::Listener, backlog: u32) -> io::Result<Door> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in listener.address.to_socket_addrs()? {
-        match bind(address, backlog) {
-            Ok(bound) => {
-                return Ok(Door {
-                    address: bound.local_addr()?,
-                    listener: bound,
-                    allow_anonymous: listener.allow_anonymous,
-                    safety: listener.own_policy().map(safety),
-                    connections_max: listener.connections_max,
-                    connections: Arc::new(AtomicUsize::new(0)),
-                });
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    use socket2::{Domain, Protocol, Socket, Type};
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // What is accepted has it from here on Linux, where no small write is to wait for the last.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(TcpListener::from_std(socket.into()))
 }
 
 /// This shard's limits: its share of what is counted for the whole process.
@@ -358,6 +408,8 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         session_memory_bytes_max: l.session_memory_bytes_max,
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
         no_room_ms: l.no_room_ms,
+        takeover_by_other_users: settings.auth.takeover_by_other_users,
+        hook_cache_ms: u64::from(settings.auth.hook_cache_s) * 1000,
         safety: safety(settings.store.policy),
         topic_safety: settings.store.topic_policies().map(|(f, p)| (f.into(), safety(p))).collect(),
         identifier_safety: settings.policies().map(safety).fold(Safety::Written, Safety::max),
@@ -408,7 +460,7 @@ fn shard_parts(
         Some(storage) => storage.store(shard),
         None => ShardStore::Memory(Memory),
     };
-    let jobs = house.storage.as_ref().map(Storage::jobs);
+    let (jobs, asks) = (house.storage.as_ref().map(Storage::jobs), house.asks.clone());
     let broker = move |limits| {
         let mut broker = Broker::new(shard, shards as u8, seed, limits);
         broker.start_numbers_above(highest);
@@ -433,6 +485,7 @@ fn shard_parts(
         shutdown_ms,
         restore,
         jobs,
+        asks,
     }
 }
 
@@ -467,14 +520,23 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT, then tells the shards. SIGHUP changes nothing.
-    async fn serve(self, shards: &[Sender]) {
+    /// Waits for SIGTERM or SIGINT, then tells the shards. Until then `watch` is told of SIGHUPs.
+    async fn serve<W: Future<Output = ()>>(
+        self,
+        shards: &[Sender],
+        watch: impl FnOnce(tokio::sync::mpsc::Receiver<()>) -> W,
+    ) {
         let Self { mut term, mut int, mut hup } = self;
+        let (hang_up, hung_up) = tokio::sync::mpsc::channel(1);
+        let watch = watch(hung_up);
+        tokio::pin!(watch);
         loop {
             tokio::select! {
                 _ = term.recv() => break,
                 _ = int.recv() => break,
-                _ = hup.recv() => tracing::info!("SIGHUP: nothing is read again in this version"),
+                // If one is waiting already, all is read after it anyway.
+                _ = hup.recv() => drop(hang_up.try_send(())),
+                () = &mut watch => break, // it goes on as long as there may be a SIGHUP
             }
         }
         tracing::info!("stopping");
@@ -500,6 +562,7 @@ fn publish_sys(
 ) -> impl Future<Output = ()> + Send + 'static {
     let (shards, totals) = (house.shards.clone(), Arc::clone(&house.totals));
     let (retained, started) = (house.common.retained.clone(), house.started);
+    let authority = Arc::clone(&house.authority);
     async move {
         if interval_s == 0 {
             return;
@@ -516,6 +579,7 @@ fn publish_sys(
                 report,
                 retained: retained.usage(),
                 totals: &totals,
+                authority: &authority,
                 log_lines_dropped: log.lines(),
                 log: watch.as_ref().map(LogWatch::figures),
                 uptime_s: started.elapsed().as_secs(),

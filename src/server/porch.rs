@@ -16,7 +16,7 @@ use mio::net::TcpListener;
 use super::totals::Totals;
 use crate::broker::{Safety, ShardId};
 use crate::codec::{
-    self, ConnAck, Connect, DecodeError, Framed, Packet, ReasonCode, Sender as From, Version,
+    self, ConnAck, Connect, DecodeError, Frame, Framed, Packet, ReasonCode, Sender as From, Version,
 };
 
 /// What every connection on the porch needs to know.
@@ -68,6 +68,28 @@ pub(crate) struct Entrant<'a> {
 }
 
 impl Porch {
+    /// How many bytes the CONNECT takes that a connection begins with; `None` while it is not
+    /// whole.
+    pub(crate) fn whole(&self, bytes: &[u8]) -> Result<Option<usize>, Turned> {
+        Ok(self.frame(bytes)?.map(|frame| frame.len))
+    }
+
+    fn frame<'a>(&self, bytes: &'a [u8]) -> Result<Option<Frame<'a>>, Turned> {
+        let what = match bytes.first() {
+            None => return Ok(None),
+            Some(0x16) => "the first packet is not CONNECT but TLS, and the listener has none",
+            Some(first) if first >> 4 != 1 => "the first packet is not CONNECT [MQTT-3.1.0-1]",
+            Some(_) => {
+                return match codec::frame(bytes, self.connect_bytes_max) {
+                    Ok(Framed::Whole(frame)) => Ok(Some(frame)),
+                    Ok(Framed::Partial { .. }) => Ok(None),
+                    Err(error) => Err(Turned::Away(version_hint(bytes), error)),
+                };
+            }
+        };
+        Err(Turned::Away(None, DecodeError { reason: ReasonCode::ProtocolError, what }))
+    }
+
     /// What the first bytes of a connection are: a client that may enter, or `None` while the
     /// CONNECT is not whole.
     pub(crate) fn receive<'a>(
@@ -75,20 +97,7 @@ impl Porch {
         allow_anonymous: bool,
         bytes: &'a [u8],
     ) -> Result<Option<Entrant<'a>>, Turned> {
-        match bytes.first() {
-            None => return Ok(None),
-            Some(first) if first >> 4 != 1 => {
-                let what = "the first packet is not CONNECT [MQTT-3.1.0-1]";
-                let reason = ReasonCode::ProtocolError;
-                return Err(Turned::Away(None, DecodeError { reason, what }));
-            }
-            Some(_) => {}
-        }
-        let frame = match codec::frame(bytes, self.connect_bytes_max) {
-            Ok(Framed::Whole(frame)) => frame,
-            Ok(Framed::Partial { .. }) => return Ok(None),
-            Err(error) => return Err(Turned::Away(version_hint(bytes), error)),
-        };
+        let Some(frame) = self.frame(bytes)? else { return Ok(None) };
         let used = frame.len;
         match codec::decode(frame, From::Client, Version::V5) {
             Ok(Packet::Connect(connect)) => {
@@ -166,7 +175,8 @@ pub(crate) fn version_hint(bytes: &[u8]) -> Option<Version> {
 /// CONNACK with an error, where the client's version is known and has a code for it.
 pub(crate) fn refusal(version: Option<Version>, error: DecodeError) -> Option<Vec<u8>> {
     let version = version?;
-    let told = error.reason.as_u8() <= 0x87 || version.is_v5();
+    // 0x88 and 0x89 are "Server unavailable" there: the client may come again.
+    let told = error.reason.as_u8() <= 0x89 || version.is_v5();
     let malformed = matches!(
         error.reason,
         ReasonCode::MalformedPacket | ReasonCode::ProtocolError | ReasonCode::PacketTooLarge

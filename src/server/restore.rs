@@ -5,6 +5,10 @@
 
 use std::sync::mpsc;
 
+use slab::Slab;
+
+use super::authority::Asked;
+use super::connection::Connection;
 use super::shard::{Shard, ShardParts};
 use super::storage::LoadJob;
 use crate::broker::{Input, Loss, Request, RestoredSession};
@@ -20,7 +24,7 @@ pub(crate) struct Restore {
 
 impl<S> ShardParts<S> {
     /// Passes a question of the broker's on to who knows.
-    pub(super) fn ask(&self, request: Request) {
+    pub(super) fn ask(&self, request: Request, connections: &Slab<Connection>) {
         match request {
             Request::Load { session, number, from_order, count, bytes_max } => {
                 let shard = self.shard;
@@ -28,8 +32,16 @@ impl<S> ShardParts<S> {
                 // The reader ends after the shards.
                 _ = self.jobs.as_ref().map(|jobs| jobs.send(job));
             }
-            // Nothing asks for an authorizer yet.
-            Request::Ask { .. } => {}
+            Request::Ask { link, question } => {
+                let Some(c) = connections.get(link.index()).filter(|c| c.link == link) else {
+                    return;
+                };
+                let (shard, identity) = (self.shard, self.broker.identity_of(link));
+                let (client_id, peer) = (c.about.client_id.clone(), c.about.peer);
+                let asked = Asked { shard, link, question, identity, client_id, peer };
+                // Who answers ends after the shards.
+                let _ = self.asks.send(asked);
+            }
         }
     }
 }

@@ -38,8 +38,13 @@ impl SharedRetained {
 }
 
 impl RetainedStore for SharedRetained {
-    fn set(&mut self, message: &Message, now: Time) -> Result<Replaced, RetainedFull> {
-        self.tree().set(message, now)
+    fn set_within(
+        &mut self,
+        message: &Message,
+        own_max: usize,
+        now: Time,
+    ) -> Result<Replaced, RetainedFull> {
+        self.tree().set_within(message, own_max, now)
     }
 
     fn clear(&mut self, topic: TopicName<'_>) -> Replaced {

@@ -11,13 +11,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::connection::{Connection, ReadEnd, Stage, version_name};
+use super::authority::Asked;
+use super::connection::{Connection, ReadEnd, Stage};
+use super::ends::log_end;
 use super::guests::Doors;
 use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
@@ -73,6 +74,8 @@ pub(crate) struct ShardParts<S> {
     pub(crate) restore: Restore,
     /// whom to ask for queued messages; `None`: all are in memory
     pub(crate) jobs: Option<mpsc::Sender<LoadJob>>,
+    /// whom to ask about clients
+    pub(crate) asks: tokio::sync::mpsc::UnboundedSender<Asked>,
 }
 
 /// A shard at work.
@@ -93,7 +96,7 @@ pub(super) struct Shard<S> {
     void: Vec<Seq>,
     resumed: Vec<LinkKey>,
     /// connections whose client has closed: they end once their pass has been flushed
-    ended: Vec<LinkKey>,
+    pub(super) ended: Vec<LinkKey>,
     scratch: Box<[u8]>,
     pub(super) bytes_received: u64,
     bytes_sent: u64,
@@ -245,6 +248,14 @@ impl<S: Store> Shard<S> {
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
             ToShard::Loaded(session, entries) => self.handle(Input::Loaded(session, entries)),
             ToShard::Full(full) => self.handle(Input::Full(full)),
+            ToShard::Answer(link, answer) => self.handle(Input::Answer(link, answer)),
+            ToShard::Acl(acl) => self.handle(Input::Acl(acl)),
+            ToShard::Quotas(quotas) => self.handle(Input::Quotas(quotas)),
+            ToShard::Reload(limits) => {
+                self.parts.packet_bytes_max = limits.packet_bytes_max;
+                self.parts.output_bytes_max = limits.output_bytes_max;
+                self.handle(Input::Reload(limits));
+            }
             ToShard::Restored => self.begin(),
             ToShard::Report(answer) => {
                 let _ = answer.send(Report {
@@ -284,12 +295,12 @@ impl<S: Store> Shard<S> {
         self.deadlines.shrink_to(2 * self.deadlines.len());
     }
 
-    fn is_current(&self, link: LinkKey) -> bool {
+    pub(super) fn is_current(&self, link: LinkKey) -> bool {
         self.connections.get(link.index()).is_some_and(|c| c.link == link)
     }
 
     /// Gives a connection another turn.
-    fn wake(&mut self, link: LinkKey) {
+    pub(super) fn wake(&mut self, link: LinkKey) {
         if let Some(c) = self.connections.get_mut(link.index()) {
             queue(&mut self.ready, c, link.index());
         }
@@ -350,7 +361,13 @@ impl<S: Store> Shard<S> {
         scratch[..kept].copy_from_slice(&c.partial[..kept]);
         let room = self.parts.read_bytes_per_pass;
         let n = match c.read(&mut scratch[kept..kept + room]) {
-            ReadEnd::Pending => return,
+            ReadEnd::Pending => {
+                if c.readable {
+                    queue(&mut self.ready, c, link.index()); // what came was no MQTT
+                }
+                return self.count_partial(link);
+            }
+            ReadEnd::Wrong(error) => return self.wrong(link, &error),
             // Who only half closes still reads what this pass has for it.
             ReadEnd::Over(None) => return self.ended.push(link),
             ReadEnd::Over(error) => return self.over(link, error),
@@ -463,7 +480,7 @@ impl<S: Store> Shard<S> {
 
     /// Commits, sends to the other shards, and flushes, until nothing is left that can be done
     /// without waiting.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..FLUSHES_PER_PASS {
             self.resume();
             self.commit();
@@ -506,9 +523,9 @@ impl<S: Store> Shard<S> {
         if let Some(seq) = committed {
             self.handle(Input::Committed(seq));
         }
-        let Self { parts, fx, .. } = self;
+        let Self { parts, fx, connections, .. } = self;
         for request in fx.requests.drain(..) {
-            parts.ask(request);
+            parts.ask(request, connections);
         }
         fx.losses.drain(..).for_each(|loss| tell_loss(&loss));
     }
@@ -554,7 +571,7 @@ impl<S: Store> Shard<S> {
         }
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         let Some(outbox) = self.fx.sends.outbox_mut(link) else { return };
-        if outbox.backlog() > 0 {
+        if outbox.backlog() > 0 || c.blocked {
             match c.write(outbox) {
                 Ok(n) => self.bytes_sent += n as u64,
                 Err(error) => return self.over(link, Some(error)),
@@ -588,7 +605,7 @@ impl<S: Store> Shard<S> {
         if backlog == 0
             && let Some(c) = self.connections.get_mut(link.index())
         {
-            c.shut();
+            c.shut(why.reason);
         }
     }
 
@@ -603,10 +620,10 @@ impl<S: Store> Shard<S> {
     /// Reads and forgets what a client still sends on a connection that is being closed.
     fn discard(&mut self, link: LinkKey, scratch: &mut [u8]) {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
-        match c.read(scratch) {
+        match c.discard(scratch) {
             ReadEnd::Pending => {}
             ReadEnd::Bytes(_) => self.wake(link),
-            ReadEnd::Over(_) => self.remove(link),
+            ReadEnd::Over(_) | ReadEnd::Wrong(_) => self.remove(link),
         }
     }
 
@@ -627,49 +644,6 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Ends the connections that their clients have closed.
-    fn end(&mut self) {
-        if self.ended.is_empty() {
-            return;
-        }
-        for link in std::mem::take(&mut self.ended) {
-            if self.is_current(link) {
-                self.over(link, None);
-            }
-        }
-        self.settle();
-    }
-
-    /// The socket is at its end.
-    fn over(&mut self, link: LinkKey, error: Option<io::Error>) {
-        let Some(c) = self.connections.get(link.index()) else { return };
-        if c.stage == Stage::Porch {
-            let why = match error {
-                None => "the client closed before CONNECT was whole",
-                Some(_) => "the connection broke before CONNECT was whole",
-            };
-            return self.turn_away(link, Turned::Left(why));
-        }
-        if c.stage == Stage::Link {
-            match &error {
-                None => log_end(c, "the client closed the connection", ReasonCode::Success),
-                Some(error) => {
-                    let (client_id, peer) = (&c.about.client_id, &c.about.peer);
-                    tracing::info!(
-                        %client_id,
-                        %peer,
-                        version = version_name(c.version),
-                        %error,
-                        why = "the connection broke",
-                        "client disconnected"
-                    );
-                }
-            }
-        }
-        self.remove(link);
-        self.handle(Input::Closed(link));
-    }
-
     pub(super) fn remove(&mut self, link: LinkKey) {
         if self.is_current(link) {
             self.connections.remove(link.index());
@@ -684,15 +658,4 @@ fn queue(ready: &mut Vec<usize>, c: &mut Connection, slot: usize) {
         c.queued = true;
         ready.push(slot);
     }
-}
-
-fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
-    tracing::info!(
-        client_id = %c.about.client_id,
-        peer = %c.about.peer,
-        version = version_name(c.version),
-        why,
-        reason = format_args!("{:#04x}", reason.as_u8()),
-        "client disconnected"
-    );
 }

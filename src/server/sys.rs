@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::authority::Authority;
 use super::mailbox::Report;
 use super::storage::LogFigures;
 use super::totals::Totals;
@@ -45,6 +46,7 @@ pub(crate) struct Figures<'a> {
     pub(crate) report: Report,
     pub(crate) retained: RetainedUsage,
     pub(crate) totals: &'a Totals,
+    pub(crate) authority: &'a Authority,
     pub(crate) log_lines_dropped: u64,
     /// `None`: nothing is kept on disk
     pub(crate) log: Option<LogFigures>,
@@ -60,6 +62,10 @@ impl Sys {
         gauges(f, &mut self.clients_maximum, &mut topics);
         dropped(f, &mut topics);
         kept(f.log.as_ref(), &mut topics);
+        for (topic, value) in f.authority.counts().topics() {
+            topics.insert(topic.into(), value.to_string());
+        }
+        topics.insert("auth/hash/bytes".into(), f.authority.hash_memory_bytes().to_string());
         self.load(f, &mut topics);
         let mut messages = Vec::new();
         for (topic, value) in topics {
@@ -101,6 +107,9 @@ fn dropped_messages(f: &Figures<'_>) -> u64 {
         + c.dropped_expired
         + c.dropped_too_large
         + c.dropped_no_member
+        + c.dropped_not_authorized
+        + c.dropped_not_receivable
+        + c.dropped_quota
 }
 
 fn gauges(f: &Figures<'_>, maximum: &mut u64, topics: &mut BTreeMap<String, String>) {
@@ -163,7 +172,12 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("sessions_max", c.refused_connects),
         ("subscriptions_max", c.refused_subscriptions),
         ("connections_max", load(&t.refused_connections)),
+        ("connections_per_s_max", load(&t.refused_rate)),
         ("failed_connects", load(&t.failed_connects)),
+        ("failed_handshakes", load(&t.failed_handshakes)),
+        ("handshakes_max", load(&t.evicted_guests)),
+        ("handshakes_per_source_max", load(&t.refused_handshakes)),
+        ("deny_from", load(&t.refused_sources)),
         ("half_received_bytes_max", load(&t.half_received_refused)),
         ("log_lines", f.log_lines_dropped),
         ("refused_by_clients", c.refused_by_clients),
@@ -172,6 +186,14 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("no_room_ms/closed", c.closed_no_room),
         ("queue_full/refused", c.refused_queue_full),
         ("uncommitted_bytes_max/paused", c.paused_uncommitted),
+        ("not_authorized", c.dropped_not_authorized),
+        ("not_authorized/receivers", c.dropped_not_receivable),
+        ("not_authorized/refused", c.refused_not_authorized),
+        ("not_authorized/asked", c.asked),
+        ("not_authorized/ended", c.closed_at_end),
+        ("quota", c.dropped_quota),
+        ("quota/throttled", c.throttled),
+        ("quota/closed", c.closed_quota),
     ] {
         topics.insert(format!("limits/{topic}"), value.to_string());
     }
@@ -218,14 +240,18 @@ fn message(topic: &str, value: &str, scratch: &mut Vec<u8>) -> Option<Message> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Settings, Sources};
 
     #[test]
     fn only_what_changed_is_published() {
         let (mut sys, totals) = (Sys::default(), Totals::default());
+        let settings = Settings::load(&Sources::default()).unwrap().settings;
+        let authority = Authority::open(&settings, std::time::Instant::now()).unwrap();
         let mut figures = Figures {
             report: Report::default(),
             retained: RetainedUsage { count: 0, bytes: 0 },
             totals: &totals,
+            authority: &authority,
             log_lines_dropped: 0,
             log: None,
             uptime_s: 10,

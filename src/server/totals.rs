@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use super::authority::seats::Seat;
+
 /// Counts of the whole process.
 #[derive(Debug, Default)]
 pub(crate) struct Totals {
@@ -15,6 +17,16 @@ pub(crate) struct Totals {
     pub(crate) refused_connections: AtomicU64,
     /// Connections that did not send a valid CONNECT in time.
     pub(crate) failed_connects: AtomicU64,
+    /// Those of them that ended in PROXY header, TLS handshake or WebSocket upgrade.
+    pub(crate) failed_handshakes: AtomicU64,
+    /// Those that had to go for others, at a listener's `handshakes_max`.
+    pub(crate) evicted_guests: AtomicU64,
+    /// Connections refused at a listener's `handshakes_per_source_max`.
+    pub(crate) refused_handshakes: AtomicU64,
+    /// Connections refused at a listener's `connections_per_s_max`.
+    pub(crate) refused_rate: AtomicU64,
+    /// Connections from where a listener hears nobody.
+    pub(crate) refused_sources: AtomicU64,
     /// Connections ended at `server.half_received_bytes_max`.
     pub(crate) half_received_refused: AtomicU64,
 }
@@ -41,6 +53,8 @@ impl Totals {
 pub(crate) struct Place {
     totals: Arc<Totals>,
     listener: Option<Arc<AtomicUsize>>,
+    /// among its user's connections
+    seat: Option<Box<Seat>>,
 }
 
 impl Place {
@@ -57,7 +71,7 @@ impl Place {
             totals.refused_connections.fetch_add(1, Relaxed);
             return None;
         }
-        let mut place = Self { totals: Arc::clone(totals), listener: None };
+        let mut place = Self { totals: Arc::clone(totals), listener: None, seat: None };
         if listener_max > 0 {
             let before = listener.fetch_add(1, Relaxed);
             place.listener = Some(Arc::clone(listener));
@@ -67,6 +81,11 @@ impl Place {
             }
         }
         Some(place)
+    }
+
+    /// The connection also counts among its user's, until it ends.
+    pub(crate) fn sit(&mut self, seat: Option<Seat>) {
+        self.seat = seat.map(Box::new);
     }
 }
 

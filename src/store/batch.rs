@@ -11,7 +11,9 @@ pub(super) const HEADER_BYTES: usize = 128;
 /// Length of a batch's header.
 pub(super) const BATCH_HEADER_BYTES: usize = 60;
 /// The version that is written.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST_VERSION: u32 = 1;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SCHATLOG";
 const BATCH_MAGIC: &[u8; 4] = b"SCB1";
@@ -48,6 +50,11 @@ impl SegmentHeader {
         header
     }
 
+    /// Whether a header that is good is of an older version than is written.
+    pub(super) fn is_old(bytes: &[u8]) -> bool {
+        bytes.get(8..12).is_some_and(|version| version != VERSION.to_le_bytes())
+    }
+
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, HeaderError> {
         let whole = bytes.get(..HEADER_BYTES).ok_or(HeaderError::Damaged)?;
         let mut r = Reader::new(whole);
@@ -58,7 +65,7 @@ impl SegmentHeader {
         if magic != SEGMENT_MAGIC || crc != crc32c::crc32c(&whole[..CRC_AT]) {
             return Err(HeaderError::Damaged);
         }
-        if version != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&version) {
             return Err(HeaderError::Newer(version));
         }
         Ok(Self { segment: r.u32().map_err(garbled)?, log: r.u128().map_err(garbled)? })

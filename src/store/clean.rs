@@ -170,13 +170,14 @@ pub(super) fn copy_live(index: &Index, records: &[u8], start: (u32, u64), encode
 /// they may stand before the copy, and are not to be undone by it.
 fn copy_of<'a>(index: &Index, stored: &Stored<'a>) -> Stored<'a> {
     match *stored {
-        Stored::Session { session, client_id, .. } => match index.sessions.get(&session) {
+        Stored::Session { session, client_id, owner, .. } => match index.sessions.get(&session) {
             Some(s) => Stored::Session {
                 session,
                 expiry_s: s.expiry_s,
                 written: s.written.unwrap_or(0),
                 offline: s.offline_ms,
                 client_id,
+                owner,
             },
             None => *stored,
         },

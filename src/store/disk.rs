@@ -32,7 +32,9 @@ pub trait Disk {
     fn allocate(&self, file: &Self::File, bytes: u64) -> io::Result<()>;
     /// Reads at most as much as there is room for in `buffer`; 0 is the end of the file.
     fn read_at(&self, file: &Self::File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes all of `bytes`. On an error any part of it may have been written.
+    /// Writes all of `bytes`. On an error any part of it may have been written. What stands behind
+    /// them stays; but if they go on where the last ones ended, the rest of their last page may be
+    /// zeros then.
     fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Writes zeros from `from` up to `until`, as `write_at` would.
     fn write_zeros(&self, file: &Self::File, from: u64, until: u64) -> io::Result<()> {
@@ -153,7 +155,7 @@ enum Writer {
 #[derive(Debug)]
 struct DirectWriter {
     file: File,
-    /// where the last write ended
+    /// where the last write ended; nowhere, before the first
     end: u64,
     /// the bytes of that block before `end`
     tail: Vec<u8>,
@@ -192,10 +194,11 @@ impl DirectWriter {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()?;
-        Some(Self { file, end: 0, tail: Vec::new() })
+        Some(Self { file, end: u64::MAX, tail: Vec::new() })
     }
 
-    /// Whether the system takes it so; on an error any part may have been written.
+    /// Writes all of `bytes`; on an error any part may have been written. What stands behind them
+    /// in their last block stays, unless they go on where the last ones ended: there is nothing.
     fn write(
         &mut self,
         cached: &File,
@@ -203,10 +206,14 @@ impl DirectWriter {
         mut bytes: &[u8],
         mut offset: u64,
     ) -> io::Result<()> {
+        let mut behind = Vec::new();
         if self.end != offset {
             self.tail = vec![0; (offset - block_of(offset)) as usize];
             cached.read_exact_at(&mut self.tail, block_of(offset))?;
             self.end = offset;
+            let end = offset + bytes.len() as u64;
+            behind = vec![0; (end.next_multiple_of(BLOCK_BYTES as u64) - end) as usize];
+            read_up_to(cached, &mut behind, end)?;
         }
         while !bytes.is_empty() {
             let before = self.tail.len();
@@ -215,7 +222,10 @@ impl DirectWriter {
             let room = blocks.room(end.next_multiple_of(BLOCK_BYTES));
             room[..before].copy_from_slice(&self.tail);
             room[before..end].copy_from_slice(now);
-            room[end..].fill(0); // nothing stands behind what is written last
+            room[end..].fill(0);
+            if later.is_empty() && !behind.is_empty() {
+                room[end..].copy_from_slice(&behind);
+            }
             self.file.write_all_at(room, block_of(offset))?;
             offset += now.len() as u64;
             self.end = offset;
@@ -225,6 +235,19 @@ impl DirectWriter {
         }
         Ok(())
     }
+}
+
+/// Reads what there is; behind the file's end `buffer` stays as it is.
+fn read_up_to(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match file.read_at(buffer, offset) {
+            Ok(0) => return Ok(()),
+            Ok(n) => (buffer, offset) = (&mut buffer[n..], offset + n as u64),
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -8,6 +8,7 @@ use hashbrown::HashMap;
 
 use super::batch::BATCH_HEADER_BYTES;
 use super::index::Index;
+use super::owner::StoredOwner;
 use super::record::Record;
 use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
 use super::wire::{Reader, put_varint};
@@ -138,12 +139,13 @@ impl Encoder {
     /// Appends a record, with the message that it names.
     pub(super) fn add(&mut self, record: &Record, index: &Index, timeline: Timeline, time_ms: u64) {
         let stored = match record {
-            Record::Session { session, client_id, expiry_s } => Stored::Session {
+            Record::Session { session, client_id, expiry_s, owner } => Stored::Session {
                 session: session.0,
                 expiry_s: *expiry_s,
                 written: self.written(session.0, index),
                 offline: None,
                 client_id,
+                owner: StoredOwner::of(owner),
             },
             Record::Disconnected { session, expiry_s } => {
                 Stored::Disconnected { session: session.0, expiry_s: *expiry_s, at: time_ms }

@@ -70,6 +70,7 @@ mod index;
 pub mod inspect;
 mod log;
 mod messages;
+mod owner;
 mod queue;
 mod read;
 mod record;
@@ -88,7 +89,7 @@ pub use disk::{DirectoryError, Disk, FileDisk, LogFile};
 pub use index::{Index, IndexCounts};
 pub use log::{Clock, Committed, Log, LogCounts, LogError, LogOptions, Sync};
 pub use read::{Loaded, LoadedEntries, Reader};
-pub use record::{DropReason, Record, SessionNumber, WillRecord};
+pub use record::{DropReason, Owner, Record, SessionNumber, WillRecord};
 pub use recover::{
     LogEnd, OnDamage, Opened, Recovered, RecoveredDelivery, RecoveredSession, Resume, open,
 };

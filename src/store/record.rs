@@ -5,7 +5,10 @@
 //! a later record of the same thing replaces an earlier one; so the cleaner may copy a record that
 //! is in force behind all others.
 //!
-//! # The grammar, version 1
+//! # The grammar, version 2
+//!
+//! Version 1 has no OwnedSession and no reason 6 (not authorized) of Dropped, and is the same else:
+//! it is read, and becomes version 2 when a broker opens it.
 //!
 //! All integers of fixed length are little-endian. `v` is a varint: seven bits per byte, lowest
 //! first, the highest bit says that another byte follows; at most ten bytes. Times are milliseconds
@@ -16,7 +19,7 @@
 //! | segment header | bytes | |
 //! |---|---|---|
 //! | magic | 8 | `SCHATLOG` |
-//! | version | 4 | 1 |
+//! | version | 4 | 2 |
 //! | segment | 4 | the number in the file's name; the first is 1 |
 //! | log | 16 | the log's random id |
 //! | CRC | 4 | CRC-32C of the bytes before |
@@ -66,6 +69,10 @@
 //! | 19 Accepted | first v, last v: the loss of these batches is known (`keep_rest`) |
 //! | 20 Numbers | the highest given out so far: message v, session v, retained version v |
 //! | 21 AcceptedSegment | v: the loss of this segment is known |
+//! | 22 OwnedSession | as Session up to offline, flags (1 byte), client id (v length, bytes), user |
+//!
+//! An OwnedSession is a Session that is not an anonymous client's; flags: it has a user 1, its
+//! rights were granted by a token or a hook 2. A Session has no owner.
 //!
 //! *content*: flags (1 byte: QoS in bits 0 and 1, RETAIN 4, expires 8, publisher 16, copied by the
 //! cleaner 64), publisher (8 bytes, if flagged), expiry v (a time, if flagged), topic (v length,
@@ -78,4 +85,4 @@
 //! `nth` counts the entries that were ever written for a session. Orders have gaps where an entry
 //! was void, `nth` has none: that is how a recovery counts what damage took.
 
-pub use crate::broker::{DropReason, Record, SessionNumber, WillRecord};
+pub use crate::broker::{DropReason, Owner, Record, SessionNumber, WillRecord};

@@ -13,7 +13,7 @@ use super::index::{Index, SessionState};
 use super::log::{Clock, Current, Log, LogCounts, LogError, LogOptions, Sync, Use};
 use super::queue::Place;
 use super::read::Records;
-use super::record::{DropReason, SessionNumber, WillRecord};
+use super::record::{DropReason, Owner, SessionNumber, WillRecord};
 use super::replay::{OpenError, Replay, SegmentFile, io_error};
 use super::spare::{SPARE_NAME, Spare};
 use super::staging::Taken;
@@ -53,8 +53,10 @@ pub struct RecoveredDelivery {
 pub struct RecoveredSession {
     /// its number
     pub number: SessionNumber,
-    /// whose it is
+    /// the client's identifier
     pub client_id: Box<str>,
+    /// whose it is
+    pub owner: Owner,
     /// Session Expiry Interval in seconds
     pub expiry_s: u32,
     /// for how long it has been without a connection; if `was_connected`, since the end of the log
@@ -430,7 +432,10 @@ fn add_to_session(
     scratch: &mut Vec<u8>,
 ) {
     match (*stored, what) {
-        (Stored::Session { client_id, .. }, Wanted::Base) => to.client_id = client_id.into(),
+        (Stored::Session { client_id, owner, .. }, Wanted::Base) => {
+            to.client_id = client_id.into();
+            to.owner = owner.owner();
+        }
         (Stored::Will { delay_s, expiry_s, content, .. }, Wanted::Will) => {
             let message = content.build(0, timeline, scratch);
             to.will = message.map(|message| WillRecord { message, delay_s, expiry_s });
@@ -469,6 +474,7 @@ fn session_of(
     RecoveredSession {
         number: SessionNumber(number),
         client_id: Box::default(),
+        owner: Owner::default(),
         expiry_s: s.expiry_s,
         offline_ms: log_now.saturating_sub(s.offline_ms.unwrap_or(log_end)),
         was_connected: s.offline_ms.is_none(),
@@ -493,7 +499,8 @@ fn tidy<D: Disk>(
     disk: &Arc<D>,
     options: &LogOptions,
 ) -> Result<Ends<D::File>, OpenError> {
-    for segment in replay.segments.iter().filter(|segment| !segment.header_is_good) {
+    // What is of an older version goes on as the one that is written.
+    for segment in replay.segments.iter().filter(|s| !s.header_is_good || s.is_old) {
         let header = SegmentHeader { segment: segment.number, log: replay.id };
         let written = disk.write_at(&segment.file, &header.encode(), 0);
         let written = written.and_then(|()| disk.sync(&segment.file));

@@ -73,6 +73,8 @@ pub(super) struct SegmentFile<F> {
     pub(super) file: Arc<F>,
     pub(super) bytes: u64,
     pub(super) header_is_good: bool,
+    /// of an older version than is written
+    pub(super) is_old: bool,
 }
 
 /// Where the log stands.
@@ -190,7 +192,8 @@ impl<D: Disk> Replay<D> {
             }
             Err(HeaderError::Damaged) => false,
         };
-        Ok(SegmentFile { number, file: Arc::new(file), bytes, header_is_good })
+        let is_old = header_is_good && SegmentHeader::is_old(&header);
+        Ok(SegmentFile { number, file: Arc::new(file), bytes, header_is_good, is_old })
     }
 
     /// Finds the oldest segment that is needed, from what the newest batches say, and what lacks

@@ -36,6 +36,7 @@ impl<D: Disk, S: Shared<D::File>> Reader<D, S> {
         let mut session = RestoredSession {
             number: from.number,
             client_id: from.client_id,
+            owner: from.owner,
             expiry_s: from.expiry_s,
             offline_ms: from.offline_ms,
             was_connected: from.was_connected,

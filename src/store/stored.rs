@@ -4,6 +4,7 @@
 //! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
 //! [`Message`] is built only from a topic and properties that are valid.
 
+use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
 use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
 use crate::broker::{Message, MessageParts, Time};
@@ -32,6 +33,7 @@ mod kind {
     pub(super) const ACCEPTED: u8 = 19;
     pub(super) const NUMBERS: u8 = 20;
     pub(super) const ACCEPTED_SEGMENT: u8 = 21;
+    pub(super) const OWNED_SESSION: u8 = 22;
 }
 
 const RETAIN: u8 = 4;
@@ -227,27 +229,90 @@ pub(super) struct EntryNote {
 /// A record on disk.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Stored<'a> {
-    Message { number: u64, content: Content<'a> },
-    Session { session: u64, expiry_s: u32, written: u64, offline: Option<u64>, client_id: &'a str },
-    Disconnected { session: u64, expiry_s: u32, at: u64 },
-    SessionEnd { session: u64 },
-    Will { session: u64, delay_s: u32, expiry_s: Option<u32>, content: Content<'a> },
-    WillEnd { session: u64 },
-    Subscribed { session: u64, options: SubscriptionOptions, id: Option<u32>, filter: &'a str },
-    Unsubscribed { session: u64, filter: &'a str },
+    Message {
+        number: u64,
+        content: Content<'a>,
+    },
+    Session {
+        session: u64,
+        expiry_s: u32,
+        written: u64,
+        offline: Option<u64>,
+        client_id: &'a str,
+        owner: StoredOwner<'a>,
+    },
+    Disconnected {
+        session: u64,
+        expiry_s: u32,
+        at: u64,
+    },
+    SessionEnd {
+        session: u64,
+    },
+    Will {
+        session: u64,
+        delay_s: u32,
+        expiry_s: Option<u32>,
+        content: Content<'a>,
+    },
+    WillEnd {
+        session: u64,
+    },
+    Subscribed {
+        session: u64,
+        options: SubscriptionOptions,
+        id: Option<u32>,
+        filter: &'a str,
+    },
+    Unsubscribed {
+        session: u64,
+        filter: &'a str,
+    },
     Queued(Entry<'a>),
-    InFlight { session: u64, order: u64, packet_id: PacketId },
-    Released { session: u64, order: u64 },
-    Acknowledged { session: u64, order: u64 },
-    Dropped { session: u64, order: u64, why: DropReason },
-    Inbound { session: u64, packet_id: PacketId, seals: u64 },
-    InboundEnd { session: u64, packet_id: PacketId },
-    Retained { version: u64, message: u64, topic: &'a str },
-    End { next: u32 },
+    InFlight {
+        session: u64,
+        order: u64,
+        packet_id: PacketId,
+    },
+    Released {
+        session: u64,
+        order: u64,
+    },
+    Acknowledged {
+        session: u64,
+        order: u64,
+    },
+    Dropped {
+        session: u64,
+        order: u64,
+        why: DropReason,
+    },
+    Inbound {
+        session: u64,
+        packet_id: PacketId,
+        seals: u64,
+    },
+    InboundEnd {
+        session: u64,
+        packet_id: PacketId,
+    },
+    Retained {
+        version: u64,
+        message: u64,
+        topic: &'a str,
+    },
+    End {
+        next: u32,
+    },
     Closed,
-    Accepted { first: u64, last: u64 },
+    Accepted {
+        first: u64,
+        last: u64,
+    },
     Numbers(Numbers),
-    AcceptedSegment { segment: u32 },
+    AcceptedSegment {
+        segment: u32,
+    },
 }
 
 /// The highest numbers that were given out: they are never given out again.
@@ -355,9 +420,15 @@ impl<'a> Stored<'a> {
                 });
                 debug_assert_eq!(out.len() - start, len, "the length of a message");
             }
-            Self::Session { session, expiry_s, written, offline, client_id } => {
+            Self::Session { session, expiry_s, written, offline, client_id, owner } => {
                 let numbers = [session, expiry_s.into(), written, or_zero(offline)];
-                put_all(out, kind::SESSION, &numbers, client_id.as_bytes());
+                if owner == StoredOwner::default() {
+                    return put_all(out, kind::SESSION, &numbers, client_id.as_bytes());
+                }
+                frame(out, kind::OWNED_SESSION, |out| {
+                    numbers.iter().for_each(|&n| put_varint(out, n));
+                    owner.put(client_id, out);
+                });
             }
             Self::Will { session, delay_s, expiry_s, content } => frame(out, kind::WILL, |out| {
                 let expiry = or_zero(expiry_s.map(u64::from));
@@ -429,7 +500,9 @@ impl<'a> Stored<'a> {
                 Self::Message { number: number(&mut r)?, content: Content::read(&mut r)? }
             }
             kind::QUEUED => Self::Queued(Entry::read(&mut without_crc(r)?)?),
-            kind::SESSION..=kind::UNSUBSCRIBED => Self::read_session(kind, r)?,
+            kind::SESSION..=kind::UNSUBSCRIBED | kind::OWNED_SESSION => {
+                Self::read_session(kind, r)?
+            }
             kind::IN_FLIGHT => Self::InFlight {
                 session: r.varint()?,
                 order: r.varint()?,
@@ -475,7 +548,14 @@ impl<'a> Stored<'a> {
                 written: r.varint()?,
                 offline: r.varint()?.checked_sub(1),
                 client_id: text(r.rest())?,
+                owner: StoredOwner::default(),
             },
+            kind::OWNED_SESSION => {
+                let (expiry_s, written) = (r.varint_u32()?, r.varint()?);
+                let offline = r.varint()?.checked_sub(1);
+                let (client_id, owner) = StoredOwner::read(r)?;
+                Self::Session { session, expiry_s, written, offline, client_id, owner }
+            }
             kind::DISCONNECTED => {
                 Self::Disconnected { session, expiry_s: r.varint_u32()?, at: r.varint()? }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::world::{World, client_id};
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{Properties, QoS};
-use stonechat::store::{LogOptions, Reader, Record, SessionNumber, Sync};
+use stonechat::store::{LogOptions, Owner, Reader, Record, SessionNumber, Sync};
 use stonechat::topic::TopicName;
 
 const SESSION: SessionNumber = SessionNumber(1);
@@ -43,7 +43,12 @@ fn start(segment_bytes: u64) -> World {
     let options = LogOptions { segment_bytes, ..LogOptions::new(1, 2) };
     let mut world = World::with(crate::rng::Rng::new(1, 1), options, u64::MAX / 2);
     let client_id = client_id(1);
-    world.pending.push(Record::Session { session: SESSION, client_id, expiry_s: 1000 });
+    world.pending.push(Record::Session {
+        session: SESSION,
+        client_id,
+        expiry_s: 1000,
+        owner: Owner::default(),
+    });
     commit(&mut world);
     world
 }

@@ -182,11 +182,11 @@ fn files_that_do_not_belong() {
 
     let mut newer = files;
     let file = newer.get_mut(&first).unwrap();
-    file[8] = 2;
+    file[8] = 3;
     let crc = crc32c::crc32c(&file[..32]).to_le_bytes();
     file[32..36].copy_from_slice(&crc);
     let disk = Arc::new(SimDisk::of(&newer));
     let error = open_log(&disk, &world.options, world.now).err().unwrap();
-    assert!(matches!(error, OpenError::Newer { version: 2, .. }), "{error}");
+    assert!(matches!(error, OpenError::Newer { version: 3, .. }), "{error}");
     world.now += 1;
 }

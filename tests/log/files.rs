@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::cleaning::queued;
 use crate::world::{client_id, clock};
 use stonechat::broker::{Seq, ShardId};
 use stonechat::store::{
-    DirectoryError, Disk, FileDisk, Log, LogOptions, Reader, Record, SessionNumber, Staging, Sync,
-    open,
+    DirectoryError, Disk, FileDisk, Log, LogOptions, Owner, Reader, Record, SessionNumber, Staging,
+    Sync, open,
 };
 
 /// A directory that is gone when the test ends.
@@ -64,8 +64,12 @@ fn it_works_on_files() {
             assert_eq!((s.queued as u64, s.next_order), (round * 500, round * 500));
             next = s.next_order;
         }
-        let mut records =
-            vec![Record::Session { session, client_id: client_id(1), expiry_s: 1000 }];
+        let mut records = vec![Record::Session {
+            session,
+            client_id: client_id(1),
+            expiry_s: 1000,
+            owner: Owner::default(),
+        }];
         let mut seq = 0;
         for order in next..next + 500 {
             records.push(queued(order));
@@ -101,23 +105,27 @@ fn what_is_written_is_there() {
     for round in 0..400 {
         let most = [40, 5_000, 100_000, 1_500_000][draw(100).trailing_zeros().min(3) as usize];
         let len = 1 + draw(most);
-        if at + len + 4096 > FILE_BYTES || draw(50) == 0 {
-            at = draw(8_192); // a segment that is used again
+        let goes_on = at + len + 4096 <= FILE_BYTES && draw(8) != 0;
+        if !goes_on {
+            at = draw(FILE_BYTES - len - 4096); // a header, or a segment that is used again
         }
         let bytes: Vec<u8> = (0..len).map(|n| (n + round) as u8 | 1).collect();
         disk.write_at(&file, &bytes, at as u64).unwrap();
         model[at..at + len].copy_from_slice(&bytes);
         at += len;
-        // What stands behind it in its block is nobody's.
         let block_end = at.next_multiple_of(4096);
-        disk.read_at(&file, &mut found[..block_end - at], at as u64).unwrap();
-        model[at..block_end].copy_from_slice(&found[..block_end - at]);
+        if goes_on {
+            // What stands behind it in its block is nobody's.
+            disk.read_at(&file, &mut found[..block_end - at], at as u64).unwrap();
+            model[at..block_end].copy_from_slice(&found[..block_end - at]);
+        }
         match draw(40) {
             0 => disk.rest(&file),
             1 => {
                 let until = (block_end + 69_632).min(FILE_BYTES);
                 disk.write_zeros(&file, block_end as u64, until as u64).unwrap();
                 model[block_end..until].fill(0);
+                at = until;
             }
             _ => {}
         }
@@ -125,4 +133,32 @@ fn what_is_written_is_there() {
         let differs = found.iter().zip(&model).position(|(a, b)| a != b);
         assert_eq!(differs, None, "after round {round}, {len} bytes up to {at}");
     }
+}
+
+/// A log of the first version, whose headers are written anew over what stands in them.
+#[test]
+fn an_older_log_goes_on_in_its_files() {
+    let directory = Directory::new("older");
+    std::fs::create_dir_all(&directory.0).unwrap();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v1");
+    for entry in fs::read_dir(fixture).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "log") {
+            fs::copy(&path, directory.0.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+    let options = LogOptions { segment_bytes: 20_000, ..LogOptions::new(5, 6) };
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        let disk = Arc::new(FileDisk::open(&directory.0).unwrap());
+        let opened = open(disk, &options, clock(0, 0)).unwrap();
+        assert!(opened.recovered.damage.is_empty());
+        let queued: Vec<_> =
+            opened.recovered.sessions.iter().map(|s| (s.number, s.queued)).collect();
+        assert!(!queued.is_empty());
+        found.push(queued);
+        let log = Log::new(opened.resume, Rc::new(RefCell::new(opened.state)), clock(0, 0));
+        log.unwrap().close(clock(0, 0)).unwrap();
+    }
+    assert!(found[0] == found[1] && found[1] == found[2]);
 }

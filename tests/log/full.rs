@@ -7,7 +7,7 @@ use crate::for_seeds;
 use crate::model::read_out;
 use crate::world::{World, open_log};
 use stonechat::broker::Seq;
-use stonechat::store::{LogError, LogOptions, Reader, Record, SessionNumber, Sync, Taken};
+use stonechat::store::{LogError, LogOptions, Owner, Reader, Record, SessionNumber, Sync, Taken};
 
 /// Commits what is staged; when there is no room, what frees alone. False: it was full.
 fn commit(world: &mut World) -> Result<bool, LogError> {
@@ -115,7 +115,12 @@ fn freeing_never_gets_stuck() {
         let capacity = if by_setting { u64::MAX / 2 } else { bytes + segment_bytes };
         let mut world = World::with(rng, options, capacity);
         let (session, client_id) = (SessionNumber(1), crate::world::client_id(1));
-        let here = || Record::Session { session, client_id: client_id.clone(), expiry_s: 9 };
+        let here = || Record::Session {
+            session,
+            client_id: client_id.clone(),
+            expiry_s: 9,
+            owner: Owner::default(),
+        };
         world.pending.push(here());
         assert!(commit(&mut world).unwrap());
         let mut queued = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use stonechat::broker::{Message, Time};
-use stonechat::store::{Disk, Reader, Record, Recovered, Shared};
+use stonechat::store::{Disk, Owner, Reader, Record, Recovered, Shared};
 
 /// A message, as far as one can tell from outside. Expiry is on the simulator's clock.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Session {
     pub client_id: String,
+    pub owner: Owner,
     pub expiry_s: u32,
     /// when, on the simulator's clock
     pub offline: Option<u64>,
@@ -168,8 +169,8 @@ impl Held {
 impl Session {
     fn apply(&mut self, record: &Record, now: u64, start: u64) {
         match record {
-            Record::Session { client_id, expiry_s, .. } => {
-                self.client_id = client_id.to_string();
+            Record::Session { client_id, expiry_s, owner, .. } => {
+                (self.client_id, self.owner) = (client_id.to_string(), owner.clone());
                 (self.expiry_s, self.offline) = (*expiry_s, None);
             }
             Record::Disconnected { expiry_s, .. } => {
@@ -232,6 +233,7 @@ pub fn read_out<D: Disk, S: Shared<D::File>>(
     for r in &recovered.sessions {
         let mut s = Session {
             client_id: r.client_id.to_string(),
+            owner: r.owner.clone(),
             expiry_s: r.expiry_s,
             offline: (!r.was_connected).then(|| now - r.offline_ms),
             will: r.will.as_ref().map(|w| (text(&w.message, start), w.delay_s, w.expiry_s)),

@@ -8,7 +8,8 @@ use crate::world::{World, client_id};
 use stonechat::broker::{Message, Seq, ShardId, Time};
 use stonechat::codec::{PacketId, QoS};
 use stonechat::store::{
-    Clock, DropReason, Log, LogOptions, Record, SessionNumber, Staging, StagingCounts, Sync, open,
+    Clock, DropReason, Log, LogOptions, Owner, Record, SessionNumber, Staging, StagingCounts, Sync,
+    open,
 };
 
 const SESSION: SessionNumber = SessionNumber(1);
@@ -295,7 +296,12 @@ fn clocks_that_jump_expire_nothing() {
             World::with(crate::rng::Rng::new(1, 1), LogOptions::new(1, 2), u64::MAX / 2);
         let client_id = client_id(1);
         let session = SESSION;
-        world.pending.push(Record::Session { session, client_id, expiry_s: 100 });
+        world.pending.push(Record::Session {
+            session,
+            client_id,
+            expiry_s: 100,
+            owner: Owner::default(),
+        });
         world.pending.push(Record::Disconnected { session, expiry_s: 100 });
         world.push();
         let taken = world.staging.take();

@@ -9,7 +9,7 @@ use crate::for_seeds;
 use crate::model::{Entry, Held, Session, Text};
 use crate::world::{World, clock, held};
 use stonechat::store::inspect::DumpOptions;
-use stonechat::store::{LogOptions, Sync, inspect};
+use stonechat::store::{LogOptions, Owner, Sync, inspect};
 
 fn life(seed: u64) -> World {
     let mut world = World::new(seed);
@@ -71,11 +71,12 @@ fn a_dump_ends_when_it_is_told_to() {
     assert!(lines.len() == 5 && lines[0].starts_with("segment 1"), "{lines:?}");
 }
 
-const FIXTURE: &str = "tests/fixtures/log-v1";
+/// A log of each version of the format; the last is the one that is written.
+const FIXTURES: [&str; 2] = ["tests/fixtures/log-v1", "tests/fixtures/log-v2"];
 const FIXTURE_NOW: u64 = 100_000;
 
-fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURE)
+fn fixture(version: usize) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(FIXTURES[version - 1])
 }
 
 fn fixture_options() -> LogOptions {
@@ -91,8 +92,12 @@ fn summary(held: &Held) -> String {
         format!("{topic} {len} {crc:08x} {qos} {retain} {publisher} {expires:?} {properties:?}")
     };
     for (number, s) in &held.sessions {
-        let Session { client_id, expiry_s, offline, will, subscriptions, inbound, entries } = s;
+        let Session { client_id, owner, expiry_s, offline, will, subscriptions, .. } = s;
+        let Session { inbound, entries, .. } = s;
         out += &format!("session {number} {client_id} {expiry_s} {offline:?} {inbound:?}\n");
+        if *owner != Owner::default() {
+            out += &format!("  owner {:?} {}\n", owner.user, owner.granted);
+        }
         if let Some((text, delay_s, expiry_s)) = will {
             out += &format!("  will {delay_s} {expiry_s:?} {}\n", message(text));
         }
@@ -112,20 +117,29 @@ fn summary(held: &Held) -> String {
 }
 
 #[test]
-fn the_first_format_opens() {
-    let mut files = BTreeMap::new();
-    for entry in std::fs::read_dir(fixture()).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|e| e == "log") {
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            files.insert(name, std::fs::read(&path).unwrap());
+fn every_format_opens_and_goes_on_as_the_newest() {
+    for version in 1..=FIXTURES.len() {
+        let mut files = BTreeMap::new();
+        for entry in std::fs::read_dir(fixture(version)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "log") {
+                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+                let bytes = std::fs::read(&path).unwrap();
+                assert_eq!(usize::from(bytes[8]), version, "{name}");
+                files.insert(name, bytes);
+            }
         }
+        let disk = Arc::new(SimDisk::of(&files));
+        let (found, recovered) = held(&disk, &fixture_options(), FIXTURE_NOW);
+        assert!(recovered.end.closed && recovered.damage.is_empty());
+        let expected = std::fs::read_to_string(fixture(version).join("held.txt")).unwrap();
+        assert_eq!(summary(&found), expected, "version {version}");
+        for (name, bytes) in disk.files() {
+            assert_eq!(usize::from(bytes[8]), FIXTURES.len(), "{name} is written on");
+        }
+        let (again, recovered) = held(&disk, &fixture_options(), FIXTURE_NOW);
+        assert!(again == found && recovered.damage.is_empty(), "version {version}, twice");
     }
-    let disk = Arc::new(SimDisk::of(&files));
-    let (found, recovered) = held(&disk, &fixture_options(), FIXTURE_NOW);
-    assert!(recovered.end.closed && recovered.damage.is_empty());
-    let expected = std::fs::read_to_string(fixture().join("held.txt")).unwrap();
-    assert_eq!(summary(&found), expected);
 }
 
 #[test]
@@ -138,11 +152,11 @@ fn write_the_fixture() {
     world.commit(Sync::Now).unwrap();
     let clock = world.clock();
     world.log.take().unwrap().close(clock).unwrap();
-    let files = world.disk.files();
-    std::fs::create_dir_all(fixture()).unwrap();
+    let (files, directory) = (world.disk.files(), fixture(FIXTURES.len()));
+    std::fs::create_dir_all(&directory).unwrap();
     for (name, bytes) in &files {
-        std::fs::write(fixture().join(name), bytes).unwrap();
+        std::fs::write(directory.join(name), bytes).unwrap();
     }
     let (found, _) = held(&world.disk, &fixture_options(), FIXTURE_NOW);
-    std::fs::write(fixture().join("held.txt"), summary(&found)).unwrap();
+    std::fs::write(directory.join("held.txt"), summary(&found)).unwrap();
 }

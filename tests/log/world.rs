@@ -10,8 +10,8 @@ use std::sync::Arc;
 use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
 use stonechat::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
 use stonechat::store::{
-    Clock, DropReason, Log, LogError, LogOptions, OnDamage, OpenError, Reader, Record, Recovered,
-    SessionNumber, Staging, State, Sync, WillRecord, open,
+    Clock, DropReason, Log, LogError, LogOptions, OnDamage, OpenError, Owner, Reader, Record,
+    Recovered, SessionNumber, Staging, State, Sync, WillRecord, open,
 };
 use stonechat::topic::TopicName;
 
@@ -202,7 +202,8 @@ impl World {
                 } else {
                     self.minds[at].connected = true;
                     let client_id = client_id(session.0);
-                    Record::Session { session, client_id, expiry_s }
+                    let owner = owner(session.0, expiry_s);
+                    Record::Session { session, client_id, expiry_s, owner }
                 });
             }
             92..95 => {
@@ -225,10 +226,12 @@ impl World {
         self.last_session += 1;
         let number = self.last_session;
         self.minds.push(Mind { number, connected: true, ..Mind::default() });
+        let expiry_s = 1 + self.rng.below(100) as u32;
         self.pending.push(Record::Session {
             session: SessionNumber(number),
             client_id: client_id(number),
-            expiry_s: 1 + self.rng.below(100) as u32,
+            expiry_s,
+            owner: owner(number, expiry_s),
         });
     }
 
@@ -532,6 +535,17 @@ impl World {
 
 pub fn client_id(number: u64) -> Arc<str> {
     format!("client-{number}").into()
+}
+
+/// Whose a session is that is opened with this expiry: it may change.
+pub fn owner(session: u64, expiry_s: u32) -> Owner {
+    let user = |name: &str| Some(name.into());
+    match (session + u64::from(expiry_s)) % 5 {
+        0 => Owner { user: user("ada"), granted: false },
+        1 => Owner { user: user("bob"), granted: true },
+        2 => Owner { user: None, granted: true },
+        _ => Owner::default(),
+    }
 }
 
 pub fn without_payload(message: &Message) -> Message {

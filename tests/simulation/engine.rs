@@ -410,6 +410,7 @@ impl Engine {
         let number = session.number;
         let mut kept = Kept {
             client_id: session.client_id.to_string(),
+            owner: session.owner.clone(),
             expiry_s: session.expiry_s,
             offline_since: Some(Time(now.0.saturating_sub(session.offline_ms))),
             last_order: session.next_order.saturating_sub(1),

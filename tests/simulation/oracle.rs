@@ -39,6 +39,7 @@ impl Shadow {
         let m = self.msgs.get(d.serial).unwrap_or_else(|| panic!("nobody published {d:?}"));
         assert!(m.handed > 0, "{d:?} was never published, or its Will is not due: {m:?}");
         assert_eq!(d.topic, m.topic, "{d:?} is on a topic of its own");
+        assert!(self.rights.may_have(d.client, m), "{d:?} is not for this client: {m:?}");
         let m = m.clone();
         let Some(s) = &mut self.sessions[d.client] else { return };
         if s.epoch != epoch {
@@ -104,7 +105,8 @@ impl Shadow {
                 let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
                 let dropped = self.drops_qos0 && m.qos == 0
                     || (self.spills || self.refuses) && takes_qos0(s, m);
-                let live = !dropped && owed_live(s, client, m, end);
+                let may = self.rights.has_to_have(client, m);
+                let live = !dropped && may && owed_live(s, client, m, end);
                 let excused = self.is_excused(client, serial);
                 let owed = !excused && self.owed_durable(s, client, m) || live;
                 let state = || s.subs.iter().filter(|e| matches(e.filter, m.topic)).collect();
@@ -130,7 +132,9 @@ impl Shadow {
                     && !(m.publisher == client && lowest_options(s, e).1)
                     && !(self.drops_qos0 && m.qos.min(lowest_options(s, e).0) == 0)
             };
-            let unsure = self.retained_unsure.contains(topic) || m.len > end.len_max;
+            let unsure = self.retained_unsure.contains(topic)
+                || m.len > end.len_max
+                || !self.rights.has_to_have(client, m);
             let got = unsure || s.seen.get(&serial).is_some_and(|seen| seen.any);
             assert!(got || !s.subs.iter().any(asked), "c{client} never got {m:?}, retained");
         }
@@ -153,7 +157,7 @@ impl Shadow {
         let members = || (0..self.sessions.len()).filter(|&c| self.group_of[c] == Some(group));
         for (serial, m) in self.msgs.iter().enumerate() {
             let Some(acked) = m.acked_at else { continue };
-            if m.qos == 0 || m.expires || m.len == 0 || m.may_be_lost {
+            if m.qos == 0 || m.expires || m.len == 0 || m.may_be_lost || m.handed == 0 {
                 continue;
             }
             let there = |e: &SubEntry| {
@@ -164,8 +168,14 @@ impl Shadow {
             };
             let takes = |c: usize| {
                 let s = self.sessions[c].as_ref();
-                s.is_some_and(|s| !s.volatile && s.subs.iter().any(there))
+                let may = self.rights.has_to_have(c, m);
+                may && s.is_some_and(|s| !s.volatile && s.subs.iter().any(there))
             };
+            // A member that had it, and may not any longer, has lost it.
+            let torn = |c: usize| self.rights.may_have(c, m) && !self.rights.has_to_have(c, m);
+            if members().any(torn) {
+                continue;
+            }
             // A QoS 2 delivery under way dies with its session [MQTT-4.8.2-5].
             let ended = self.group_ends[group].iter().any(|&at| at > m.first_handed);
             if !members().any(takes) || (ended && m.qos == 2) || self.group_is_mixed(group) {

@@ -4,10 +4,8 @@
 //! QoS 2 once.
 
 use stonechat::broker::{
-    Commons, Input, InterestTree, RestoredDelivery, RestoredSession, RestoredTail, RetainedTree,
-    Safety,
+    Commons, Input, InterestTree, RestoredSession, RestoredTail, RetainedTree, Safety,
 };
-use stonechat::codec::PacketId;
 
 use super::fold::{Fold, Kept};
 use super::loads::is_bounded;
@@ -73,9 +71,10 @@ impl World {
         self.note_ghosts(&fold, shadow);
         shadow.power_lost(&fold, shards, power);
         self.start_again(shards, &fold, rng);
+        self.tell_rights(shadow);
         for (number, kept) in &fold.sessions {
             let home = homes[client_of(&kept.client_id)];
-            let mut session = restored(*number, kept, self.now);
+            let mut session = kept.restored(*number, self.now);
             if is_bounded(&self.limits) || rng.percent(30) {
                 let most = if rng.percent(30) { 3 } else { 0 };
                 leave_on_log(&mut session, most);
@@ -123,38 +122,6 @@ impl World {
         self.loads.clear();
         self.engine.iter_mut().for_each(|engine| engine.restart(shards));
     }
-}
-
-fn restored(
-    number: stonechat::broker::SessionNumber,
-    kept: &Kept,
-    now: stonechat::broker::Time,
-) -> RestoredSession {
-    let mut session = RestoredSession {
-        number,
-        client_id: kept.client_id.as_str().into(),
-        expiry_s: kept.expiry_s,
-        offline_ms: kept.offline_since.map_or(0, |since| now.ms_since(since)),
-        was_connected: kept.offline_since.is_none(),
-        subscriptions: Vec::new(),
-        will: kept.will.clone(),
-        inbound: kept.inbound.iter().filter_map(|&id| PacketId::new(id)).collect(),
-        in_flight: Vec::new(),
-        queued: Vec::new(),
-        last_order: kept.last_order,
-        tail: None,
-    };
-    for (filter, (options, id)) in &kept.filters {
-        session.subscriptions.push((filter.as_str().into(), *options, *id));
-    }
-    for (&order, e) in &kept.entries {
-        match e.packet_id {
-            None => session.queued.push(e.restored(order)),
-            Some(id) if e.released => session.in_flight.push(RestoredDelivery::Release(id, order)),
-            Some(id) => session.in_flight.push(RestoredDelivery::Publish(id, e.restored(order))),
-        }
-    }
-    session
 }
 
 /// What waits behind the first `most` messages is read when it is needed.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stonechat::broker::{Message, Record, Safety, SessionNumber, Time};
 use stonechat::codec::{Packet, Publish, QoS, SubscriptionOptions};
 
+use super::rights::Rights;
 use super::safeties::Safeties;
 
 /// A message that a client published, or will publish as its Will.
@@ -119,6 +120,7 @@ pub struct Shadow {
     pub committed: Vec<u64>,
     pub written: Vec<u64>,
     pub safeties: Safeties,
+    pub rights: Rights,
     /// by client and message: that it never comes is put up with
     pub excused: BTreeSet<(usize, usize)>,
     /// by shard and number: records that are void
@@ -218,6 +220,7 @@ impl Shadow {
             committed: vec![0; shards],
             written: vec![0; shards],
             safeties: Safeties::default(),
+            rights: Rights::default(),
             excused: BTreeSet::new(),
             void: BTreeSet::new(),
             client_of: BTreeMap::new(),
@@ -376,6 +379,10 @@ impl Shadow {
     fn publish_will(&mut self, serial: usize, durable: bool) {
         let ev = self.tick();
         let m = &mut self.msgs[serial];
+        if !self.rights.may_publish(m.publisher, m.topic) {
+            m.expires |= m.handed > 0; // it may have been in the log alone
+            return;
+        }
         m.durable_will |= durable;
         assert!(m.handed == 0 || self.losses > 0, "a Will is published once");
         m.handed += 1;
@@ -647,6 +654,7 @@ impl Shadow {
         };
         m.qos > 0
             && !m.expires
+            && self.rights.has_to_have(client, m)
             && s.subs.iter().filter(in_force).any(|e| lowest_options(s, e).0 > 0)
     }
 }

@@ -8,6 +8,7 @@ use super::engine::{Engine, Met};
 use super::herd::Extras;
 use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
+use super::rights::Changes;
 use super::rng::Rng;
 use super::safeties::{Safeties, Syncs};
 use super::shadow::Shadow;
@@ -56,6 +57,7 @@ pub struct Sim {
     rng: Rng,
     plan: Plan,
     pub extras: Option<Extras>,
+    changes: Option<Changes>,
 }
 
 fn limits(rng: &mut Rng, lossy: bool) -> Limits {
@@ -177,15 +179,21 @@ impl Sim {
         if safe {
             shadow.safeties = Safeties::new(&mut Rng::new(seed, 6), count, &mut limits);
         }
+        let today = vintage == Vintage::Today;
+        let changes = if today { Changes::new(seed, count, &mut shadow) } else { None };
         let mut world = World::new(shards, seed, &limits, check_every);
         world.syncs = safe.then(|| Syncs::new(seed));
         world.engine = on_disk.then(|| Engine::new(seed, shards));
-        Self { world, shadow, clients, rng, plan, extras }
+        world.tell_rights(&mut shadow);
+        Self { world, shadow, clients, rng, plan, extras, changes }
     }
 
     /// Runs to the end. Panics where the broker is wrong.
     pub fn run(mut self) -> Outcome {
         for _ in 0..self.plan.steps {
+            if let Some(changes) = &mut self.changes {
+                changes.step(&mut self.world, &mut self.shadow);
+            }
             if !self.extra_step() {
                 self.step();
             }

@@ -100,7 +100,10 @@ fn check(truth: &Fold, found: &Fold, damage: &Damage, may_miss: bool, shadow: &S
         // What ended it may be what is gone: then it is there once more.
         let new = is.entries.keys().any(|order| !was.entries.contains_key(order));
         let same = was.filters == is.filters && was.inbound == is.inbound;
-        let same = same && was.client_id == is.client_id && was.expiry_s == is.expiry_s;
+        let same = same
+            && was.client_id == is.client_id
+            && was.owner == is.owner
+            && was.expiry_s == is.expiry_s;
         assert!(same && !new && missing == 0 || may_miss, "{number:?}: {was:?}, now {is:?}");
         let loss = damage.sessions.iter().find(|loss| loss.session == number.0);
         let holes = damage.holes.len() + damage.missing_segments.len() + damage.bad_headers.len();

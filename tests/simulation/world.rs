@@ -8,10 +8,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::IoSlice;
 use std::ops::Not;
+use std::sync::Arc;
 
+use stonechat::auth::Identity;
 use stonechat::broker::{
-    Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
-    PeerMessage, QueueFull, RetainedTree, Seq, ShardId, Time,
+    Answer, Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening,
+    Outbox, PeerMessage, QueueFull, RetainedTree, Safety, Seq, ShardId, Time,
 };
 use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
@@ -424,11 +426,12 @@ impl World {
         let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
         let shard = self.conns[id].shard;
         let safety = shadow.safeties.of_client(client);
-        if self.refuses_connect(shard, client, c, shadow) {
+        let (identity, refused) = self.identity_of(id, client, c, shadow);
+        if refused || self.refuses_connect(shard, client, c, shadow) {
             let conn = &mut self.conns[id];
             (conn.opened, conn.ended, conn.refused) = (true, true, true);
             let link = conn.link;
-            let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety };
+            let opening = opening(c, safety, &identity);
             self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
             assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
             return;
@@ -439,7 +442,7 @@ impl World {
         (conn.present, conn.epoch) = (present, epoch);
         let waits = shadow.safeties.of_link(client);
         let cause = Cause { conn: Some(id), client, answer: 2, safety: waits, ..Cause::default() };
-        let opening = Opening { connect: c, client_id: c.client_id, assigned: false, safety };
+        let opening = opening(c, safety, &identity);
         let (shard, link) = (conn.shard, conn.link);
         self.feed(shard, Input::Opened(link, opening), &cause, shadow);
     }
@@ -526,8 +529,16 @@ impl World {
             shadow.msgs[serial].expiry_s = p.message_expiry_s;
         }
         let key = (client, epoch, packet_id);
-        let again = p.qos == QoS::ExactlyOnce && self.inbound2.insert(key, serial).is_some();
-        if !again {
+        let again = p.qos == QoS::ExactlyOnce && self.inbound2.contains_key(&key);
+        let denied = !again && !shadow.rights.may_publish(client, topic);
+        // 3.x clients cannot be told, and are answered as if it had been taken.
+        if p.qos == QoS::ExactlyOnce && !(denied && conn.version.is_v5()) {
+            self.inbound2.insert(key, serial);
+        }
+        if denied {
+            conn.gate.published.remove(&packet_id);
+            serial.into_iter().for_each(|serial| shadow.msgs[serial].expires = true);
+        } else if !again {
             shadow.published(topic, serial, p.retain);
         }
         let answer = p.qos as u8 + 3;
@@ -710,7 +721,7 @@ impl World {
         let input = match rng.below(5) {
             0 => Input::Closed(link),
             1 => Input::Wrote(link, 0),
-            2 => Input::Answer(link, false),
+            2 => Input::Answer(link, Answer::Allowed(false)),
             3 => Input::Packet(link, Packet::PingReq),
             _ => Input::Committed(Seq(self.shards[shard].committed)),
         };
@@ -728,5 +739,22 @@ impl World {
             let refuses = self.limits.queue_full == QueueFull::Refuse;
             c.dropped_qos0 + if refuses { 0 } else { c.dropped_queue_full } > 0
         })
+    }
+}
+
+fn opening<'a>(
+    c: &'a Connect<'a>,
+    safety: Option<Safety>,
+    identity: &'a Arc<Identity>,
+) -> Opening<'a> {
+    let (ends, authentication) = (Time::NEVER, None);
+    Opening {
+        connect: c,
+        client_id: c.client_id,
+        assigned: false,
+        safety,
+        identity,
+        ends,
+        authentication,
     }
 }

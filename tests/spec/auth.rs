@@ -1,4 +1,5 @@
-//! Enhanced authentication, section 4.12: refused cleanly, for now.
+//! Enhanced authentication, section 4.12. What happens before CONNACK is not the broker's: it is
+//! told by which method a client was authenticated.
 
 use super::script::{Row, row};
 
@@ -43,4 +44,47 @@ pub(crate) const ROWS: &[Row] = &[
         "a joins v5; a> hex f0 01 00; a< disconnect 82; a! closed",
     ),
     row("[MQTT-3.15.2-1] AUTH as the first packet", "a> hex f0 00; a! closed"),
+    row(
+        "[MQTT-4.12.0-5] CONNACK names the method, and has its data",
+        "a is ada method=m data=d; a> connect v5 method=m; a< connack method=m data=d
+         b is ada method=m; b> connect v5 method=m; b< connack method=m !data=",
+    ),
+    row(
+        "[MQTT-4.12.1-1] authentication again, by the same method; nothing else is taken meanwhile",
+        "a is ada method=m; a joins v5 method=m; a> auth 19 method=m data=x + pingreq
+         a asks reauthenticate m x first; a hears continue y; a< auth 18 method=m data=y
+         a< pingresp; a> publish t x q1#1; a< puback 1 10; a> auth 18 method=m data=z
+         a asks reauthenticate m z; a hears enter e; a< auth 00 method=m data=e
+         a> auth 19 method=m; a asks reauthenticate m  first; a hears enter
+         a< auth 00 method=m",
+    ),
+    row(
+        "[MQTT-4.12.1-1] another method",
+        "a is ada method=m; a joins v5 method=m; a> auth 19 method=n; a< disconnect 82
+         a! closed 82",
+    ),
+    row(
+        "[MQTT-4.12.1-2] without success it is the end",
+        "a is ada method=m; a joins v5 method=m; a> auth 19 method=m; a hears failed
+         a< disconnect 87; a! closed 87",
+    ),
+    row(
+        "[MQTT-4.12.1-2] as another user, too",
+        "a is ada method=m; a joins v5 method=m; a> auth 19 method=m; a is bob method=m
+         a hears enter; a< disconnect 87; a! closed 87",
+    ),
+    row(
+        "AUTH out of turn: to go on with nothing, or to begin twice",
+        "a is ada method=m; a joins v5 method=m; a> auth 18 method=m; a< disconnect 82
+         a! closed 82; a joins v5 method=m; a> auth 19 method=m; a hears continue x
+         a< auth 18 method=m data=x; a> auth 19 method=m; a< disconnect 82; a! closed 82",
+    ),
+    row(
+        "who authenticates again has the rights that come of it, and their end",
+        "a is ada method=m ends=10s publish=t; a joins v5 method=m; a> publish u x q1#1
+         a< puback 1 87; a> publish t x q1#1; a< puback 1 10; wait 9s; a> auth 19 method=m
+         a is ada method=m ends=10s publish=u; a hears enter; a< auth 00 method=m; wait 9s
+         a> publish u x q1#1; a< puback 1 10; a> publish t x q1#2; a< puback 2 87; wait 1s
+         a< disconnect 87; a! closed 87",
+    ),
 ];

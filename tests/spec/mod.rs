@@ -29,6 +29,11 @@
 //! | `release` | nothing is held any more |
 //! | `shards 3`, `a at 1` | so many shards; the home of a Client Identifier instead of its hash |
 //! | `count name 3`, `log a b` | a counter; the persistent sessions that a restart would find |
+//! | `a is ada ends=9s method=m data=d` | as whom `a` comes from now on (`a is *`: as anybody); `publish=f`, `subscribe=f`, `roles=r`: what it is granted; `asking`: else the hook is asked |
+//! | `acl user ada / topic read t/#` | mosquitto's ACL file, ` / ` between its lines; `acl` alone: none; `acl toml …` |
+//! | `quota users=ada rate=2 excess=drop` | a quota, besides those before; `quota` alone: none |
+//! | `a asks publish t`, `a hears yes` | the question that its broker asks; the answer: `no`, `failed`, `continue d`, `enter d` |
+//! | `restart` | all connections are lost, and the brokers begin again with what the log knows |
 //! | `broker> publish t x`, `broker shutdown` | a message of the broker's own; the end |
 //!
 //! Packets: the kind, then arguments (`subscribe 1 a/+ 1 b/# 2,nl,rap,rh1`: an identifier, then
@@ -51,6 +56,7 @@ mod bridge;
 mod connack;
 mod connect;
 mod disconnect;
+mod entrance;
 mod flow;
 mod gate;
 mod malformed;
@@ -59,6 +65,7 @@ mod publish;
 mod qos;
 mod queue;
 mod retained;
+mod rights;
 mod room;
 mod safety;
 mod script;
@@ -91,7 +98,7 @@ macro_rules! sections {
 }
 sections! {
     alias auth bounds bridge connack connect disconnect flow gate malformed publish qos queue
-    retained room safety seal session shared subscribe topic unsubscribe v311 will
+    retained rights room safety seal session shared subscribe topic unsubscribe v311 will
 }
 
 #[test]

@@ -292,6 +292,14 @@ pub(crate) fn words(packet: &Packet<'_>) -> Words {
             put_reason(&mut w, d.reason_string, d.user_properties);
             w
         }
+        Packet::Auth(a) => {
+            let mut w = Words::new("auth").arg(code(a.reason));
+            a.method.into_iter().for_each(|method| w.set("method", method));
+            let data = a.data.map(String::from_utf8_lossy);
+            data.into_iter().for_each(|data| w.set("data", data));
+            put_reason(&mut w, a.reason_string, a.user_properties);
+            w
+        }
         other => Words::new(&format!("{other:?}")),
     }
 }
@@ -326,11 +334,13 @@ fn connack_words(c: &ConnAck<'_>) -> Words {
     for (name, value) in numbers {
         value.into_iter().for_each(|v| w.set(name, v));
     }
+    let data = c.authentication_data.map(String::from_utf8_lossy);
     let texts = [
         ("assigned", c.assigned_client_id),
         ("respinfo", c.response_information),
         ("reference", c.server_reference),
         ("method", c.authentication_method),
+        ("data", data.as_deref()),
     ];
     for (name, value) in texts {
         value.into_iter().for_each(|v| w.set(name, v));

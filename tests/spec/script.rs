@@ -180,11 +180,11 @@ impl Run {
         if let Some(name) = first.strip_suffix('>') {
             return if name == "broker" { self.publish_own(rest) } else { self.send(name, rest) };
         }
-        self.act(first, rest)
+        self.act(first, rest, text)
     }
 
     /// Statements without an arrow.
-    fn act(&mut self, first: &str, rest: &str) -> Done {
+    fn act(&mut self, first: &str, rest: &str, text: &str) -> Done {
         let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
         match (first, word) {
             ("limits", _) => self.set_limits(rest),
@@ -240,6 +240,12 @@ impl Run {
                 self.world().set_safety(name, safety);
                 Ok(())
             }
+            ("acl", _) => self.world().set_acl(rest),
+            ("quota", _) => self.world().set_quota(&Words::parse(text)),
+            ("restart", _) => self.world().restart(),
+            (name, "is") => self.world().set_entrance(name, &Words::parse(after)),
+            (name, "asks") => self.world().expect_question(name, after),
+            (name, "hears") => self.world().answer(name, &Words::parse(after)),
             (name, "cut") => self.world().cut(name),
             (name, "stalls") => self.world().stall(name, true),
             (name, "reads") => self.world().stall(name, false),
@@ -364,6 +370,8 @@ impl Run {
                 "refuse" => l.queue_full = QueueFull::Refuse,
                 "drop_newest" => l.queue_full = QueueFull::DropNewest,
                 "no_room_ms" => l.no_room_ms = n as u64,
+                "takeover" => l.takeover_by_other_users = n == 1,
+                "hook_cache_ms" => l.hook_cache_ms = n as u64,
                 "queue_qos0" => l.queue_qos0 = n == 1,
                 "subscriptions_per_session_max" => l.subscriptions_per_session_max = n,
                 "filter_levels_max" => l.filter_levels_max = n,

@@ -83,6 +83,9 @@ impl Plan {
                 }
                 ("disk", _) => return Err("its disk is full"),
                 (_, "wants") => return Err("its listeners differ"),
+                ("acl" | "quota" | "restart", _) | (_, "is" | "asks" | "hears") => {
+                    return Err("its clients are somebody");
+                }
                 ("retained" | "recorded", _) => {
                     return Err("the log is not to be seen from outside");
                 }
@@ -103,6 +106,9 @@ impl Plan {
             let (name, value) = word.split_once('=').expect("limits name=value");
             if name.starts_with("queue_memory") || name == "session_memory_bytes_max" {
                 return Err("queues smaller than their setting takes");
+            }
+            if name == "takeover" || name == "hook_cache_ms" {
+                return Err("its clients are somebody");
             }
             if name.ends_with("safety") {
                 return Err("policies: what they mean shows only where records are held back");

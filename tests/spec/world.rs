@@ -6,31 +6,45 @@
 //! Client Identifiers, carries messages between shards in order, and says what is committed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use stonechat::auth::acl::Acl;
+use stonechat::auth::quota::{Quota, Quotas};
 use stonechat::broker::*;
 use stonechat::codec::*;
 
+use super::entrance::Entrance;
 use super::notation;
 use super::words::Words;
+use crate::support::fold::Fold;
 use crate::support::staging::Staging;
 
 /// More steps than any row needs between two of its statements: the broker spins.
 const STEPS_MAX: usize = 20_000;
 
-struct Shard {
-    broker: Broker,
-    fx: Effects,
+pub(super) struct Shard {
+    pub(super) broker: Broker,
+    pub(super) fx: Effects,
     /// records that are void, and of which the broker is not told yet
     void: Vec<Seq>,
     /// By slot: the client there, and the slot's last generation.
     slots: Vec<(Option<String>, u32)>,
 }
 
+fn new_shard(n: usize, shards: usize, limits: &Limits) -> Shard {
+    Shard {
+        broker: Broker::new(ShardId(n as u8), shards as u8, 7, limits.clone()),
+        fx: Effects::default(),
+        void: Vec::new(),
+        slots: Vec::new(),
+    }
+}
+
 /// One Network Connection's two ends.
 pub(crate) struct Client {
     version: Version,
     /// Where the broker's end is, once there was a CONNECT.
-    link: Option<(usize, LinkKey)>,
+    pub(super) link: Option<(usize, LinkKey)>,
     /// Sent by the client and not yet read.
     to_read: Vec<u8>,
     /// Written by the broker and not yet a whole packet.
@@ -45,16 +59,22 @@ pub(crate) struct Client {
 
 /// See above.
 pub(crate) struct World {
-    now: Time,
-    shards: Vec<Shard>,
-    log: Staging,
-    common: Commons<RetainedTree, InterestTree>,
+    pub(super) now: Time,
+    pub(super) shards: Vec<Shard>,
+    pub(super) log: Staging,
+    pub(super) common: Commons<RetainedTree, InterestTree>,
     pub(crate) clients: BTreeMap<String, Client>,
     homes: BTreeMap<String, usize>,
     /// by Client Identifier: how safe its listener wants it
     safeties: BTreeMap<String, Safety>,
+    /// by client: as whom it comes
+    pub(super) entrances: BTreeMap<String, Entrance>,
+    pub(super) acl: Arc<Acl>,
+    pub(super) quotas: Vec<Quota>,
+    /// what brokers asked, not answered yet
+    pub(super) questions: Vec<(usize, LinkKey, Question)>,
     peers: BTreeMap<(usize, usize), VecDeque<PeerMessage>>,
-    limits: Limits,
+    pub(super) limits: Limits,
     assigned: usize,
     /// links that are gone: late inputs still name them once their slot has another
     gone: Vec<(usize, LinkKey)>,
@@ -71,15 +91,9 @@ pub(crate) type Done = Result<(), String>;
 
 impl World {
     pub(crate) fn new(shards: usize, late: bool, limits: Limits, retained: (usize, usize)) -> Self {
-        let shard = |n: usize| Shard {
-            broker: Broker::new(ShardId(n as u8), shards as u8, 7, limits.clone()),
-            fx: Effects::default(),
-            void: Vec::new(),
-            slots: Vec::new(),
-        };
         Self {
             now: Time(1_000_000),
-            shards: (0..shards).map(shard).collect(),
+            shards: (0..shards).map(|n| new_shard(n, shards, &limits)).collect(),
             log: Staging::default(),
             common: Commons {
                 retained: RetainedTree::new(retained.0, retained.1),
@@ -88,6 +102,10 @@ impl World {
             clients: BTreeMap::new(),
             homes: BTreeMap::new(),
             safeties: BTreeMap::new(),
+            entrances: BTreeMap::new(),
+            acl: Arc::new(Acl::open()),
+            quotas: Vec::new(),
+            questions: Vec::new(),
             peers: BTreeMap::new(),
             limits,
             assigned: 0,
@@ -121,7 +139,7 @@ impl World {
         kept.map(Message::topic_str).collect()
     }
 
-    fn home(&self, client_id: &str) -> usize {
+    pub(super) fn home(&self, client_id: &str) -> usize {
         let fnv = |hash: u32, byte: u8| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
         let hash = client_id.bytes().fold(0x811c_9dc5, fnv) as usize;
         self.homes.get(client_id).copied().unwrap_or(hash % self.shards.len())
@@ -268,16 +286,48 @@ impl World {
         all
     }
 
-    fn input(&mut self, shard: usize, input: Input<'_>) -> Done {
+    pub(super) fn input(&mut self, shard: usize, input: Input<'_>) -> Done {
         let s = &mut self.shards[shard];
         s.broker.handle(self.now, input, &mut self.common, &mut s.fx);
         s.broker.check_invariants();
+        self.take_effects(shard);
+        self.check_interests();
+        Ok(())
+    }
+
+    /// Records go to the log, and what is asked to whom it is asked of.
+    pub(super) fn take_effects(&mut self, shard: usize) {
+        let s = &mut self.shards[shard];
         let sync = std::mem::take(&mut s.fx.sync);
         self.log.push(shard, &mut s.fx.records, s.broker.last_seq(), sync, &mut s.void);
-        self.check_interests();
-        let requests = std::mem::take(&mut self.shards[shard].fx.requests);
-        self.loads.extend(requests.into_iter().map(|request| (shard, request)));
-        Ok(())
+        for request in std::mem::take(&mut self.shards[shard].fx.requests) {
+            match request {
+                Request::Ask { link, question } => self.questions.push((shard, link, question)),
+                load => self.loads.push_back((shard, load)),
+            }
+        }
+    }
+
+    /// Brokers that know nothing yet but the rules and what is retained.
+    pub(super) fn begin_again(&mut self, fold: &Fold) {
+        let shards = self.shards.len();
+        self.shards = (0..shards).map(|n| new_shard(n, shards, &self.limits)).collect();
+        let mut retained = RetainedTree::new(100_000, 64 << 20);
+        retained.start_versions_above(fold.version);
+        for (version, message) in fold.retained.values() {
+            message.iter().for_each(|message| retained.restore(*version, message));
+        }
+        self.common = Commons { retained, interests: InterestTree::new(7) };
+        self.peers.clear();
+        self.loads.clear();
+        self.gone.clear();
+        let quotas = Arc::new(Quotas::new(self.quotas.clone()));
+        for s in &mut self.shards {
+            s.broker.start_numbers_above(fold.highest);
+            for input in [Input::Acl(Arc::clone(&self.acl)), Input::Quotas(Arc::clone(&quotas))] {
+                s.broker.handle(self.now, input, &mut self.common, &mut s.fx);
+            }
+        }
     }
 
     /// What was asked of the log until now is answered.
@@ -318,7 +368,7 @@ impl World {
     }
 
     /// Until nothing more happens: output is flushed, messages arrive, records are committed.
-    fn settle(&mut self) -> Done {
+    pub(super) fn settle(&mut self) -> Done {
         for _ in 0..STEPS_MAX {
             let mut busy = false;
             for shard in 0..self.shards.len() {
@@ -537,7 +587,16 @@ impl World {
         let link = self.take_slot(shard, name);
         self.client(name)?.link = Some((shard, link));
         let safety = self.safeties.get(&client_id).copied();
-        let opening = Opening { connect: &connect, client_id: &client_id, assigned, safety };
+        let entrance = self.entrances.get(name).cloned().unwrap_or_default();
+        let opening = Opening {
+            connect: &connect,
+            client_id: &client_id,
+            assigned,
+            safety,
+            identity: &entrance.identity,
+            ends: entrance.ends_ms.map_or(Time::NEVER, |ms| self.now.plus_ms(ms)),
+            authentication: entrance.method.as_ref().map(|(m, data)| (&**m, data.as_bytes())),
+        };
         self.input(shard, Input::Opened(link, opening))?;
         self.late_inputs(shard, link)
     }
@@ -550,7 +609,7 @@ impl World {
             let (reason, what) = (ReasonCode::MalformedPacket, "late");
             self.input(shard, Input::Malformed(stale, DecodeError { reason, what }))?;
             self.input(shard, Input::Wrote(stale, 0))?;
-            self.input(shard, Input::Answer(stale, false))?;
+            self.input(shard, Input::Answer(stale, Answer::Allowed(false)))?;
             self.input(shard, Input::Closed(stale))?;
         }
         Ok(())

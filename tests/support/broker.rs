@@ -224,6 +224,11 @@ impl Broker {
         self.ended = Some(self.child.wait().unwrap());
     }
 
+    /// Its configuration file.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self._scratch.path().join("stonechat.toml")
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.addresses[0]
     }

@@ -328,7 +328,7 @@ pub(crate) fn send_what_goes(socket: &mut TcpStream, bytes: &[u8]) {
     let _ = socket.write_all(bytes);
 }
 
-fn heard(frame: Frame<'_>, version: Version) -> Heard {
+pub(crate) fn heard(frame: Frame<'_>, version: Version) -> Heard {
     let return_code = frame.body.get(1).copied();
     match codec::decode(frame, Sender::Server, version).unwrap() {
         Packet::ConnAck(c) => Heard::ConnAck {

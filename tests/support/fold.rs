@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::{
-    DropReason, LoadedEntries, Message, Record, Request, RestoredEntry, SessionNumber, Time,
-    WillRecord,
+    DropReason, LoadedEntries, Message, Owner, Record, Request, RestoredDelivery, RestoredEntry,
+    RestoredSession, SessionNumber, Time, WillRecord,
 };
 use stonechat::codec::{PacketId, QoS, SubscriptionOptions};
 
@@ -26,6 +26,7 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
     pub(crate) client_id: String,
+    pub(crate) owner: Owner,
     pub(crate) expiry_s: u32,
     /// when its connection ended, if it has none
     pub(crate) offline_since: Option<Time>,
@@ -53,13 +54,14 @@ impl Fold {
     pub(crate) fn add(&mut self, record: &Record, now: Time) -> Result<(), String> {
         let bad = |what: &str| Err(format!("the log: {what}: {record:?}"));
         match record {
-            Record::Session { session, client_id, expiry_s } => {
+            Record::Session { session, client_id, expiry_s, owner } => {
                 if self.ended.contains(session) {
                     return bad("a session that has ended");
                 }
                 self.highest = self.highest.max(*session);
                 let kept = self.sessions.entry(*session).or_default();
                 kept.client_id = client_id.to_string();
+                kept.owner = owner.clone();
                 (kept.expiry_s, kept.offline_since) = (*expiry_s, None);
                 return Ok(());
             }
@@ -219,5 +221,40 @@ impl Kept {
             }
             _ => true,
         }
+    }
+}
+
+impl Kept {
+    /// The session as a broker takes it at `now`, with everything that waits in memory.
+    pub(crate) fn restored(&self, number: SessionNumber, now: Time) -> RestoredSession {
+        let mut session = RestoredSession {
+            number,
+            client_id: self.client_id.as_str().into(),
+            owner: self.owner.clone(),
+            expiry_s: self.expiry_s,
+            offline_ms: self.offline_since.map_or(0, |since| now.ms_since(since)),
+            was_connected: self.offline_since.is_none(),
+            subscriptions: Vec::new(),
+            will: self.will.clone(),
+            inbound: self.inbound.iter().filter_map(|&id| PacketId::new(id)).collect(),
+            in_flight: Vec::new(),
+            queued: Vec::new(),
+            last_order: self.last_order,
+            tail: None,
+        };
+        for (filter, (options, id)) in &self.filters {
+            session.subscriptions.push((filter.as_str().into(), *options, *id));
+        }
+        for (&order, e) in &self.entries {
+            session.in_flight.extend(match e.packet_id {
+                None => {
+                    session.queued.push(e.restored(order));
+                    None
+                }
+                Some(id) if e.released => Some(RestoredDelivery::Release(id, order)),
+                Some(id) => Some(RestoredDelivery::Publish(id, e.restored(order))),
+            });
+        }
+        session
     }
 }

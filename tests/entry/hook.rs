@@ -1,0 +1,60 @@
+//! The HTTP hook: what it says counts, and what it does not say is a no.
+
+use stonechat::codec::{Packet, QoS};
+
+use crate::support::broker::Setup;
+use crate::support::client::{Client, Heard, publish, subscribe};
+use crate::{as_user, code_of};
+
+#[path = "../support/hook.rs"]
+mod server;
+use server::{HookServer, Said};
+
+#[test]
+fn the_hook() {
+    let hook = HookServer::new(|body| {
+        let has = |text: &str| body.contains(text);
+        match () {
+            () if has(r#""user":"slow""#) => Said::Nothing,
+            () if has(r#""user":"broken""#) => Said::Answer(200, "{".into()),
+            () if has(r#""action":"connect""#) => {
+                Said::Answer(200, format!(r#"{{"allow":{}}}"#, has(r#""password":"yes""#)))
+            }
+            () => Said::Answer(200, format!(r#"{{"allow":{}}}"#, has("good"))),
+        }
+    });
+    let settings = format!(
+        "auth.hook_url = {:?}\nauth.hook_timeout_ms = 500\nauth.hook_acl = true\n\
+         auth.wrong_password_delay_ms = 0",
+        hook.url()
+    );
+    let broker =
+        Setup { anonymous: false, shards: 2, settings: &settings, ..Setup::default() }.start();
+    for (user, password, code) in [
+        ("u", "yes", 0),
+        ("u", "no", 0x86),
+        ("slow", "yes", 0x88),
+        ("broken", "yes", 0x88),
+        ("u", "yes", 0),
+    ] {
+        assert_eq!(code_of(&broker, as_user("c", user, password)), code, "{user} {password}");
+    }
+    let mut client = Client::with(&broker, as_user("c", "u", "yes")).0;
+    for (topic, code) in [("good/1", 0x10), ("bad", 0x87), ("good/1", 0x10)] {
+        client.send(&Packet::Publish(publish(topic, b"", QoS::AtLeastOnce, 7)));
+        assert_eq!(client.hear(), Heard::PubAck(7, code), "{topic}");
+    }
+    for (filter, code) in [("good/#", 0), ("bad/#", 0x87)] {
+        client.send(&subscribe(filter, QoS::AtMostOnce, 8));
+        assert_eq!(client.hear(), Heard::SubAck(vec![code]), "{filter}");
+    }
+    drop(hook);
+    assert_eq!(code_of(&broker, as_user("d", "new", "yes")), 0x88);
+    client.send(&Packet::Publish(publish("good/new", b"", QoS::AtLeastOnce, 9)));
+    assert_eq!(client.hear(), Heard::PubAck(9, 0x87), "what is not answered is refused");
+    let lines = broker.log.all();
+    let outages = lines.iter().filter(|line| line.contains("the hook does not answer")).count();
+    // Slow is one, and broken still the same; what came after that is a second one at most.
+    assert!((1..=2).contains(&outages), "{}", lines.join("\n"));
+    broker.stop();
+}
