@@ -209,6 +209,8 @@ impl Shadow {
     pub fn excuse(&mut self, power: bool) {
         let lost = |s: &Self, serial: usize, done: bool| {
             let m = &s.msgs[serial];
+            // A message of QoS 2 may be safe, and its seal not.
+            let done = done && m.qos < 2;
             m.handed > 0 && !done && !Self::outlives(s.safety_of_msg(m), power)
         };
         let kept: Vec<_> = self.kept.iter().map(|(k, at)| (*k, *at)).collect();
