@@ -105,6 +105,8 @@ pub struct Engine {
     taken: Option<Taken>,
     /// by shard: what it was not told yet
     mail: Vec<VecDeque<Told>>,
+    /// nothing went wrong so far: no half-written rest is in the files
+    clean: bool,
     /// the disk is off: the process is about to be gone
     died: bool,
     is_full: bool,
@@ -164,6 +166,7 @@ impl Engine {
             taken: None,
             mail: vec![VecDeque::new(); shards],
             died: false,
+            clean: true,
             is_full: false,
             pushed: BTreeMap::new(),
             found: Fold::default(),
@@ -226,7 +229,12 @@ impl Engine {
             return false;
         }
         let mut told = Vec::new();
-        let done = self.write_and_clean(all, clock(now), &mut |one| told.push(one));
+        let (disk, clean) = (Arc::clone(&self.disk), self.clean);
+        let done = self.write_and_clean(all, clock(now), &mut |one| {
+            let is_safe = !matches!(one, Told::Committed(..)) || disk.is_synced() || !clean;
+            assert!(is_safe, "said to be synced: {one:?}");
+            told.push(one);
+        });
         let any = !told.is_empty();
         told.into_iter().for_each(|told| self.tell(told, shadow));
         if self.disk.is_off() {
@@ -367,6 +375,7 @@ impl Engine {
     }
 
     fn cut_off(&mut self) -> bool {
+        self.clean = false;
         let power = self.rng.percent(60);
         *(if power { &mut self.met.powers } else { &mut self.met.kills }) += 1;
         let rng = &mut self.rng;
@@ -474,10 +483,12 @@ impl Engine {
         }
         if faults.ends > 0 && rng.one_in(500) {
             faults.ends -= 1;
+            self.clean = false;
             disk.set_fault(rng.range(1, 15) as u64, Fault::PowerLoss);
         }
         if faults.errors > 0 && rng.one_in(1_000) {
             faults.errors -= 1;
+            self.clean = false;
             let after = rng.range(1, 10) as u64;
             match rng.below(3) {
                 0 => disk.set_fault(after, Fault::Error),
@@ -489,6 +500,7 @@ impl Engine {
             self.make_room();
         } else if !self.is_full && faults.fulls > 0 && rng.one_in(500) {
             faults.fulls -= 1;
+            self.clean = false;
             let free = disk.free_bytes().unwrap_or(0);
             let left = rng.pick(&[0, 2_000, 10_000, 100_000]);
             disk.set_capacity(NO_LIMIT - free + left);
