@@ -8,6 +8,7 @@
 //! cargo sim -- --seeds 1000000 --from 5000   a million others
 //! cargo sim -- --seeds 1000000 --keep-going  past those that fail
 //! cargo sim -- --seed 7                      one, again
+//! cargo sim -- --seeds 1000 --disk           with the real log, on a disk with faults
 //! ```
 //!
 //! `--plain` leaves out what came later (herds, reloads, 3.1, bridges, the end): seeds that once
@@ -22,6 +23,11 @@
 
 #[path = "simulation/clients.rs"]
 mod clients;
+#[path = "log/disk.rs"]
+#[allow(dead_code, reason = "the log's own tests use the rest")]
+mod disk;
+#[path = "simulation/engine.rs"]
+mod engine;
 #[path = "support/fold.rs"]
 #[allow(dead_code, reason = "the specification tables use the rest")]
 mod fold;
@@ -47,6 +53,8 @@ mod safeties;
 mod shadow;
 #[path = "simulation/sim.rs"]
 mod sim;
+#[path = "simulation/spoil.rs"]
+mod spoil;
 #[path = "support/staging.rs"]
 #[allow(dead_code, reason = "the specification tables use the rest")]
 mod staging;
@@ -57,10 +65,13 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use engine::Met;
 use sim::{Outcome, Sim, Vintage};
 
 /// How many seeds a plain `cargo test` runs.
 const SEEDS: u64 = 500;
+/// The same with the real log, on a disk with faults.
+const SEEDS_ON_DISK: u64 = 400;
 
 /// Seeds that found something, each with what it found; they run without the extras.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -82,6 +93,15 @@ const REGRESSIONS_WITH_EXTRAS: &[(u64, &str)] = &[
     (1735, "memory was set aside for a load that nobody waited for"),
 ];
 
+/// The same for seeds with the real log on a disk.
+const REGRESSIONS_ON_DISK: &[(u64, &str)] = &[
+    (473, "a segment that was full when the process ended was never synced"),
+    (2895, "the same, and messages were lost with it"),
+    (1031, "a session that was discarded came back: its end was not on disk before CONNACK"),
+    (250, "a session that was discarded came back, and its Will with it"),
+    (6991, "PUBREC of a known identifier overtook that of a PUBLISH that was refused"),
+];
+
 fn run(seed: u64, vintage: Vintage) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| Sim::new(seed, vintage).run())) {
         Ok(outcome) => outcome,
@@ -90,6 +110,7 @@ fn run(seed: u64, vintage: Vintage) -> Outcome {
                 Vintage::Plain => " --plain",
                 Vintage::Synced => " --synced",
                 Vintage::Today => "",
+                Vintage::Disk => " --disk",
             };
             eprintln!("seed {seed} fails. Replay: cargo sim -- --seed {seed}{option}");
             resume_unwind(panic);
@@ -117,10 +138,12 @@ fn seeds_run_clean() {
         (None, count) => from..from + count.unwrap_or(SEEDS),
     };
     let (mut inputs, mut published, mut delivered) = (0, 0, 0);
+    let mut met = Met::default();
     let keep_going = asked("keep-going").is_some();
-    let vintage = match (asked("plain"), asked("synced")) {
-        (Some(_), _) => Vintage::Plain,
-        (_, Some(_)) => Vintage::Synced,
+    let vintage = match (asked("plain"), asked("synced"), asked("disk")) {
+        (Some(_), ..) => Vintage::Plain,
+        (_, Some(_), _) => Vintage::Synced,
+        (.., Some(_)) => Vintage::Disk,
         _ => Vintage::Today,
     };
     let mut failed = Vec::new();
@@ -136,9 +159,25 @@ fn seeds_run_clean() {
         inputs += outcome.inputs;
         published += outcome.published;
         delivered += outcome.delivered;
+        met.add(&outcome.met);
     }
     println!("{seeds:?}: {inputs} inputs, {published} messages, {delivered} deliveries");
+    if vintage == Vintage::Disk {
+        println!("{met:?}");
+    }
     assert!(failed.is_empty(), "{} seeds fail: {failed:?}", failed.len());
+}
+
+#[test]
+fn seeds_run_clean_on_a_disk() {
+    let mut met = Met::default();
+    for seed in 0..SEEDS_ON_DISK {
+        met.add(&run(seed, Vintage::Disk).met);
+    }
+    let Met { kills, powers, midway, fulls, failures, loaded, damaged, missing } = met;
+    for count in [kills, powers, midway, fulls, failures, loaded, damaged, missing] {
+        assert!(count > 0, "not all faults were met: {met:?}");
+    }
 }
 
 #[test]
@@ -151,11 +190,16 @@ fn seeds_that_once_failed_run_clean() {
         println!("seed {seed}: {what}");
         run(seed, Vintage::Synced);
     }
+    for &(seed, what) in REGRESSIONS_ON_DISK {
+        println!("seed {seed}: {what}");
+        run(seed, Vintage::Disk);
+    }
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
     for seed in [3, 77, 1_000_003] {
         assert_eq!(run(seed, Vintage::Today), run(seed, Vintage::Today));
+        assert_eq!(run(seed, Vintage::Disk), run(seed, Vintage::Disk));
     }
 }

@@ -10,7 +10,7 @@ use super::inflight::InboundId;
 use super::input::{
     Effects, LinkKey, PeerMessage, ReceiptFor, ReceiptWhen, SealKey, SessionKey, ShardId, WaitKey,
 };
-use super::link::Link;
+use super::link::{Hold, Link};
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
 use super::record::Record;
@@ -357,6 +357,9 @@ impl Broker {
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         let Some(l) = self.links.get_mut(link) else { return Ok(()) };
+        if l.is_held(Hold::Refused) {
+            return Ok(()); // its answer would overtake one that never comes [MQTT-4.6.0-3]
+        }
         if qos != QoS::ExactlyOnce && !l.version.is_v5() {
             // To acknowledge it without delivering it would lose it, and 3.x can say no more.
             return Err(refusal(

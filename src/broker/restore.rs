@@ -173,7 +173,7 @@ impl Broker {
         let Some(s) = self.sessions.get_mut(older) else { return };
         s.expiry_s = 0;
         s.timer = Time::NEVER;
-        let name: StdArc<str> = format!("\0{}", s.number.0).into();
+        let name: StdArc<str> = format!("\0{}\0{}", s.number.0, s.client_id).into();
         let before = std::mem::replace(&mut s.client_id, StdArc::clone(&name));
         self.unname_session(&before, older);
         self.name_session(&name, older);

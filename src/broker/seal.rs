@@ -55,11 +55,21 @@ impl SealRef {
 
 pub(super) type EndingKey = Key<Ending>;
 
+/// The client of a session, whether or not it has outlived a newer one.
+fn whose(client_id: &StdArc<str>) -> StdArc<str> {
+    let outlived = client_id.strip_prefix('\0').and_then(|rest| rest.split_once('\0'));
+    outlived.map_or_else(|| StdArc::clone(client_id), |(_, client_id)| client_id.into())
+}
+
 /// A session that has ended, and that the log does not know of yet.
 #[derive(Debug)]
 pub(super) struct Ending {
     session: SessionKey,
     number: SessionNumber,
+    /// whose it was
+    client_id: StdArc<str>,
+    /// a newer session of that client whose end waits for this one's
+    newer: Option<EndingKey>,
     /// an identifier that its client does not use
     unused: PacketId,
     /// what is still to happen before; waiting for others goes from the sessions that ended later
@@ -110,6 +120,8 @@ enum What {
 pub(super) struct Seals {
     seals: Arena<Seal>,
     endings: Arena<Ending>,
+    /// the newest of each client
+    newest_ending: BTreeMap<StdArc<str>, EndingKey>,
     /// by session: its publications that are not sealed yet, in order. A client that sends them
     /// again after a crash sends the earlier ones first, so none is sealed before those
     publications: BTreeMap<SessionNumber, VecDeque<WaitKey>>,
@@ -342,10 +354,24 @@ impl Broker {
         if !s.is_recorded() {
             return None;
         }
-        let (number, unused) = (s.number, s.inbound.unused());
-        let (seals, rerouted, unread) = (Vec::new(), Vec::new(), None);
-        let ending = Ending { session: key, number, unused, pending: 1, seals, rerouted, unread };
-        let ending = self.seals.endings.insert(ending);
+        let client_id = whose(&s.client_id);
+        let ending = self.seals.endings.insert(Ending {
+            session: key,
+            number: s.number,
+            client_id: StdArc::clone(&client_id),
+            newer: None,
+            unused: s.inbound.unused(),
+            pending: 1,
+            seals: Vec::new(),
+            rerouted: Vec::new(),
+            unread: None,
+        });
+        // After a crash the newer session ends the older one: it must not be gone before.
+        let older = self.seals.newest_ending.insert(client_id, ending);
+        if let Some(older) = older.and_then(|older| self.seals.endings.get_mut(older)) {
+            older.newer = Some(ending);
+            self.seals.endings.get_mut(ending).into_iter().for_each(|e| e.pending += 1);
+        }
         for wait in pending {
             let then = self.gate.waits.get_mut(wait).and_then(|wait| wait.then.as_deref_mut());
             if let (Some(then), Some(e)) = (then, self.seals.endings.get_mut(ending)) {
@@ -359,13 +385,24 @@ impl Broker {
     /// One thing less has to happen before a session's end is recorded. What it seals is recorded
     /// with it: the messages are with others then, and no longer with this session.
     pub(super) fn ending_goes_on(&mut self, now: Time, key: EndingKey, fx: &mut Effects) {
-        let Some(e) = self.seals.endings.get_mut(key) else { return };
+        let mut next = Some(key);
+        while let Some(key) = next {
+            next = self.one_less(now, key, fx);
+        }
+    }
+
+    /// Returns the ending that waited for this one, if it is done.
+    fn one_less(&mut self, now: Time, key: EndingKey, fx: &mut Effects) -> Option<EndingKey> {
+        let e = self.seals.endings.get_mut(key)?;
         e.pending -= 1;
         if e.pending > 0 {
             self.next_portion(now, key, fx);
-            return;
+            return None;
         }
-        let Some(e) = self.seals.endings.remove(key) else { return };
+        let e = self.seals.endings.remove(key)?;
+        if self.seals.newest_ending.get(&e.client_id) == Some(&key) {
+            self.seals.newest_ending.remove(&e.client_id);
+        }
         let mut kept = Vec::new();
         for (message, at) in e.seals {
             let (session, packet_id) = (e.number, PacketId::MIN);
@@ -374,6 +411,7 @@ impl Broker {
         }
         self.record(fx, Record::SessionEnd { session: e.number });
         self.tell_sealed(now, kept, fx);
+        e.newer
     }
 
     /// The session's end waits until this is read.
@@ -559,7 +597,7 @@ impl Broker {
     /// How many seals, and ends of sessions, still wait for something. For tests and simulators:
     /// when nothing is under way any more, it is none.
     pub fn seals_under_way(&self) -> usize {
-        let Seals { seals, endings, publications, wills } = &self.seals;
+        let Seals { seals, endings, publications, wills, .. } = &self.seals;
         seals.len() + endings.len() + publications.len() + wills.len()
     }
 

@@ -1,19 +1,18 @@
 //! The committer: one thread that writes what all shards recorded, a batch at a time.
 //!
 //! May use: the log, the clock, the shards' mailboxes. Shards leave their records at the [`Desk`]
-//! and go on; while a batch is written and synced, the next one gathers there. Invariants: a shard
-//! is told that its records are written, or synced, only when the log says so; what could not be
-//! written because there is no room stays at the desk, in order, and is tried again; after any
-//! other error nothing is ever said to be committed.
+//! and go on; while a batch is written and synced, the next one gathers there. What is written, and
+//! who is told of it, is the `store::Writer`'s business; when that happens, this file's.
+//! Invariants: shards are told all that the writer says, in its order; what found no room is tried
+//! again; after any other error nothing is ever said to be committed.
 
-use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::mailbox::{Sender, ToShard};
-use super::storage::{Health, ServerLog, clock};
+use super::storage::{Health, ServerWriter, clock};
 use crate::broker::{Record, Seq, ShardId};
-use crate::store::{Committed, LogError, Staging, Store, Sync, Taken};
+use crate::store::{LogError, Staging, StagingPlace, Store, Taken, Told};
 
 /// How long the committer waits before it tries again when there was no room, in ms.
 const FULL_RETRY: Duration = Duration::from_millis(100);
@@ -175,9 +174,15 @@ impl Store for DeskStore {
     }
 }
 
+impl StagingPlace for Desk {
+    fn with<R>(&self, f: impl FnOnce(&mut Staging) -> R) -> R {
+        f(&mut self.lock().staging)
+    }
+}
+
 /// See the module.
 pub(crate) struct Committer {
-    pub(crate) log: ServerLog,
+    pub(crate) writer: ServerWriter,
     pub(crate) desk: Arc<Desk>,
     pub(crate) shards: Vec<Sender>,
     pub(crate) started: Instant,
@@ -187,12 +192,6 @@ pub(crate) struct Committer {
     pub(crate) sync_every: Option<Duration>,
     /// since when there are such records
     pub(crate) unsynced_since: Option<Instant>,
-    /// up to where each shard's records are written and not synced
-    pub(crate) unsynced: Vec<(ShardId, Seq)>,
-    /// there was no room, and the shards know
-    pub(crate) full: bool,
-    /// something at the desk found no room
-    pub(crate) refused: bool,
     /// there is something to be cleaned
     pub(crate) busy: bool,
     /// how long a commit with a sync took lately
@@ -211,15 +210,15 @@ impl Committer {
             if stop && self.desk.lock().staging.is_empty() {
                 break;
             }
-            if mem::take(&mut self.refused) {
+            if self.writer.take_refused() {
                 if stop {
                     break; // what is left was not acknowledged
                 }
                 self.desk.rest(FULL_RETRY);
             }
         }
-        self.health.update(&self.log, self.full);
-        if let Err(error) = self.log.close(clock(self.started)) {
+        self.update_health();
+        if let Err(error) = self.writer.into_log().close(clock(self.started)) {
             tracing::warn!(%error, "the log was not closed in order; the next start reads it all");
         }
     }
@@ -227,158 +226,57 @@ impl Committer {
     /// How long nothing but new records needs this thread.
     fn patience(&self) -> Option<Duration> {
         if self.busy {
-            let only_fills = self.log.only_fills();
+            let only_fills = self.writer.log().only_fills();
             return Some(if only_fills { QUIET } else { Duration::ZERO });
         }
         let left = |since: Instant| self.sync_every.map(|e| e.saturating_sub(since.elapsed()));
-        let retry = self.full.then_some(FULL_RETRY);
+        let retry = self.writer.is_full().then_some(FULL_RETRY);
         self.unsynced_since.and_then(left).into_iter().chain(retry).min()
     }
 
     fn write(&mut self, taken: Taken) -> Result<(), LogError> {
-        if taken.is_empty() {
-            return Ok(());
-        }
-        match self.commit(&taken) {
-            Ok(()) => {}
-            Err(LogError::Full) => return self.write_what_frees(taken),
-            Err(error) => return Err(error),
-        }
-        Ok(())
-    }
-
-    fn has_none(&mut self) {
-        if !mem::replace(&mut self.full, true) {
-            self.tell_full(true);
-            tracing::error!(
-                "no room for the log: QoS 1 and 2 messages that would have to be kept are refused \
-                 until there is"
-            );
-        }
-    }
-
-    fn has_room(&mut self) {
-        if mem::take(&mut self.full) {
-            tracing::info!("the log has room again");
-            self.tell_full(false);
-        }
-    }
-
-    fn commit(&mut self, taken: &Taken) -> Result<(), LogError> {
-        let sync = if taken.wants_sync() { Sync::Now } else { Sync::Later };
+        let Self { writer, shards, desk, .. } = self;
         let began = Instant::now();
-        let committed = self.log.commit(taken, clock(self.started), sync)?;
-        if sync == Sync::Now && committed.bytes > 0 {
+        let mut tell = |told| tell(shards, told);
+        if writer.write(taken, clock(self.started), &**desk, &mut tell)? {
             self.linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
         }
-        self.note(&committed);
-        // What was written ahead is said to be void, and that has to be safe for everybody.
-        if sync == Sync::Later && !committed.ahead.is_empty() {
-            self.log.sync()?;
-        }
-        match sync {
-            _ if !committed.ahead.is_empty() => {
-                self.tell_synced();
-                self.tell_void(committed.ahead);
-            }
-            Sync::Now => self.tell_synced(),
-            Sync::Later => {
-                self.unsynced_since.get_or_insert_with(Instant::now);
-                for &(shard, seq) in &committed.upto {
-                    self.send(shard, ToShard::Written(seq));
-                }
-            }
-        }
+        self.note_unsynced();
         Ok(())
     }
 
-    /// Notes what is written now.
-    fn note(&mut self, committed: &Committed) {
-        for &(shard, seq) in &committed.upto {
-            match self.unsynced.iter_mut().find(|(of, _)| *of == shard) {
-                Some((_, known)) => *known = seq.max(*known),
-                None => self.unsynced.push((shard, seq)),
-            }
+    fn note_unsynced(&mut self) {
+        if self.writer.has_unsynced() {
+            self.unsynced_since.get_or_insert_with(Instant::now);
+        } else {
+            self.unsynced_since = None;
         }
-    }
-
-    /// All that is written is synced: a sync takes in everything before it.
-    fn tell_synced(&mut self) {
-        self.unsynced_since = None;
-        for (shard, seq) in mem::take(&mut self.unsynced) {
-            self.send(shard, ToShard::Committed(seq));
-        }
-    }
-
-    /// There is no room: what ends something is still written, the rest waits at the desk.
-    fn write_what_frees(&mut self, taken: Taken) -> Result<(), LogError> {
-        self.has_none();
-        self.refused = true;
-        let mut void = Vec::new();
-        let freeing = {
-            let mut inner = self.desk.lock();
-            inner.staging.put_back(taken, &mut void);
-            inner.staging.take_freeing()
-        };
-        self.tell_void(void);
-        if freeing.is_empty() {
-            return Ok(());
-        }
-        match self.commit(&freeing) {
-            Ok(()) => {}
-            Err(LogError::Full) => {
-                let mut void = Vec::new();
-                self.desk.lock().staging.put_back(freeing, &mut void);
-                self.tell_void(void);
-            }
-            Err(error) => return Err(error),
-        }
-        Ok(())
     }
 
     /// What is to be done between batches.
     fn keep_house(&mut self) -> Result<(), LogError> {
+        let Self { writer, shards, .. } = self;
+        let mut tell = |told| tell(shards, told);
         if let (Some(every), Some(since)) = (self.sync_every, self.unsynced_since)
             && since.elapsed() >= every
         {
-            self.log.sync()?;
-            self.tell_synced();
+            writer.sync(&mut tell)?;
+            self.unsynced_since = None;
         }
-        self.busy = self.log.maintain(clock(self.started), MAINTAIN_BYTES)?;
-        match self.log.has_room() {
-            true => self.has_room(),
-            false => self.has_none(),
-        }
-        self.health.update(&self.log, self.full);
+        self.busy = writer.keep_house(clock(self.started), MAINTAIN_BYTES, &mut tell)?;
+        self.update_health();
         Ok(())
     }
 
-    fn tell_void(&self, mut void: Vec<(ShardId, Seq)>) {
-        void.sort_unstable();
-        for of_one in void.chunk_by(|a, b| a.0 == b.0) {
-            let seqs = of_one.iter().map(|(_, seq)| *seq).collect();
-            self.send(of_one[0].0, ToShard::Void(seqs));
-        }
-    }
-
-    fn tell_full(&self, full: bool) {
-        for shard in &self.shards {
-            let _ = shard.send(ToShard::Full(full));
-        }
-    }
-
-    fn send(&self, shard: ShardId, mail: ToShard) {
-        if let Some(shard) = self.shards.get(usize::from(shard.0)) {
-            // A shard that is gone needs no answer.
-            let _ = shard.send(mail);
-        }
+    fn update_health(&self) {
+        self.health.update(self.writer.log(), self.writer.is_full());
     }
 
     /// The disk failed: what is on it is not known. Nothing is acknowledged any more that would
     /// have to be kept; what shards still record is thrown away.
     fn give_up(self, error: &LogError) {
         self.health.poison(error.to_string());
-        self.tell_full(true);
+        tell_full(&self.shards, true);
         tracing::error!(
             %error,
             "the log cannot be trusted any more: nothing that has to be kept is acknowledged until \
@@ -390,5 +288,37 @@ impl Committer {
                 return;
             }
         }
+    }
+}
+
+fn tell(shards: &[Sender], told: Told) {
+    match told {
+        Told::Written(shard, seq) => send(shards, shard, ToShard::Written(seq)),
+        Told::Committed(shard, seq) => send(shards, shard, ToShard::Committed(seq)),
+        Told::Void(shard, seqs) => send(shards, shard, ToShard::Void(seqs)),
+        Told::Full(full) => {
+            tell_full(shards, full);
+            if full {
+                tracing::error!(
+                    "no room for the log: QoS 1 and 2 messages that would have to be kept are \
+                     refused until there is"
+                );
+            } else {
+                tracing::info!("the log has room again");
+            }
+        }
+    }
+}
+
+fn tell_full(shards: &[Sender], full: bool) {
+    for shard in shards {
+        let _ = shard.send(ToShard::Full(full));
+    }
+}
+
+fn send(shards: &[Sender], shard: ShardId, mail: ToShard) {
+    if let Some(shard) = shards.get(usize::from(shard.0)) {
+        // A shard that is gone needs no answer.
+        let _ = shard.send(mail);
     }
 }

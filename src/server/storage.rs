@@ -16,17 +16,13 @@ use super::committer::{Committer, Desk, DeskStore};
 use super::mailbox::{Sender, ToShard};
 use super::random_u64;
 use crate::broker::{
-    LoadedEntries, Record, RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail, Seq,
-    SessionKey, SessionNumber, ShardId, Time,
+    LoadedEntries, Record, RestoredSession, Seq, SessionKey, SessionNumber, ShardId, Time,
 };
 use crate::config::{OnDamage, Settings, StorePolicy};
 use crate::store::{
-    self, Clock, DirectoryError, FileDisk, Loaded, Log, LogError, LogFile, LogOptions, Memory,
-    OpenError, Reader, Recovered, RecoveredSession, Shared, State, Store,
+    self, Clock, DirectoryError, FileDisk, Log, LogError, LogFile, LogOptions, Memory, OpenError,
+    Reader, Recovered, Shared, State, Store, Writer,
 };
-
-/// How many bytes of messages are read at a time while sessions are restored.
-const RESTORE_BYTES: usize = 1 << 20;
 
 /// Why there is no store.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +51,7 @@ impl Shared<LogFile> for SharedState {
 }
 
 pub(crate) type ServerLog = Log<FileDisk, Arc<SharedState>>;
+pub(crate) type ServerWriter = Writer<FileDisk, Arc<SharedState>>;
 type ServerReader = Reader<FileDisk, Arc<SharedState>>;
 
 /// What time it is, for the log.
@@ -206,7 +203,7 @@ impl Storage {
     /// The sessions, with the messages that were under way.
     pub(crate) fn sessions(&mut self) -> io::Result<Vec<RestoredSession>> {
         let sessions = std::mem::take(&mut self.recovered.sessions);
-        sessions.into_iter().map(|session| restored(&mut self.reader, session)).collect()
+        sessions.into_iter().map(|session| self.reader.restored(session)).collect()
     }
 
     /// What publishers' names are hashed with, the same for as long as the log lives.
@@ -229,16 +226,13 @@ impl Storage {
         let Self { log, mut reader, desk, health, jobs: (jobs, waiting), started, .. } = self;
         drop(jobs); // the shards have theirs
         let committer = Committer {
-            log,
+            writer: Writer::new(log),
             desk: Arc::clone(&desk),
             shards: shards.to_vec(),
             started,
             health: Arc::clone(&health),
             sync_every: self.sync_every,
             unsynced_since: None,
-            unsynced: Vec::new(),
-            full: false,
-            refused: false,
             busy: true,
             linger: Duration::ZERO,
         };
@@ -324,66 +318,13 @@ fn tell_of(path: &Path, recovered: &Recovered, started: Instant) {
     }
 }
 
-fn entry_of(loaded: Loaded) -> RestoredEntry {
-    let Loaded { order, message, qos, retain, subscription_ids, group, .. } = loaded;
-    RestoredEntry { order, message, qos, retain, subscription_ids, group }
-}
-
-/// A session as the broker takes it.
-fn restored(reader: &mut ServerReader, from: RecoveredSession) -> io::Result<RestoredSession> {
-    let tail = from.first_order.map(|first_order| RestoredTail {
-        first_order,
-        count: from.queued,
-        bytes: from.queued_bytes,
-    });
-    let mut session = RestoredSession {
-        number: from.number,
-        client_id: from.client_id,
-        owner: from.owner,
-        expiry_s: from.expiry_s,
-        offline_ms: from.offline_ms,
-        was_connected: from.was_connected,
-        subscriptions: from.subscriptions,
-        will: from.will,
-        inbound: from.inbound,
-        in_flight: Vec::with_capacity(from.in_flight.len()),
-        queued: Vec::new(),
-        tail,
-        last_order: from.next_order.saturating_sub(1),
-    };
-    let mut messages = Vec::new().into_iter().peekable();
-    for delivery in from.in_flight {
-        let (id, order) = (delivery.packet_id, delivery.order);
-        if delivery.released {
-            session.in_flight.push(RestoredDelivery::Release(id, order));
-            continue;
-        }
-        while messages.next_if(|m: &Loaded| m.order < order).is_some() {}
-        if messages.peek().is_none_or(|m| m.order > order) {
-            let loaded = reader.load(session.number, order, usize::MAX, RESTORE_BYTES)?;
-            messages = loaded.entries.into_iter().peekable();
-        }
-        if let Some(message) = messages.next_if(|m| m.order == order) {
-            session.in_flight.push(RestoredDelivery::Publish(id, entry_of(message)));
-        }
-    }
-    Ok(session)
-}
-
 fn load(reader: &mut ServerReader, job: &LoadJob, shards: &[Sender]) {
     let LoadJob { shard, session, number, from_order, count, bytes_max } = *job;
-    let loaded = reader.load(number, from_order, count, bytes_max);
-    let loaded = loaded.unwrap_or_else(|error| {
+    let loaded = reader.answer(number, from_order, count, bytes_max);
+    let entries = loaded.unwrap_or_else(|error| {
         tracing::error!(%error, "queued messages cannot be read; it is tried again");
-        store::LoadedEntries::default()
+        LoadedEntries { number, from_order, ..LoadedEntries::default() }
     });
-    let entries = LoadedEntries {
-        number,
-        from_order,
-        entries: loaded.entries.into_iter().map(entry_of).collect(),
-        unreadable: loaded.unreadable,
-        next_order: loaded.next_order,
-    };
     if let Some(shard) = shards.get(usize::from(shard.0)) {
         let _ = shard.send(ToShard::Loaded(session, Box::new(entries)));
     }

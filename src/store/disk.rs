@@ -163,6 +163,8 @@ struct DirectWriter {
 
 /// How much is handed to the system at once.
 const CHUNK_BYTES: usize = 1 << 20;
+/// The same of zeros, for which no large room is to be made.
+const ZEROS_BYTES: usize = 64 << 10;
 
 /// Room for blocks on their way to a file: what the system takes past its cache has to begin at a
 /// multiple of [`BLOCK_BYTES`] in memory too.
@@ -405,7 +407,7 @@ impl Disk for FileDisk {
 
     fn write_zeros(&self, file: &LogFile, from: u64, until: u64) -> io::Result<()> {
         let is_direct = matches!(*lock(&file.writer), Writer::Direct(_));
-        write_zeros(self, file, from..until, if is_direct { CHUNK_BYTES } else { BLOCK_BYTES })
+        write_zeros(self, file, from..until, if is_direct { ZEROS_BYTES } else { BLOCK_BYTES })
     }
 
     fn rest(&self, file: &LogFile) {

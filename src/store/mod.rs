@@ -19,14 +19,14 @@
 //! writes because of them comes later, or in the same batch. The numbers that come back in `void`
 //! are as good as committed. Then the committer is woken.
 //!
-//! *The committer* (one thread; it owns the [`Log`]): in a loop, [`Staging::take`] under that
-//! lock; [`Log::commit`] without it, with [`Sync::Now`] if [`Taken::wants_sync`] (the log takes
-//! the state's lock for short moments, and never while it writes or syncs); then each shard gets
-//! its `Committed`. Meanwhile the next batch gathers. After each batch, [`Log::maintain`] with a
-//! budget, and when there is nothing to commit as long as it says that there is more to do. Where
-//! nobody waits for a sync, commit with [`Sync::Later`]; each shard gets its `Written`, and after
-//! [`Log::sync`], when the interval is over, or the next [`Sync::Now`] its `Committed`. At the end
-//! [`Log::close`].
+//! *The committer* (one thread; it owns the [`Log`]; [`Writer`] does all of this but the waiting):
+//! in a loop, [`Staging::take`] under that lock; [`Log::commit`] without it, with [`Sync::Now`] if
+//! [`Taken::wants_sync`] (the log takes the state's lock for short moments, and never while it
+//! writes or syncs); then each shard gets its `Committed`. Meanwhile the next batch gathers. After
+//! each batch, [`Log::maintain`] with a budget, and when there is nothing to commit as long as it
+//! says that there is more to do. Where nobody waits for a sync, commit with [`Sync::Later`]; each
+//! shard gets its `Written`, and after [`Log::sync`], when the interval is over, or the next
+//! [`Sync::Now`] its `Committed`. At the end [`Log::close`].
 //!
 //! - [`LogError::Full`]: nothing of the batch counts. Under the staging's lock,
 //!   [`Staging::put_back`] (it may void more, of any shard), then [`Staging::take_freeing`] and
@@ -54,10 +54,10 @@
 //!
 //! # The parts
 //!
-//! `record`: records, and the grammar of the format · `staging`, `ahead` · `log`, `spare`,
-//! `clean`: the committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`, `queue`,
-//! `messages`: what is in force, and where · `read` · `replay`, `recover`, `damage`: opening ·
-//! `inspect`, `dump`: for the command line · `disk`.
+//! `record`: records, and the grammar of the format · `staging`, `ahead` · `writer`, `log`,
+//! `spare`, `clean`: the committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`,
+//! `queue`, `messages`: what is in force, and where · `read`, `restored` · `replay`, `recover`,
+//! `damage`: opening · `inspect`, `dump`: for the command line · `disk`.
 
 mod ahead;
 mod batch;
@@ -76,11 +76,13 @@ mod read;
 mod record;
 mod recover;
 mod replay;
+mod restored;
 mod spare;
 mod staging;
 mod state;
 mod stored;
 mod wire;
+mod writer;
 
 pub use damage::{Damage, Hole, SessionLoss};
 pub use disk::{DirectoryError, Disk, FileDisk, LogFile};
@@ -95,6 +97,7 @@ pub use replay::OpenError;
 pub use staging::{Staging, StagingCounts, Taken};
 pub use state::{Shared, State};
 pub use stored::Numbers;
+pub use writer::{StagingPlace, Told, Writer};
 
 use crate::broker::Seq;
 

@@ -506,6 +506,12 @@ fn tidy<D: Disk>(
         let written = written.and_then(|()| disk.sync(&segment.file));
         written.map_err(io_error("writing a segment's header"))?;
     }
+    // The process may have ended between the last batch of a segment and its sync, and before a new
+    // segment's name was safe: what follows there must not be safer than what it stands behind.
+    let full = replay.tail.at.checked_sub(1).and_then(|at| replay.segments.get(at));
+    let synced = full.map_or(Ok(()), |segment| disk.sync(&segment.file));
+    let synced = synced.and_then(|()| disk.sync_directory());
+    synced.map_err(io_error("syncing what was written before"))?;
     let current = match replay.missing_next {
         Some(number) => {
             let file = make_segment(&**disk, number, replay.id, options.segment_bytes)?;

@@ -127,6 +127,13 @@ impl SimDisk {
         self.lock().off
     }
 
+    /// Whether all that was written to segments is safe.
+    pub fn is_synced(&self) -> bool {
+        let inner = self.lock();
+        let mut segments = inner.names.iter().filter(|(name, _)| name.ends_with(".log"));
+        segments.all(|(_, inode)| inner.inodes[inode].unsynced.is_empty())
+    }
+
     /// All files, by name.
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let inner = self.lock();

@@ -31,7 +31,7 @@ fn life(seed: u64) {
 
 /// Restarts, perhaps with further losses of power on the way.
 fn come_back(world: &mut World) {
-    let killed = !world.disk.is_off() && world.rng.percent(30);
+    let killed = world.rng.percent(30);
     let disk = if killed {
         world.disk.restart()
     } else {

@@ -51,11 +51,13 @@ impl Sim {
     /// No more herds, and nothing is held back.
     pub fn end_extras(&mut self) {
         self.world.held_pipe = None;
+        self.end_disk();
         self.world.end_fulls(&mut self.shadow);
         self.extras = None;
     }
 
     fn step_with(&mut self, extras: &mut Extras) -> bool {
+        self.disk_step();
         if extras.losses > 0 && extras.power.one_in(600) {
             extras.losses -= 1;
             extras.herd = None;

@@ -45,12 +45,19 @@ impl World {
         }
     }
 
+    fn look_up(&mut self, request: &Request) -> LoadedEntries {
+        match &mut self.engine {
+            Some(engine) => engine.load(request),
+            None => self.log.fold.load(request),
+        }
+    }
+
     /// All questions are answered; false if there is none.
     pub fn load_all(&mut self, shadow: &mut Shadow) -> bool {
         let all = std::mem::take(&mut self.loads);
         let any = !all.is_empty();
         for pending in all {
-            let answer = pending.answer.unwrap_or_else(|| self.log.fold.load(&pending.request));
+            let answer = pending.answer.unwrap_or_else(|| self.look_up(&pending.request));
             self.answer(pending.shard, &pending.request, answer, shadow);
         }
         any
@@ -72,7 +79,7 @@ impl World {
             {
                 *count = rng.range(1, 3);
             }
-            let mut answer = self.log.fold.load(&request);
+            let mut answer = self.look_up(&request);
             // In a world that loses messages at its limits one more makes no difference.
             if shadow.lossy && rng.percent(20) && !answer.entries.is_empty() {
                 let gone = answer.entries.remove(rng.below(answer.entries.len()));
@@ -102,7 +109,7 @@ impl World {
     fn answer_nobody(&mut self, at: usize, shadow: &mut Shadow, rng: &mut Rng) {
         let Pending { shard, request, .. } = &self.loads[at];
         let (shard, request) = (*shard, request.clone());
-        let mut answer = self.log.fold.load(&request);
+        let mut answer = self.look_up(&request);
         match rng.below(3) {
             0 => answer.number = SessionNumber(answer.number.0 + (1 << 40)),
             1 => answer.from_order += 1,

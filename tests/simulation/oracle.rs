@@ -103,7 +103,8 @@ impl Shadow {
                     continue;
                 }
                 let got = s.seen.get(&serial).is_some_and(|seen| seen.any);
-                let dropped = self.drops_qos0 && m.qos == 0 || self.spills && takes_qos0(s, m);
+                let dropped = self.drops_qos0 && m.qos == 0
+                    || (self.spills || self.refuses) && takes_qos0(s, m);
                 let may = self.rights.has_to_have(client, m);
                 let live = !dropped && may && owed_live(s, client, m, end);
                 let excused = self.is_excused(client, serial);

@@ -54,7 +54,10 @@ impl World {
             let arrives = rng.below(conn.down.len() + 1);
             conn.down.truncate(arrives);
         }
-        let fold = self.log.fold.clone();
+        let fold = match &self.engine {
+            Some(engine) => engine.found().clone(),
+            None => self.log.fold.clone(),
+        };
         let taken = std::mem::take(&mut self.inbound2);
         for ((client, epoch, id), serial) in taken {
             match shadow.identifier_is_kept(&fold, client, epoch, id) {
@@ -75,6 +78,9 @@ impl World {
             if is_bounded(&self.limits) || rng.percent(30) {
                 let most = if rng.percent(30) { 3 } else { 0 };
                 leave_on_log(&mut session, most);
+            }
+            if let Some(engine) = &mut self.engine {
+                session = engine.session(*number);
             }
             let sh = &mut self.shards[home];
             let before = sh.broker.last_seq().0;
@@ -114,6 +120,7 @@ impl World {
         self.under_way = vec![0; shards * shards];
         self.held_pipe = None;
         self.loads.clear();
+        self.engine.iter_mut().for_each(|engine| engine.restart(shards));
     }
 }
 
@@ -144,6 +151,7 @@ impl Shadow {
         let least = if power { Safety::Synced } else { Safety::Written };
         self.last_loss = self.tick();
         self.losses += 1;
+        let mut again = Vec::new();
         for client in 0..self.sessions.len() {
             let numbers = fold.sessions.iter();
             let mine = numbers.filter(|(_, kept)| client_of(&kept.client_id) == client);
@@ -162,7 +170,7 @@ impl Shadow {
             }
             for (_, kept) in mine {
                 let will = kept.will.as_ref().and_then(|will| serial_of(will.message.payload()));
-                will.into_iter().for_each(|serial| self.publish_will_again(serial));
+                again.extend(will);
             }
         }
         let done: Vec<_> =
@@ -184,6 +192,7 @@ impl Shadow {
             self.inbound.extend(kept.inbound.iter().map(|&id| ((client, id), ON_DISK)));
         }
         self.retained_lost(fold, power);
+        again.into_iter().for_each(|serial| self.publish_will_again(serial));
         self.committed = vec![0; shards];
         self.written = vec![0; shards];
         self.void.clear();

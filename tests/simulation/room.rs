@@ -71,7 +71,7 @@ impl World {
     /// A shard hears how the disk is, if that is news.
     pub fn tell_full(&mut self, shard: usize, shadow: &mut Shadow) {
         let full = self.log.full;
-        if self.shards[shard].told_full != full {
+        if self.engine.is_none() && self.shards[shard].told_full != full {
             self.shards[shard].told_full = full;
             shadow.full = self.shards.iter().any(|s| s.told_full);
             self.feed(shard, Input::Full(full), &Cause::default(), shadow);

@@ -129,6 +129,9 @@ impl World {
 
     /// What is left on disk when the process is gone, perhaps with the power. Whether that is.
     pub fn crash(&mut self, rng: &mut Rng) -> bool {
+        if let Some(engine) = &mut self.engine {
+            return engine.crash(self.now);
+        }
         let whole = rng.percent(50);
         let power = self.syncs.as_mut().is_some_and(|s| s.rng.percent(60));
         let left = match &mut self.syncs {
@@ -186,7 +189,8 @@ impl Shadow {
     pub fn check_cleared(&self) {
         for (topic, &serial) in &self.retained {
             let m = &self.msgs[serial];
-            let sure = !self.retained_unsure.contains(topic);
+            // A Will comes out of the log without its policy, and is kept then.
+            let sure = !self.retained_unsure.contains(topic) && !(m.will && self.losses > 0);
             if sure && self.safety_of_msg(m) == Safety::Memory {
                 let cleared = self.safeties.retained.get(*topic).is_none_or(|(_, clear)| *clear);
                 assert!(cleared, "on {topic} the log has an older one than {m:?}");
@@ -205,6 +209,8 @@ impl Shadow {
     pub fn excuse(&mut self, power: bool) {
         let lost = |s: &Self, serial: usize, done: bool| {
             let m = &s.msgs[serial];
+            // A message of QoS 2 may be safe, and its seal not.
+            let done = done && m.qos < 2;
             m.handed > 0 && !done && !Self::outlives(s.safety_of_msg(m), power)
         };
         let kept: Vec<_> = self.kept.iter().map(|(k, at)| (*k, *at)).collect();

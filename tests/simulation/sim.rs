@@ -4,6 +4,7 @@ use stonechat::broker::{Limits, QueueFull};
 use stonechat::codec::Version;
 
 use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
+use super::engine::{Engine, Met};
 use super::herd::Extras;
 use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
@@ -35,6 +36,8 @@ pub enum Vintage {
     /// all that is recorded is to be synced
     Synced,
     Today,
+    /// with the real log, on a disk with faults
+    Disk,
 }
 
 /// What a run came to: equal for equal seeds.
@@ -44,6 +47,7 @@ pub struct Outcome {
     pub inputs: u64,
     pub published: usize,
     pub delivered: u64,
+    pub met: Met,
 }
 
 pub struct Sim {
@@ -128,6 +132,8 @@ fn probe(i: usize) -> Character {
 impl Sim {
     /// The run of a seed, as runs were then.
     pub fn new(seed: u64, vintage: Vintage) -> Self {
+        let on_disk = vintage == Vintage::Disk;
+        let vintage = vintage.min(Vintage::Today);
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
         let lossy = rng.percent(15);
@@ -177,6 +183,7 @@ impl Sim {
         let changes = if today { Changes::new(seed, count, &mut shadow) } else { None };
         let mut world = World::new(shards, seed, &limits, check_every);
         world.syncs = safe.then(|| Syncs::new(seed));
+        world.engine = on_disk.then(|| Engine::new(seed, shards));
         world.tell_rights(&mut shadow);
         Self { world, shadow, clients, rng, plan, extras, changes }
     }
@@ -202,6 +209,7 @@ impl Sim {
             inputs: self.world.inputs,
             published: self.shadow.msgs.len(),
             delivered: self.shadow.deliveries,
+            met: self.world.engine.map_or_else(Met::default, |engine| engine.met),
         }
     }
 

@@ -149,6 +149,7 @@ impl World {
             }
             goes_on |= self.load_all(shadow);
         }
+        self.close_log(shadow);
         // Nobody waits for a Will: what is left is synced when the log is closed.
         for (shard, seq) in self.log.sync().unwrap() {
             shadow.committed[shard] = seq.0;

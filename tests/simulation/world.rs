@@ -20,6 +20,7 @@ use stonechat::codec::{
 };
 
 use super::clients::{FILTERS, HERDS, TOPICS};
+use super::engine::Engine;
 use super::loads::Pending;
 use super::rng::Rng;
 use super::safeties::Syncs;
@@ -35,7 +36,7 @@ pub struct Shard {
     pub broker: Broker,
     pub fx: Effects,
     /// committed, as far as the broker was told
-    committed: u64,
+    pub committed: u64,
     /// written, likewise
     pub written: u64,
     /// void, and the broker was not told yet
@@ -90,6 +91,8 @@ pub struct World {
     pub now: Time,
     pub shards: Vec<Shard>,
     pub log: Staging,
+    /// the real log in its place
+    pub engine: Option<Engine>,
     pub common: Commons<RetainedTree, InterestTree>,
     pub pipes: Vec<VecDeque<PeerMessage>>,
     /// by pipe: bytes of messages that were sent and for which no credit has arrived
@@ -160,6 +163,7 @@ impl World {
             now: Time(0),
             shards: (0..shards).map(|i| new_shard(i, shards, seed, limits)).collect(),
             log: Staging::default(),
+            engine: None,
             common: Commons {
                 retained: RetainedTree::new(10_000, 10 << 20),
                 interests: InterestTree::new(7),
@@ -264,7 +268,10 @@ impl World {
         let known = self.shards[shard].void.len();
         let sync = std::mem::take(&mut self.shards[shard].fx.sync);
         let void = &mut self.shards[shard].void;
-        self.log.push(shard, &mut records, Seq(after), sync, void);
+        match &mut self.engine {
+            Some(engine) => engine.push(shard, &mut records, Seq(after), sync, void),
+            None => self.log.push(shard, &mut records, Seq(after), sync, void),
+        }
         if self.verbose && sync {
             println!("    waits for a sync");
         }
@@ -625,6 +632,9 @@ impl World {
 
     /// Writes what waits, or tells a shard what is committed or void; `all` of that, or a part.
     pub fn commit(&mut self, shard: usize, all: bool, shadow: &mut Shadow, rng: &mut Rng) -> bool {
+        if self.engine.is_some() {
+            return self.commit_on_disk(shard, all, shadow);
+        }
         let mut progress = false;
         if all || rng.percent(40) {
             progress |= self.log.take(None);
@@ -641,17 +651,22 @@ impl World {
             }
         }
         if all || rng.percent(60) {
-            let void = std::mem::take(&mut self.shards[shard].void);
-            if !void.is_empty() {
-                self.feed(shard, Input::Void(&void), &Cause::default(), shadow);
-                progress = true;
-            }
+            progress |= self.tell_void(shard, shadow);
         }
         if all || rng.percent(60) {
             progress |= self.tell_committed(shard, shadow);
             progress |= self.tell_written(shard, shadow);
         }
         progress
+    }
+
+    /// Tells a shard what became void when it was handed in.
+    pub fn tell_void(&mut self, shard: usize, shadow: &mut Shadow) -> bool {
+        let void = std::mem::take(&mut self.shards[shard].void);
+        if !void.is_empty() {
+            self.feed(shard, Input::Void(&void), &Cause::default(), shadow);
+        }
+        !void.is_empty()
     }
 
     fn tell_committed(&mut self, shard: usize, shadow: &mut Shadow) -> bool {

@@ -13,6 +13,10 @@ pub(crate) const ROWS: &[Row] = &[
         "hold commits; a> connect v5; a< connack; b> connect v4 clean; b< connack",
     ),
     row(
+        "[MQTT-3.1.2-4] but where Clean Start discards one that was kept, it waits for that one's end",
+        "a joins v5 expiry=9; a cut; hold commits; a> connect v5 clean; commit; a< connack",
+    ),
+    row(
         "[MQTT-3.2.0-1] nothing else leaves before it, though the client did not wait",
         "hold commits
          a> connect v5 expiry=9 + pingreq + subscribe 1 t 0 + publish u x q1#1 + pubrel 7 + pubrec 8

@@ -71,21 +71,21 @@ pub(crate) const ROWS: &[Row] = &[
         "shards 3; a at 0; b at 1; p at 0; a joins v5 expiry=9; a> subscribe 1 $share/g/t 1
          a< suback 1 01; p joins v5; a cut; p> publish t x q1#1; p< puback 1
          b joins v5 expiry=9; b> subscribe 1 $share/g/t 1; b< suback 1 01; hold peers
-         a joins v5 clean; log a b; deliver; b< publish t x q1#1; deliver; log b",
+         a joins v5 clean; log a a b; deliver; b< publish t x q1#1; deliver; log a b",
     ),
     row(
         "at QoS 2 it is sent there when it has ended",
         "shards 3; a at 0; b at 1; p at 0; a joins v5 expiry=9; a> subscribe 1 $share/g/t 2
          a< suback 1 02; p joins v5; a cut; p> publish t x q2#1; p< pubrec 1
          b joins v5 expiry=9; b> subscribe 1 $share/g/t 2; b< suback 1 02; hold peers
-         a joins v5 clean; log a b; deliver; deliver; log b; deliver; b< publish t x q2#1",
+         a joins v5 clean; log a a b; deliver; deliver; log a b; deliver; b< publish t x q2#1",
     ),
     row(
         "one that is not sealed when its session ends waits for its seal, then goes",
         "shards 3; a at 0; b at 1; p at 2; a joins v5 expiry=9; a> subscribe 1 $share/g/t 2
          a< suback 1 02; a cut; p joins v5 expiry=9; hold peers; p> publish t x q2#1; deliver
-         a joins v5 clean; log a p; b joins v5 expiry=9; b> subscribe 1 $share/g/t 2; deliver
-         p< pubrec 1; deliver; b< suback 1 02; deliver; deliver; log b p; deliver
+         a joins v5 clean; log a a p; b joins v5 expiry=9; b> subscribe 1 $share/g/t 2; deliver
+         p< pubrec 1; deliver; b< suback 1 02; deliver; deliver; log a b p; deliver
          b< publish t x q2#1; release",
     ),
     row(

@@ -142,6 +142,12 @@ impl Fold {
 }
 
 impl Entry {
+    /// As a real log has it: what it gives out is sealed.
+    pub(crate) fn found(from: RestoredEntry, packet_id: Option<PacketId>, released: bool) -> Self {
+        let RestoredEntry { message, qos, retain, subscription_ids, group, .. } = from;
+        Self { message, qos, retain, subscription_ids, group, sealed: true, packet_id, released }
+    }
+
     /// As a broker gets it back.
     pub(crate) fn restored(&self, order: u64) -> RestoredEntry {
         RestoredEntry {
