@@ -190,7 +190,7 @@ impl Shadow {
         for (topic, &serial) in &self.retained {
             let m = &self.msgs[serial];
             // A Will comes out of the log without its policy, and is kept then.
-            let sure = !self.retained_unsure.contains(topic) && !(m.will && self.losses > 0);
+            let sure = !(self.retained_unsure.contains(topic) || m.will && self.losses > 0);
             if sure && self.safety_of_msg(m) == Safety::Memory {
                 let cleared = self.safeties.retained.get(*topic).is_none_or(|(_, clear)| *clear);
                 assert!(cleared, "on {topic} the log has an older one than {m:?}");
