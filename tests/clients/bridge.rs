@@ -68,7 +68,7 @@ impl Wire {
                 let Ok(far) = TcpStream::connect(broker) else { return };
                 for (from, to, counts) in [(&near, &far, None), (&far, &near, Some(&counted))] {
                     let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                    let counts = counts.map(Arc::clone);
+                    let counts = counts.cloned();
                     thread::spawn(move || pass_on(from, to, counts));
                 }
                 state.sockets.extend([near, far]);
@@ -145,7 +145,7 @@ fn client_at(address: SocketAddr, id: &str) -> Client {
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.set_nodelay(true).unwrap();
     let mut client = Client::over(socket, Version::V311);
-    let packet = stonechat::codec::Packet::Connect(Box::new(connect(Version::V311, id)));
+    let packet = codec::Packet::Connect(Box::new(connect(Version::V311, id)));
     client.send(&packet);
     client.answer();
     client
