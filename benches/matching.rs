@@ -98,10 +98,10 @@ fn structures(c: &mut Criterion) {
         });
         let mut cache = MatchCache::new(7, 8 << 20);
         topics.iter().for_each(|t| {
-            cache.insert(t, 2, 100);
+            cache.insert(0, t, 2, 100);
         });
         group.bench_function(format!("cache/{filters}"), |b| {
-            b.iter(|| assert_eq!(cache.get(&topics[next()]), Some(&2)));
+            b.iter(|| assert_eq!(cache.get(0, &topics[next()]), Some(&2)));
         });
         if filters <= 100_000 {
             scans(&mut group, filters, &topics);

@@ -129,8 +129,8 @@ pub struct MatchCache<V> {
     entries: Vec<Entry<V>>,
     /// topic → place in `entries`
     index: HashTable<u32>,
-    /// the place that was used last: publishers tend to repeat themselves
-    last: usize,
+    /// the place that each asker used last: publishers tend to repeat themselves
+    last: Vec<u32>,
     hand: usize,
     bytes: usize,
     bytes_max: usize,
@@ -147,7 +147,7 @@ impl<V> MatchCache<V> {
             generations: Generations::new(seed),
             entries: Vec::new(),
             index: HashTable::new(),
-            last: 0,
+            last: Vec::new(),
             hand: 0,
             bytes: 0,
             bytes_max,
@@ -162,27 +162,44 @@ impl<V> MatchCache<V> {
         self.generations.bump(filter);
     }
 
-    /// What is known for `topic` and still true.
-    pub fn get(&mut self, topic: &str) -> Option<&V> {
-        self.lookup(topic).ok().map(|i| &self.entries[i].value)
+    /// What is known for `topic` and still true. `asker` is a small number: whoever asks for the
+    /// same topic again under the same number is answered faster.
+    pub fn get(&mut self, asker: usize, topic: &str) -> Option<&V> {
+        self.lookup(asker, topic).ok().map(|i| &self.entries[i].value)
     }
 
     /// Keeps `value` for `topic`. It must be computed after the last `changed`. `value_bytes` is
     /// what it holds besides itself.
-    pub fn insert(&mut self, topic: &str, value: V, value_bytes: usize) -> &V {
+    pub fn insert(&mut self, asker: usize, topic: &str, value: V, value_bytes: usize) -> &V {
         let hash = self.hash(topic);
-        self.insert_hashed(hash, topic, value, value_bytes)
+        self.insert_hashed(asker, hash, topic, value, value_bytes)
     }
 
     /// `get`, or else what `compute` gives with its size, kept.
-    pub fn get_or_insert_with(&mut self, topic: &str, compute: impl FnOnce() -> (V, usize)) -> &V {
-        match self.lookup(topic) {
+    pub fn get_or_insert_with(
+        &mut self,
+        asker: usize,
+        topic: &str,
+        compute: impl FnOnce() -> (V, usize),
+    ) -> &V {
+        match self.lookup(asker, topic) {
             Ok(i) => &self.entries[i].value,
             Err(hash) => {
                 let (value, value_bytes) = compute();
-                self.insert_hashed(hash, topic, value, value_bytes)
+                self.insert_hashed(asker, hash, topic, value, value_bytes)
             }
         }
+    }
+
+    /// What the asker was answered last, fresh or not, and the topic.
+    pub fn last(&self, asker: usize) -> Option<(&str, &V)> {
+        let entry = self.entries.get(*self.last.get(asker)? as usize)?;
+        Some((&entry.topic, &entry.value))
+    }
+
+    /// Forgets who asked for what.
+    pub fn forget_askers(&mut self) {
+        self.last = Vec::new();
     }
 
     /// Visits everything that `get` would give, with its topic, in no useful order. For tests.
@@ -225,8 +242,8 @@ impl<V> MatchCache<V> {
     }
 
     /// The place of a fresh entry, or the topic's hash.
-    fn lookup(&mut self, topic: &str) -> Result<usize, u64> {
-        let mut at = self.last;
+    fn lookup(&mut self, asker: usize, topic: &str) -> Result<usize, u64> {
+        let mut at = self.last.get(asker).map_or(usize::MAX, |at| *at as usize);
         if self.entries.get(at).is_none_or(|entry| *entry.topic != *topic) {
             let hash = self.hash(topic);
             let Some(found) = self.find(hash, topic) else {
@@ -234,6 +251,7 @@ impl<V> MatchCache<V> {
                 return Err(hash);
             };
             at = found;
+            self.note_last(asker, at);
         }
         let entry = &mut self.entries[at];
         if !self.generations.is_fresh(&mut entry.stamp) {
@@ -242,8 +260,14 @@ impl<V> MatchCache<V> {
         }
         entry.used = true;
         self.hits += 1;
-        self.last = at;
         Ok(at)
+    }
+
+    fn note_last(&mut self, asker: usize, at: usize) {
+        if self.last.len() <= asker {
+            self.last.resize(asker + 1, u32::MAX);
+        }
+        self.last[asker] = at as u32;
     }
 
     fn find(&self, hash: u64, topic: &str) -> Option<usize> {
@@ -251,7 +275,14 @@ impl<V> MatchCache<V> {
         self.index.find(hash, is_it).map(|&i| i as usize)
     }
 
-    fn insert_hashed(&mut self, hash: u64, topic: &str, value: V, value_bytes: usize) -> &V {
+    fn insert_hashed(
+        &mut self,
+        asker: usize,
+        hash: u64,
+        topic: &str,
+        value: V,
+        value_bytes: usize,
+    ) -> &V {
         self.too_large = None;
         // The list of entries grows by half, so up to a third of it stands empty.
         let cost = size_of::<Entry<V>>() * 3 / 2 + TABLE_ENTRY_BYTES + topic.len() + value_bytes;
@@ -273,7 +304,7 @@ impl<V> MatchCache<V> {
             self.push(Entry { hash, topic: topic.into(), stamp, cost, used: false, value })
         };
         let at = self.evict(at);
-        self.last = at;
+        self.note_last(asker, at);
         &self.entries[at].value
     }
 
@@ -375,9 +406,9 @@ mod tests {
             (deep, "1/2/3/4/5/6/7/x/#", false),
         ] {
             let mut cache = MatchCache::new(3, 10_000);
-            cache.insert(topic, (), 0);
+            cache.insert(0, topic, (), 0);
             cache.changed(filter(change));
-            assert_eq!(cache.get(topic).is_none(), stale, "{topic} after {change}");
+            assert_eq!(cache.get(0, topic).is_none(), stale, "{topic} after {change}");
         }
     }
 
@@ -386,13 +417,13 @@ mod tests {
         let mut cache = MatchCache::new(3, 1_000_000);
         let topics: Vec<_> = (0..1000).map(|i| format!("plant/{i}/temperature")).collect();
         for t in &topics {
-            cache.insert(t, (), 0);
+            cache.insert(0, t, (), 0);
         }
         for i in 0..100 {
             cache.changed(filter(&format!("client/{i}/commands/#")));
         }
         for t in &topics {
-            let _ = cache.get(t);
+            let _ = cache.get(0, t);
         }
         assert!(cache.hits() > 800, "{}", cache.hits());
         assert_eq!(cache.hits() + cache.misses(), 1000);
@@ -402,8 +433,8 @@ mod tests {
     fn what_is_used_stays_and_the_bytes_are_bounded() {
         let mut cache = MatchCache::new(3, 20_000);
         for i in 0..10_000 {
-            cache.insert(&format!("t/{i}"), i, i % 300);
-            cache.get_or_insert_with("hot", || (0, 0));
+            cache.insert(0, &format!("t/{i}"), i, i % 300);
+            cache.get_or_insert_with(0, "hot", || (0, 0));
             if i % 97 == 0 {
                 cache.check_invariants();
             }
@@ -411,7 +442,7 @@ mod tests {
         assert_eq!(cache.misses(), 1, "the hot entry was never evicted");
         assert!(cache.bytes() > 19_000);
         for i in 0..1_000 {
-            cache.insert(&format!("t/{i}"), i, 5_000);
+            cache.insert(0, &format!("t/{i}"), i, 5_000);
         }
         cache.check_invariants();
         assert!(cache.entries.capacity() < 40, "{}", cache.entries.capacity());
@@ -421,25 +452,43 @@ mod tests {
     fn stale_entries_are_forgotten_when_told_so() {
         let mut cache = MatchCache::new(3, 1_000_000);
         for i in 0..1000 {
-            cache.insert(&format!("a/{i}"), i, 100);
+            cache.insert(0, &format!("a/{i}"), i, 100);
         }
-        cache.insert("b", 7, 0);
+        cache.insert(0, "b", 7, 0);
         cache.changed(filter("a/+"));
         cache.drop_stale();
         cache.check_invariants();
         assert_eq!(cache.entries.len(), 1);
-        assert_eq!(cache.get("b"), Some(&7));
+        assert_eq!(cache.get(0, "b"), Some(&7));
     }
 
     #[test]
     fn a_value_over_the_limit_is_given_back_but_not_kept() {
         let mut cache = MatchCache::new(3, 1_000);
-        assert_eq!(cache.insert("a", 1, 0), &1);
-        assert_eq!(cache.insert("a", 2, 10_000), &2);
-        assert_eq!(cache.get("a"), None);
+        assert_eq!(cache.insert(0, "a", 1, 0), &1);
+        assert_eq!(cache.insert(0, "a", 2, 10_000), &2);
+        assert_eq!(cache.get(0, "a"), None);
         assert_eq!(cache.bytes(), 0);
         let mut off = MatchCache::new(3, 0);
-        assert_eq!(off.get_or_insert_with("a", || (1, 0)), &1);
-        assert_eq!(off.get("a"), None);
+        assert_eq!(off.get_or_insert_with(0, "a", || (1, 0)), &1);
+        assert_eq!(off.get(0, "a"), None);
+    }
+
+    #[test]
+    fn what_an_asker_had_last_is_never_taken_for_another_topic() {
+        let mut cache = MatchCache::new(3, 2_000);
+        for round in 0..50 {
+            for asker in 0..40 {
+                // More than there is room for: entries move and go all the time.
+                let topic = (asker * 7 + round * 3) % 60;
+                let text = format!("t/{topic}");
+                assert_eq!(cache.get_or_insert_with(asker, &text, || (topic, 0)), &topic);
+                assert_eq!(cache.last(asker), Some((text.as_str(), &topic)));
+                cache.check_invariants();
+            }
+        }
+        assert!(cache.last(40).is_none());
+        cache.forget_askers();
+        assert!(cache.last(0).is_none());
     }
 }

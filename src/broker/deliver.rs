@@ -88,6 +88,10 @@ impl Broker {
             self.deliver_qos0(now, to, publication, retain, extra, fx);
             return;
         }
+        if room && self.is_never_sent_again(to, publication, extra) {
+            self.send_unkept(now, to, publication, qos, retain, extra, fx);
+            return;
+        }
         let message = publication.message(&mut self.scratch);
         let seal = match publication.is_unsealed() {
             false => SealRef::default(),
@@ -99,6 +103,51 @@ impl Broker {
             self.put_in_flight(now, to, queued, publication, fx);
         } else {
             self.enqueue(to, queued, fx);
+        }
+    }
+
+    /// Whether nobody will need the message once it is sent: the session ends with its Network
+    /// Connection (which no DISCONNECT can change), the log does not know it, and no other member
+    /// of a group takes the message over.
+    fn is_never_sent_again(
+        &self,
+        to: SessionKey,
+        publication: &Publication<'_>,
+        extra: Option<&Arc<Extra>>,
+    ) -> bool {
+        let Some(s) = self.sessions.get(to) else { return false };
+        let shared = extra.is_some_and(|e| e.group.is_some());
+        !shared && !s.is_persistent() && !s.is_recorded() && !publication.is_unsealed()
+    }
+
+    /// Sends under the next Packet Identifier what is never sent again: only the identifier is
+    /// kept.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the hot path: a struct would be built per receiver"
+    )]
+    fn send_unkept(
+        &mut self,
+        now: Time,
+        to: SessionKey,
+        publication: &mut Publication<'_>,
+        qos: QoS,
+        retain: bool,
+        extra: Option<&Arc<Extra>>,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get_mut(to) else { return };
+        let Some(link) = s.link else { return };
+        let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
+        let (order, seal) = (0, SealRef::default());
+        let (dup, sent) = (true, true);
+        let entry = InFlight { message: None, extra: None, order, seal, stage, retain, dup, sent };
+        let packet_id = s.outbound.push(entry);
+        self.counters.in_flight += 1;
+        let out = Out { dup: false, qos, retain, packet_id: Some(packet_id), extra };
+        if !self.write(now, link, publication, &out, fx) {
+            // Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
+            self.complete(to, packet_id, Some(DropReason::TooLarge), fx);
         }
     }
 

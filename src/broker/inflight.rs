@@ -32,7 +32,7 @@ pub(super) enum Stage {
 /// A delivery under way.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    /// Gone once released.
+    /// Gone once released; not there from the beginning if it is never sent again.
     pub(super) message: Option<Message>,
     pub(super) extra: Option<Arc<Extra>>,
     /// Its number in the session if the log has it, else 0.

@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::index::{InterestIndex, InterestTree, Interested};
-use super::input::{Effects, Interest, PeerMessage, ShardId, ShardSet};
+use super::input::{Effects, Interest, LinkKey, PeerMessage, ShardId, ShardSet};
 use super::session::Session;
 use super::subscriptions::{GroupId, Matched};
 use super::tree::NodeId;
@@ -89,9 +89,10 @@ impl Broker {
     }
 
     /// Everybody whom `topic` concerns: what is cached, or this shard's own tree and, for the other
-    /// shards, the index.
+    /// shards, the index. `by`: who publishes, if that is a client of this shard.
     pub(super) fn matched(
         &mut self,
+        by: Option<LinkKey>,
         topic: TopicName<'_>,
         common: &mut impl Common,
     ) -> Rc<Matched> {
@@ -102,10 +103,17 @@ impl Broker {
             0..2 => Interested::default(),
             _ => common.interests().interested(topic).without(own),
         };
-        self.subscriptions.matched(topic, peers, |session| {
+        self.subscriptions.matched(asker(by), topic, peers, |session| {
             let class = || sessions.get(session).and_then(Session::class);
             all || rules.may_receive(class(), topic)
         })
+    }
+
+    /// Reads what the next packets of `link` will most likely need, so that the processor has it
+    /// near. The result means nothing.
+    pub fn touch(&self, link: LinkKey) -> usize {
+        let link_too = self.links.get(link).map_or(0, |l| usize::from(l.window));
+        link_too + self.subscriptions.touch(asker(Some(link)))
     }
 
     /// Tells the others if the interest at `node` has changed. Returns the version that a
@@ -228,4 +236,9 @@ fn ack_interest(to: ShardId, newest: u64, fx: &mut Effects) {
         Some((shard, PeerMessage::InterestAck { version })) if *shard == to => *version = newest,
         _ => fx.peers.push((to, PeerMessage::InterestAck { version: newest })),
     }
+}
+
+/// The number under which the match cache knows who asks.
+fn asker(by: Option<LinkKey>) -> usize {
+    by.map_or(0, |link| link.index() + 1)
 }

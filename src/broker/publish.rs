@@ -249,7 +249,7 @@ impl Broker {
             self.acknowledge(now, link, p, reason, Until::default(), fx);
             return Ok(());
         }
-        let matched = self.matched(topic, common);
+        let matched = self.matched(Some(link), topic, common);
         if checks != 0 && !self.passes(now, (link, session), p, topic, &matched, fx)? {
             return Ok(());
         }
@@ -290,8 +290,8 @@ impl Broker {
         let (session, is_v5, before) = (*session, version.is_v5(), self.seq);
         let (reason, until) = match self.store_retained(now, &mut publication, is_v5, common, fx) {
             Ok(()) => {
-                let persistent = self.sessions.get(session).is_some_and(Session::is_persistent);
-                publication.exactly_once = p.qos == QoS::ExactlyOnce && persistent;
+                publication.exactly_once = p.qos == QoS::ExactlyOnce
+                    && self.sessions.get(session).is_some_and(Session::is_persistent);
                 let reason = self.route(now, &mut publication, matched, fx);
                 let records = self.since(before);
                 if !records.is_empty() && self.is_store_behind() {
@@ -554,7 +554,7 @@ impl Broker {
         }
         let mut publication = Publication::of(message);
         publication.when = receipt.map(|receipt| receipt.when);
-        let matched = self.matched(message.topic(), common);
+        let matched = self.matched(None, message.topic(), common);
         let before = self.seq;
         for r in &matched.receivers {
             let retain = r.retain_as_published && message.retain();
@@ -639,7 +639,7 @@ impl Broker {
         }
         // A retained message that finds no room is still forwarded: nobody could be told.
         let _ = self.store_retained(now, &mut publication, false, common, fx);
-        let matched = self.matched(publication.topic(), common);
+        let matched = self.matched(None, publication.topic(), common);
         self.route(now, &mut publication, &matched, fx);
         if let Some(session) = publisher {
             self.will_goes(now, &mut publication, session, fx);

@@ -447,6 +447,7 @@ impl Subscriptions {
     pub(super) fn shrink(&mut self) {
         self.tree.shrink();
         self.cache.drop_stale();
+        self.cache.forget_askers();
         shrink_slab(&mut self.subs);
         shrink_slab(&mut self.groups);
         shrink_list(&mut self.hits);
@@ -467,22 +468,30 @@ impl Subscriptions {
     }
 
     /// Everybody whom `topic` concerns and who may receive it. `peers` and `may_receive` are asked
-    /// if that is not known already.
+    /// if that is not known already. `asker`: see [`MatchCache::get`].
     pub(super) fn matched(
         &mut self,
+        asker: usize,
         topic: TopicName<'_>,
         peers: impl FnOnce() -> Interested,
         may_receive: impl Fn(SessionKey) -> bool,
     ) -> Rc<Matched> {
-        if let Some(matched) = self.cache.get(topic.as_str()) {
+        if let Some(matched) = self.cache.get(asker, topic.as_str()) {
             return Rc::clone(matched);
         }
         let matched = Rc::new(self.match_all(topic, peers(), may_receive));
         let bytes = size_of::<Matched>()
             + matched.receivers.len() * size_of::<Receiver>()
             + matched.groups.len() * size_of::<GroupId>();
-        self.cache.insert(topic.as_str(), Rc::clone(&matched), bytes);
+        self.cache.insert(asker, topic.as_str(), Rc::clone(&matched), bytes);
         matched
+    }
+
+    /// Reads what the cache's last answer to `asker` consists of; the result means nothing.
+    pub(super) fn touch(&self, asker: usize) -> usize {
+        self.cache.last(asker).map_or(0, |(topic, matched)| {
+            topic.as_bytes().first().map_or(0, |&b| usize::from(b)) + matched.receivers.len()
+        })
     }
 
     fn match_all(

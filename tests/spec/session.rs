@@ -94,6 +94,21 @@ pub(crate) const ROWS: &[Row] = &[
          a> disconnect 00 expiry=50; a! closed 00; count sessions 0",
     ),
     row(
+        "[MQTT-4.4.0-1] what no connection can ask for again is not kept",
+        "s joins v* clean; s> subscribe 1 t 2; s< suback 1 02; p joins v5
+         p> publish t x q1#1 + publish t y q2#2; p< puback 1; p< pubrec 2; s< publish t x q1#1
+         s< publish t y q2#2; count in_flight 2; count in_flight_bytes 0; s> puback 1
+         s> pubrec 2; s< pubrel 2; s> pubcomp 2; count in_flight 0; p> publish t z q1#1
+         p< puback 1; s< publish t z q1#3; s cut; count in_flight 0; s joins v* clean",
+    ),
+    row(
+        "[MQTT-4.4.0-1] what was sent to a session that stayed is, though it ends with this connection",
+        "s joins v5 expiry=99; s> subscribe 1 t 1; s< suback 1 01; p joins v5; p> publish t x q1#1
+         p< puback 1; s< publish t x q1#1; s cut; s resumes v5; s< publish t x q1#1 dup
+         p> publish t y q1#2; p< puback 2; s< publish t y q1#2; count in_flight 2; s cut
+         count in_flight 0; s joins v5",
+    ),
+    row(
         "[MQTT-3.1.3-2] QoS 2 identifiers of both sides are part of the state",
         "a joins v5 expiry=99; a> subscribe 1 t 2; a< suback 1 02; p joins v5
          p> publish t x q2#1; p< pubrec 1; a< publish t x q2#1; a> pubrec 1; a< pubrel 1
