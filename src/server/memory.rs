@@ -1,30 +1,38 @@
-//! Memory goes back to the system after a crowd has gone.
+//! Memory goes back to the system: after a crowd has gone, and when nobody is there.
 //!
-//! What lives here: when that is worth its while, and the one call into the C library. Invariant:
-//! nothing of it is on the way of a message: a timer looks at one number every few seconds, and
-//! only when many connections have ended, and few end any more, shards and allocator are asked.
+//! What lives here: when that is worth its while, and the calls into the C library. Invariant:
+//! nothing of it is on the way of a message: a timer looks at two numbers every few seconds. Only
+//! when many connections have ended, and few end any more, are shards and allocator asked; the
+//! program's own pages are let go only while nobody is connected.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::{Instant, interval_at};
 
 use super::mailbox::{Sender, ToShard};
 use super::totals::Totals;
 
 /// How often it is looked whether there is something to give back.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The first look: by then all that goes on without clients was done once.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// What fewer connections leave behind is not worth it.
 const ENDED_MIN: u64 = 256;
 /// It is quiet when fewer than one in so many of them have ended since the last look.
 const QUIET_PART: u64 = 8;
 
-/// Gives back what crowds leave behind, as long as there are shards.
-pub(crate) async fn give_back(shards: Vec<Sender>, totals: Arc<Totals>) {
-    let mut timer = tokio::time::interval(LOOK_EVERY);
-    let mut crowd = Crowd::default();
+/// Gives back what crowds and the start leave behind, as long as there are shards.
+pub(crate) async fn give_back(shards: Vec<Sender>, totals: Arc<Totals>, program: Program) {
+    let mut timer = interval_at(Instant::now() + FIRST_LOOK, LOOK_EVERY);
+    let (mut crowd, mut empty) = (Crowd::default(), Empty::default());
     loop {
         timer.tick().await;
+        if empty.is_new(totals.connections(), totals.ended_connections()) {
+            ask(Ask::Trim);
+            program.forget();
+        }
         if !crowd.has_gone(totals.ended_connections()) {
             continue;
         }
@@ -61,6 +69,31 @@ impl Crowd {
             self.settled = ended;
         }
         gone
+    }
+}
+
+/// Whether nobody is there, and was not at the last look either.
+#[derive(Debug, Default)]
+struct Empty {
+    /// connections ended at the last look
+    ended: u64,
+    /// looks since then that saw nobody
+    looks: u32,
+}
+
+impl Empty {
+    /// So often pages are let go once nobody is there: what goes on at the first time (files are
+    /// prepared after a start) is over at the second.
+    const TIMES: u32 = 2;
+
+    /// Whether that is so only since a short time ago. `ended`: all that ever ended.
+    fn is_new(&mut self, connections: usize, ended: u64) -> bool {
+        if connections > 0 || ended != self.ended {
+            *self = Self { ended, looks: 0 };
+            return false;
+        }
+        self.looks = self.looks.saturating_add(1);
+        self.looks <= Self::TIMES
     }
 }
 
@@ -120,26 +153,60 @@ pub(crate) fn set_up() {
     ask(Ask::SetUp);
 }
 
-/// Lets go of the program's code, once the start is over: what of it is needed from here on comes
-/// back from the system's cache, a page at a time, and what only the start needed does not. That is
-/// more than half of all that a broker without clients holds.
-pub(crate) fn forget_start() {
-    let Ok(maps) = std::fs::read_to_string("/proc/self/maps") else { return };
-    for line in maps.lines() {
-        if let Some((from, until)) = code_of_a_file(line) {
-            ask(Ask::Forget(from, until - from));
+/// The pages of the program and its libraries that are as in their files: code and constants.
+#[derive(Debug)]
+pub(crate) struct Program(Vec<Pages>);
+
+/// An address and a length in bytes.
+type Pages = (usize, usize);
+
+impl Program {
+    /// Where they are. To be called at the start, before there are threads that may load further
+    /// libraries: what is there now stays there until the end, and nothing is written to it.
+    pub(crate) fn find() -> Self {
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        Self(unwritten_pages_of_files(&maps))
+    }
+
+    /// Lets go of them: what of it is needed from here on comes back from the system's cache, a few
+    /// pages at a time, and what only the start needed does not. That is more than half of all that
+    /// a broker without clients holds.
+    pub(crate) fn forget(&self) {
+        for (address, bytes) in &self.0 {
+            ask(Ask::Forget(*address, *bytes));
         }
     }
 }
 
-/// The addresses of a mapping that is code of a file: it is never written to.
-fn code_of_a_file(line: &str) -> Option<(usize, usize)> {
+/// The private mappings of files, of what `/proc/PID/smaps` shows, that cannot be written to, and
+/// never were: those that the loader wrote addresses into have pages of their own (anonymous ones).
+fn unwritten_pages_of_files(smaps: &str) -> Vec<Pages> {
+    let mut found = Vec::new();
+    let (mut mapping, mut unwritten) = (None, 0);
+    for line in smaps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("Anonymous:" | "Swap:"), Some("0")) => unwritten += 1,
+            // The last line of each mapping.
+            (Some("VmFlags:"), _) if unwritten == 2 => found.extend(mapping.take()),
+            (Some(first), _) if !first.ends_with(':') => {
+                (mapping, unwritten) = (read_only_pages(line), 0);
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The pages that the first line of a mapping speaks of, if it is of a file and read-only.
+fn read_only_pages(line: &str) -> Option<Pages> {
     let mut words = line.split_ascii_whitespace();
     let (from, until) = words.next()?.split_once('-')?;
     let (rights, inode) = (words.next()?, words.nth(2)?);
     let address = |text| usize::from_str_radix(text, 16).ok();
-    let range = (address(from)?, address(until)?);
-    (rights == "r-xp" && inode != "0" && range.0 < range.1).then_some(range)
+    let (from, until) = (address(from)?, address(until)?);
+    let is_one = matches!(rights, "r-xp" | "r--p") && inode != "0" && from < until;
+    is_one.then(|| (from, until - from))
 }
 
 /// So much that is free at the end of a heap goes back at once. Less would come and go with every
@@ -152,7 +219,7 @@ const MAPPED_BYTES: i32 = 2 << 20;
 enum Ask {
     Trim,
     SetUp,
-    /// pages of code: an address and a length in bytes
+    /// pages that are as in their file: an address and a length in bytes
     Forget(usize, usize),
 }
 
@@ -165,8 +232,8 @@ fn ask(what: Ask) {
         reason = "malloc_trim(3), mallopt(3) and madvise(2) have no safe wrapper. Sound: the first \
                   two may be called at any time from any thread, and touch free memory and the \
                   allocator's settings only. madvise is called with MADV_DONTNEED for private \
-                  mappings of files that may be read and executed and never were written: the \
-                  system reads them from the file again."
+                  mappings of files that cannot be written to and never were, of the program and \
+                  the libraries it started with: the system reads them from the file again."
     )]
     mod c {
         use std::ffi::c_int;
@@ -217,17 +284,54 @@ mod tests {
     }
 
     #[test]
-    fn only_code_of_files_is_forgotten() {
-        for (line, found) in [
-            ("1000-3000 r-xp 00001000 fe:00 42 /usr/bin/x", Some((0x1000, 0x3000))),
-            ("1000-3000 r--p 00001000 fe:00 42 /usr/bin/x", None), // may hold what the loader wrote
-            ("1000-3000 rwxp 00001000 fe:00 42 /usr/bin/x", None),
-            ("1000-3000 r-xs 00001000 fe:00 42 /usr/bin/x", None),
-            ("7000-8000 r-xp 00000000 00:00 0 [vdso]", None),
-            ("3000-1000 r-xp 00001000 fe:00 42 /usr/bin/x", None),
-            ("", None),
+    fn only_what_was_never_written_is_forgotten() {
+        const CLEAN: &str = "Anonymous: 0 kB\nSwap: 0 kB\nVmFlags: rd";
+        for (head, tail, found) in [
+            ("1000-3000 r-xp 00001000 fe:00 42 /usr/bin/x", CLEAN, true),
+            ("1000-3000 r--p 00001000 fe:00 42 /usr/bin/x", CLEAN, true),
+            ("1000-3000 rw-p 00001000 fe:00 42 /usr/bin/x", CLEAN, false),
+            ("1000-3000 rwxp 00001000 fe:00 42 /usr/bin/x", CLEAN, false),
+            ("1000-3000 r-xs 00001000 fe:00 42 /usr/bin/x", CLEAN, false),
+            ("1000-3000 r-xp 00000000 00:00 0 [vdso]", CLEAN, false),
+            ("3000-1000 r-xp 00001000 fe:00 42 /usr/bin/x", CLEAN, false),
+            // What the loader wrote, here or on disk.
+            ("1000-3000 r--p 0 fe:00 42 /x", "Anonymous: 8 kB\nSwap: 0 kB\nVmFlags: rd", false),
+            ("1000-3000 r--p 0 fe:00 42 /x", "Anonymous: 0 kB\nSwap: 8 kB\nVmFlags: rd", false),
+            // A system that does not say so.
+            ("1000-3000 r--p 0 fe:00 42 /x", "Anonymous: 0 kB\nVmFlags: rd", false),
+            ("1000-3000 r--p 0 fe:00 42 /x", "Anonymous: 0 kB\nSwap: 0 kB", false),
+            ("", "", false),
         ] {
-            assert_eq!(code_of_a_file(line), found, "{line}");
+            let smaps = format!("{head}\nRss: 8 kB\n{tail}\n5000-6000 rw-p 0 00:00 0\n{CLEAN}\n");
+            let expected = if found { vec![(0x1000, 0x2000)] } else { vec![] };
+            assert_eq!(unwritten_pages_of_files(&smaps), expected, "{head} {tail}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_program_finds_itself() {
+        let code = a_program_finds_itself as fn() as usize;
+        let is_in = |(from, bytes): &Pages| (*from..from + bytes).contains(&code);
+        assert!(Program::find().0.iter().any(is_in));
+    }
+
+    #[test]
+    fn it_is_newly_empty_twice() {
+        let mut empty = Empty::default();
+        for (connections, ended, is_new) in [
+            (0, 0, true),
+            (0, 0, true),
+            (0, 0, false),
+            (1, 0, false),
+            (0, 1, false), // gone only just now
+            (0, 1, true),
+            (0, 1, true),
+            (0, 1, false),
+            (0, 9, false), // came and went between two looks
+            (0, 9, true),
+        ] {
+            assert_eq!(empty.is_new(connections, ended), is_new, "{connections} {ended}");
         }
     }
 

@@ -148,6 +148,7 @@ struct House {
 fn serve(settings: &Settings, sources: Sources, log: &LogGuard) -> Result<(), StartError> {
     let started = Instant::now();
     memory::set_up();
+    let program = memory::Program::find();
     raise_file_limit(settings.server.connections_max);
     let privileges = Privileges::of(&settings.server)?;
     // First of all: another broker may have the directory.
@@ -198,12 +199,13 @@ fn serve(settings: &Settings, sources: Sources, log: &LogGuard) -> Result<(), St
         let _ = shard.send(ToShard::Restored);
     }
     let lobby = house.open_lobby(settings, porch, opened.entrances)?;
-    memory::forget_start();
+    program.forget();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), shards, "stonechat is ready");
     runtime.block_on(async {
         let log_watch = log_threads.as_ref().map(StorageThreads::watch);
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), log_watch));
-        tokio::spawn(memory::give_back(house.shards.clone(), Arc::clone(&house.totals)));
+        let totals = Arc::clone(&house.totals);
+        tokio::spawn(memory::give_back(house.shards.clone(), totals, program));
         let authority = Arc::clone(&house.authority);
         tokio::spawn(authority::answer_shards(authority, asked, house.shards.clone()));
         received.serve(&house.shards, |hung_up| watch.run(hung_up, log)).await;

@@ -147,6 +147,9 @@ impl Watch {
         }
         for n in 0..self.watched.len() {
             let Some((one, old)) = self.watched.get(n) else { return };
+            if old.is_empty() {
+                continue; // no files, and none before all is read again
+            }
             let (one, old) = (Arc::clone(one), old.clone());
             let look = Arc::clone(&one);
             let new = settled(old.clone(), move || Print::all(&*look)).await;
