@@ -62,6 +62,7 @@
 mod ahead;
 mod batch;
 mod clean;
+mod counts;
 mod damage;
 mod disk;
 mod dump;

@@ -4,6 +4,7 @@
 //! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
 //! [`Message`] is built only from a topic and properties that are valid.
 
+use super::counts::check_counts;
 use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
 use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
@@ -34,6 +35,7 @@ mod kind {
     pub(super) const NUMBERS: u8 = 20;
     pub(super) const ACCEPTED_SEGMENT: u8 = 21;
     pub(super) const OWNED_SESSION: u8 = 22;
+    pub(super) const COUNTS: u8 = 23;
 }
 
 const RETAIN: u8 = 4;
@@ -313,6 +315,11 @@ pub(super) enum Stored<'a> {
     AcceptedSegment {
         segment: u32,
     },
+    Counts {
+        level: u8,
+        /// see `counts_in`
+        sessions: &'a [u8],
+    },
 }
 
 /// The highest numbers that were given out: they are never given out again.
@@ -444,6 +451,10 @@ impl<'a> Stored<'a> {
                 });
             }
             Self::Queued(entry) => entry.put(out),
+            Self::Counts { level, sessions } => frame(out, kind::COUNTS, |out| {
+                out.push(level);
+                out.extend_from_slice(sessions);
+            }),
             Self::Dropped { session, order, why } => {
                 put_all(out, kind::DROPPED, &[session, order], &[why as u8]);
             }
@@ -534,6 +545,7 @@ impl<'a> Stored<'a> {
                 session: r.varint()?,
                 version: r.varint()?,
             }),
+            kind::COUNTS => Self::Counts { level: r.u8()?, sessions: check_counts(r.rest())? },
             kind::ACCEPTED_SEGMENT => Self::AcceptedSegment { segment: r.varint_u32()? },
             _ => return Err(Garbled("a record of unknown kind")),
         })
