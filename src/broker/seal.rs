@@ -442,7 +442,9 @@ impl Broker {
     /// All records up to this one are committed.
     pub(super) fn ends_committed(&mut self, committed: Seq) {
         let Seals { last_end, ends, .. } = &mut self.seals;
-        while let Some((seq, client_id)) = ends.pop_front_if(|(seq, _)| *seq <= committed) {
+        while ends.front().is_some_and(|(seq, _)| *seq <= committed)
+            && let Some((seq, client_id)) = ends.pop_front()
+        {
             if last_end.get(&client_id) == Some(&seq) {
                 last_end.remove(&client_id);
             }

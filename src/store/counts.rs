@@ -144,7 +144,8 @@ pub(super) fn check_counts(sessions: &[u8]) -> Result<&[u8], Garbled> {
     while !r.is_empty() {
         let next = session.checked_add(r.varint()?);
         session = next.ok_or(Garbled("a session's number out of range"))?;
-        (r.varint()?, r.varint()?);
+        r.varint()?;
+        r.varint()?;
     }
     Ok(sessions)
 }

@@ -78,8 +78,8 @@
 //! An OwnedSession is a Session that is not an anonymous client's; flags: it has a user 1, its
 //! rights were granted by a token or a hook 2. A Session has no owner.
 //!
-//! *counts*: session v (less the one before), `nth` of its last entry v, entries in force v. Levels:
-//! see below.
+//! *counts*: session v (less the one before), `nth` of its last entry v, entries in force v. The
+//! levels: see below.
 //!
 //! *content*: flags (1 byte: QoS in bits 0 and 1, RETAIN 4, expires 8, publisher 16, copied by the
 //! cleaner 64), publisher (8 bytes, if flagged), expiry v (a time, if flagged), topic (v length,
@@ -95,22 +95,22 @@
 //! # What damage took, and how far it is counted
 //!
 //! Behind a hole each session's next entry, Session or Counts says by `nth` how many of its entries
-//! stood there. Counts stand before the other records of their batch and are about what was written
-//! before it (`counts.rs`): a session is counted in a batch behind each entry, or copy of one, again
-//! about 64 KiB (or a quarter of a segment) and about a segment behind it, and when the log is
-//! closed. All counts together take at most three parts in 32 of what is written; so where many
-//! sessions get little, they come a bit later.
+//! stood there. Counts stand before the other records of their batch, and are about what was
+//! written before it (`counts.rs`): a session is counted in a batch behind each entry, or copy of
+//! one, again about 64 KiB (or a quarter of a segment) and about a segment behind it, and when the
+//! log is closed. All counts together take at most three parts in 32 of what is written; so where
+//! many sessions get little, they come a bit later.
 //!
 //! - *Counted exactly, by session*: what stood in holes, as soon as one of the session's counts, or
-//!   anything else that says `nth`, stands behind them: for a hole shorter than a segment at the
-//!   latest when a segment was written behind it, or the log was closed.
-//! - *Counted, but not by session*: the rest. The batch behind a hole says how many entries stood in
-//!   it (`entries`).
+//!   anything else that says `nth`, stands behind them. For a hole shorter than a segment that is
+//!   when a segment was written behind it, or the log was closed, at the latest.
+//! - *Counted, but not by session*: the rest. The batch behind a hole says how many entries stood
+//!   in it (`entries`).
 //! - *Bounded from above*: an entry that was acknowledged in the hole as well counts as lost, until
-//!   Counts say how many are in force; so does one whose seal may have stood in a hole, and all of a
-//!   session that ended in it. Of what is not counted by session this is never known.
-//! - *Not counted*: what stood in batches of older versions, in a segment that is missing at either
-//!   end of the log (`Damage::is_uncounted`), copies that the cleaner made, until their session is
-//!   counted again; and a torn end, which nothing says was ever synced.
+//!   Counts say how many are in force; so does one whose seal may have stood in a hole, and all of
+//!   a session that ended in it. Of what is not counted by session this is never known.
+//! - *Not counted*: what stood in batches of older versions, or in a segment that is missing at
+//!   either end of the log (`Damage::is_uncounted`); copies that the cleaner made, until their
+//!   session is counted again; and a torn end, which nothing says was ever synced.
 
 pub use crate::broker::{DropReason, Owner, Record, SessionNumber, WillRecord};

@@ -339,10 +339,7 @@ fn take_out_the_lost(
         lost.insert(session, SessionLoss { session, client_id: None, messages, whole: true });
     }
     damage.sessions = lost.into_values().collect();
-    let gone = |number: u64| number > 0 && !index.has_message(number);
-    let retained = index.retained.iter().filter(|(_, r)| gone(r.message));
-    let mut retained: Vec<_> = retained.map(|(topic, r)| (topic.clone(), r.version)).collect();
-    retained.sort_unstable();
+    let retained = lost_retained(index);
     for (topic, version) in &retained {
         repair.push(Stored::Retained { version: *version, message: 0, topic });
     }
@@ -361,6 +358,15 @@ fn take_out_the_lost(
     index.end_batch();
     damage.retained = retained.iter().map(|(topic, _)| topic.to_string()).collect();
     written.1 += repair.len() as u32;
+}
+
+/// Topics, and versions, of retained messages that are gone.
+fn lost_retained(index: &Index) -> Vec<(Box<str>, u64)> {
+    let gone = |number: u64| number > 0 && !index.has_message(number);
+    let retained = index.retained.iter().filter(|(_, r)| gone(r.message));
+    let mut retained: Vec<_> = retained.map(|(topic, r)| (topic.clone(), r.version)).collect();
+    retained.sort_unstable();
+    retained
 }
 
 /// Entries without their message, and deliveries that lack a part.
