@@ -61,7 +61,7 @@ pub struct RestoredSession {
     pub owner: Owner,
     /// Session Expiry Interval in seconds
     pub expiry_s: u32,
-    /// for how long it has been without a connection
+    /// for how long it has been without a connection; 0 if `was_connected`
     pub offline_ms: u64,
     /// the log knew it with a connection
     pub was_connected: bool,

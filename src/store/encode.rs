@@ -51,6 +51,10 @@ pub(super) struct Encoder {
     /// entries written, by session, this batch included
     written: HashMap<u64, u64, FixedState>,
     ids: Vec<u8>,
+    /// entries that were added, copies left out
+    pub(super) entries: u32,
+    /// up to which level sessions are counted in this batch
+    pub(super) counts: Option<usize>,
     /// bytes of topics, properties and payloads that were written
     pub(super) content_bytes: u64,
 }
@@ -67,6 +71,8 @@ impl Encoder {
             again: Vec::new(),
             written: HashMap::with_hasher(FixedState::with_seed(seed)),
             ids: Vec::new(),
+            entries: 0,
+            counts: None,
             content_bytes: 0,
         }
     }
@@ -84,6 +90,8 @@ impl Encoder {
         self.first_message = self.last_message;
         self.again.clear();
         self.written.clear();
+        self.entries = 0;
+        self.counts = None;
         self.content_bytes = 0;
     }
 
@@ -104,6 +112,17 @@ impl Encoder {
         while let Ok(stored) = Stored::read(&mut r) {
             self.put(&stored);
         }
+    }
+
+    /// Appends counts of the sessions that are to be counted up to `level`. They stand before
+    /// everything else: the index has nothing of this batch yet.
+    pub(super) fn add_counts(&mut self, level: usize, index: &Index) {
+        self.ids.clear();
+        index.put_counts(level, &mut self.ids);
+        let sessions = std::mem::take(&mut self.ids);
+        self.put(&Stored::Counts { level: level as u8, sessions: &sessions });
+        self.ids = sessions;
+        self.counts = Some(level);
     }
 
     fn note(&mut self, what: What) {
@@ -204,6 +223,7 @@ impl Encoder {
         };
         let nth = self.written(session.0, index) + 1;
         self.written.insert(session.0, nth);
+        self.entries = self.entries.wrapping_add(1);
         self.ids.clear();
         if !subscription_ids.is_empty() {
             subscription_ids.iter().for_each(|&id| put_varint(&mut self.ids, id.into()));

@@ -4,11 +4,13 @@
 //! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
 //! [`Message`] is built only from a topic and properties that are valid.
 
+use super::counts::check_counts;
+use super::options::{option_byte, options, qos};
 use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
 use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
 use crate::broker::{Message, MessageParts, Time};
-use crate::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
+use crate::codec::{PacketId, Properties, QoS, SubscriptionOptions};
 use crate::topic::TopicName;
 
 mod kind {
@@ -34,6 +36,7 @@ mod kind {
     pub(super) const NUMBERS: u8 = 20;
     pub(super) const ACCEPTED_SEGMENT: u8 = 21;
     pub(super) const OWNED_SESSION: u8 = 22;
+    pub(super) const COUNTS: u8 = 23;
 }
 
 const RETAIN: u8 = 4;
@@ -313,6 +316,11 @@ pub(super) enum Stored<'a> {
     AcceptedSegment {
         segment: u32,
     },
+    Counts {
+        level: u8,
+        /// see `counts_in`
+        sessions: &'a [u8],
+    },
 }
 
 /// The highest numbers that were given out: they are never given out again.
@@ -328,41 +336,6 @@ pub struct Numbers {
 
 fn flag(is_set: bool, bit: u8) -> u8 {
     if is_set { bit } else { 0 }
-}
-
-fn qos(bits: u8) -> Result<QoS, Garbled> {
-    match bits & 3 {
-        0 => Ok(QoS::AtMostOnce),
-        1 => Ok(QoS::AtLeastOnce),
-        2 => Ok(QoS::ExactlyOnce),
-        _ => Err(Garbled("QoS 3")),
-    }
-}
-
-fn option_byte(options: SubscriptionOptions) -> u8 {
-    let retain_handling = match options.retain_handling {
-        RetainHandling::Send => 0,
-        RetainHandling::SendIfNew => 1,
-        RetainHandling::DoNotSend => 2,
-    };
-    options.qos as u8
-        | u8::from(options.no_local) << 2
-        | u8::from(options.retain_as_published) << 3
-        | retain_handling << 4
-}
-
-fn options(byte: u8) -> Result<SubscriptionOptions, Garbled> {
-    Ok(SubscriptionOptions {
-        qos: qos(byte)?,
-        no_local: byte & 4 != 0,
-        retain_as_published: byte & 8 != 0,
-        retain_handling: match byte >> 4 {
-            0 => RetainHandling::Send,
-            1 => RetainHandling::SendIfNew,
-            2 => RetainHandling::DoNotSend,
-            _ => return Err(Garbled("unknown subscription options")),
-        },
-    })
 }
 
 /// Appends a record: its kind, the length of what `body` writes, and that.
@@ -444,6 +417,10 @@ impl<'a> Stored<'a> {
                 });
             }
             Self::Queued(entry) => entry.put(out),
+            Self::Counts { level, sessions } => frame(out, kind::COUNTS, |out| {
+                out.push(level);
+                out.extend_from_slice(sessions);
+            }),
             Self::Dropped { session, order, why } => {
                 put_all(out, kind::DROPPED, &[session, order], &[why as u8]);
             }
@@ -534,6 +511,7 @@ impl<'a> Stored<'a> {
                 session: r.varint()?,
                 version: r.varint()?,
             }),
+            kind::COUNTS => Self::Counts { level: r.u8()?, sessions: check_counts(r.rest())? },
             kind::ACCEPTED_SEGMENT => Self::AcceptedSegment { segment: r.varint_u32()? },
             _ => return Err(Garbled("a record of unknown kind")),
         })

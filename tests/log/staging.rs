@@ -303,6 +303,13 @@ fn clocks_that_jump_expire_nothing() {
             owner: Owner::default(),
         });
         world.pending.push(Record::Disconnected { session, expiry_s: 100 });
+        // One whose client stays, as far as the log hears: its expiry begins at the restart.
+        world.pending.push(Record::Session {
+            session: SessionNumber(SESSION.0 + 1),
+            client_id: crate::world::client_id(2),
+            expiry_s: 100,
+            owner: Owner::default(),
+        });
         world.push();
         let taken = world.staging.take();
         let clock = Clock { now: Time(0), wall_ms: before };
@@ -314,6 +321,8 @@ fn clocks_that_jump_expire_nothing() {
         let opened = open(Arc::clone(&world.disk), &world.options, clock).unwrap();
         assert_eq!(opened.recovered.outage_ms, outage);
         assert_eq!(opened.recovered.sessions[0].offline_ms, 1000 + outage);
+        let connected = &opened.recovered.sessions[1];
+        assert!(connected.was_connected && connected.offline_ms == 0, "{connected:?}");
         let state = std::rc::Rc::new(std::cell::RefCell::new(opened.state));
         let log = Log::new(opened.resume, state, clock).unwrap();
         assert_eq!(log.log_ms(Time(6)), 1000 + outage + 1);

@@ -75,6 +75,8 @@ pub struct Met {
     /// logs that were damaged, and how many messages of them were missing
     pub damaged: u64,
     pub missing: u64,
+    /// a PUBLISH was left because it was over a quota
+    pub throttled: u64,
 }
 
 impl Met {
@@ -87,6 +89,7 @@ impl Met {
         self.loaded += other.loaded;
         self.damaged += other.damaged;
         self.missing += other.missing;
+        self.throttled += other.throttled;
     }
 }
 
