@@ -341,17 +341,12 @@ impl<D: Disk> Replay<D> {
     }
 
     /// Searches for the next batch from `from` on, to the end of the log.
-    fn look_ahead(&self, from: Position) -> Result<Option<Ahead>, OpenError> {
+    fn look_ahead(&mut self, from: Position) -> Result<Option<Ahead>, OpenError> {
         let mut found: Option<Ahead> = None;
         let mut offset = from.offset;
         for at in from.at..self.segments.len() {
-            let read;
-            let bytes = if at == self.loaded.0 {
-                &self.loaded.1
-            } else {
-                read = self.read(at)?;
-                &read
-            };
+            self.load(at)?; // one at a time: it is the most that a start needs of memory
+            let bytes = &self.loaded.1;
             let seed = self.seed(at);
             while let Some((start, header)) = find_batch(bytes, offset, seed) {
                 let whole = whole_batch(bytes, start, seed).is_some();
