@@ -88,7 +88,7 @@ impl Broker {
             self.deliver_qos0(now, to, publication, retain, extra, fx);
             return;
         }
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let seal = match publication.is_unsealed() {
             false => SealRef::default(),
             true => self.seal_ref(publication, to),
@@ -166,7 +166,7 @@ impl Broker {
         extra: Option<&Arc<Extra>>,
         fx: &mut Effects,
     ) {
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let (extra, qos, seal) = (extra.cloned(), QoS::AtMostOnce, SealRef::default());
         let entry = Queued { message, extra, order: 0, seal, qos, retain };
         if entry.cost_bytes() > self.queue_room(to) {
@@ -286,7 +286,7 @@ impl Broker {
             return false;
         }
         if !publication.is_inline() {
-            fx.sends.append_payload(link, publication.message(&mut self.scratch));
+            fx.sends.append_payload(link, publication.message(&mut self.spent, &mut self.scratch));
         }
         self.counters.packets_sent += 1;
         self.counters.publish_sent += 1;
@@ -481,6 +481,9 @@ impl Broker {
         self.drop_seal_ref(entry.seal);
         if let Some(why) = dropped {
             self.note_loss(session, why, 1);
+        }
+        if let Some(message) = entry.message {
+            self.spent.add(message);
         }
         if entry.order > 0 {
             let (session, order) = (number, entry.order);

@@ -169,18 +169,23 @@ const ZEROS_BYTES: usize = 64 << 10;
 /// Room for blocks on their way to a file: what the system takes past its cache has to begin at a
 /// multiple of [`BLOCK_BYTES`] in memory too.
 #[derive(Debug, Default)]
-struct Blocks(Vec<u8>);
+struct Blocks {
+    bytes: Vec<u8>,
+    /// how much was needed lately
+    recent: usize,
+}
 
 impl Blocks {
     /// `bytes` of room, a multiple of [`BLOCK_BYTES`].
     fn room(&mut self, bytes: usize) -> &mut [u8] {
         let needed = bytes + BLOCK_BYTES;
-        // What one large batch took is not kept for ever.
-        if self.0.len() < needed || self.0.len() > 4 * needed.max(64 << 10) {
-            self.0 = vec![0; needed];
+        // What one large batch took is not kept for ever; small ones in between change nothing.
+        self.recent = needed.max(self.recent - self.recent / 16);
+        if self.bytes.len() < needed || self.bytes.len() > 4 * self.recent.max(64 << 10) {
+            self.bytes = vec![0; needed];
         }
-        let from = self.0.as_ptr().align_offset(BLOCK_BYTES);
-        &mut self.0[from..from + bytes]
+        let from = self.bytes.as_ptr().align_offset(BLOCK_BYTES);
+        &mut self.bytes[from..from + bytes]
     }
 }
 
