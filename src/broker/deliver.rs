@@ -482,9 +482,7 @@ impl Broker {
         if let Some(why) = dropped {
             self.note_loss(session, why, 1);
         }
-        if let Some(message) = entry.message {
-            self.spent.add(message);
-        }
+        entry.message.into_iter().for_each(|message| self.spent.add(message));
         if entry.order > 0 {
             let (session, order) = (number, entry.order);
             let record = match dropped {

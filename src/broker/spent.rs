@@ -59,7 +59,7 @@ impl Spent {
             let place = SPENT_BYTES_MAX.saturating_sub(self.bytes) / Message::room_bytes(at);
             new.list.truncate(place);
             self.bytes += new.list.len() * Message::room_bytes(at);
-            // They are taken in the order in which they came: that is mostly how they lie in memory.
+            // They are taken in the order in which they came: mostly so they lie in memory.
             new.list.reverse();
             new.list.append(&mut own.list);
             own.list = new.list;

@@ -32,6 +32,8 @@ pub trait Disk {
     fn allocate(&self, file: &Self::File, bytes: u64) -> io::Result<()>;
     /// Reads at most as much as there is room for in `buffer`; 0 is the end of the file.
     fn read_at(&self, file: &Self::File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// All of the file will be read soon: the disk may begin.
+    fn read_ahead(&self, _file: &Self::File) {}
     /// Writes all of `bytes`. On an error any part of it may have been written. What stands behind
     /// them stays; but if they go on where the last ones ended, the rest of their last page may be
     /// zeros then.
@@ -392,6 +394,11 @@ impl Disk for FileDisk {
                 result => return result,
             }
         }
+    }
+
+    fn read_ahead(&self, LogFile { file, .. }: &LogFile) {
+        // Who cannot be told reads it when it is asked for.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::WillNeed);
     }
 
     fn write_at(&self, file: &LogFile, bytes: &[u8], offset: u64) -> io::Result<()> {

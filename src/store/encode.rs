@@ -12,8 +12,8 @@ use super::batch::BATCH_HEADER_BYTES;
 use super::index::Index;
 use super::owner::StoredOwner;
 use super::record::Record;
-use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline, put_crc};
-use super::wire::{Reader, put_varint};
+use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
+use super::wire::{Reader, put_crc, put_varint};
 use crate::broker::Message;
 
 /// So many records wait for their checksum. To read what was written just now, in other portions

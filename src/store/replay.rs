@@ -261,7 +261,12 @@ impl<D: Disk> Replay<D> {
     pub(super) fn run(&mut self) -> Result<(), OpenError> {
         let mut position = Position { at: 0, offset: HEADER_BYTES };
         while position.at < self.segments.len() {
+            let begins = self.loaded.0 != position.at;
             self.load(position.at)?;
+            // What was written past the system's cache comes from the disk, while this is applied.
+            if begins && let Some(next) = self.segments.get(position.at + 1) {
+                self.disk.read_ahead(&next.file);
+            }
             if self.step(&mut position, false) {
                 continue;
             }

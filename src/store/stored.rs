@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
-use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
+use super::wire::{CRC_BYTES, Garbled, Reader, frame, put_bytes, put_crc, put_varint};
+use super::wire::{text, varint_len};
 use crate::broker::{Message, MessageParts, Time};
 use crate::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
 use crate::topic::TopicName;
@@ -365,38 +366,6 @@ fn options(byte: u8) -> Result<SubscriptionOptions, Garbled> {
             _ => return Err(Garbled("unknown subscription options")),
         },
     })
-}
-
-/// Appends a record: its kind, the length of what `body` writes, and that. Returns where that
-/// begins.
-fn frame(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) -> usize {
-    let start = out.len();
-    out.extend_from_slice(&[kind, 0]);
-    body(out);
-    let len = out.len() - start - 2;
-    if let Ok(short) = u8::try_from(len)
-        && short < 0x80
-    {
-        out[start + 1] = short;
-        return start + 2;
-    }
-    // The length takes more than the byte that was kept for it: the body moves.
-    let mut prefix = Vec::with_capacity(10);
-    put_varint(&mut prefix, len as u64);
-    out.resize(out.len() + prefix.len() - 1, 0);
-    out.copy_within(start + 2..start + 2 + len, start + 1 + prefix.len());
-    out[start + 1..start + 1 + prefix.len()].copy_from_slice(&prefix);
-    start + 1 + prefix.len()
-}
-
-const CRC_BYTES: usize = size_of::<u32>();
-
-/// Puts the checksum of what begins at `checked.start` into the last four bytes before
-/// `checked.end`.
-pub(super) fn put_crc(out: &mut [u8], checked: Range<usize>) {
-    if let Some((body, crc)) = out[checked].split_last_chunk_mut::<CRC_BYTES>() {
-        *crc = crc32c::crc32c(body).to_le_bytes();
-    }
 }
 
 fn put_all(out: &mut Vec<u8>, kind: u8, numbers: &[u64], rest: &[u8]) {
