@@ -92,7 +92,7 @@ impl Broker {
             self.send_unkept(now, to, publication, qos, retain, extra, fx);
             return;
         }
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let seal = match publication.is_unsealed() {
             false => SealRef::default(),
             true => self.seal_ref(publication, to),
@@ -215,7 +215,7 @@ impl Broker {
         extra: Option<&Arc<Extra>>,
         fx: &mut Effects,
     ) {
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let (extra, qos, seal) = (extra.cloned(), QoS::AtMostOnce, SealRef::default());
         let entry = Queued { message, extra, order: 0, seal, qos, retain };
         if entry.cost_bytes() > self.queue_room(to) {
@@ -335,7 +335,7 @@ impl Broker {
             return false;
         }
         if !publication.is_inline() {
-            fx.sends.append_payload(link, publication.message(&mut self.scratch));
+            fx.sends.append_payload(link, publication.message(&mut self.spent, &mut self.scratch));
         }
         self.counters.packets_sent += 1;
         self.counters.publish_sent += 1;
@@ -531,6 +531,7 @@ impl Broker {
         if let Some(why) = dropped {
             self.note_loss(session, why, 1);
         }
+        entry.message.into_iter().for_each(|message| self.spent.add(message));
         if entry.order > 0 {
             let (session, order) = (number, entry.order);
             let record = match dropped {

@@ -39,6 +39,7 @@ mod sends;
 mod session;
 mod shared;
 mod shrink;
+mod spent;
 mod subscribe;
 mod subscriptions;
 mod tail;
@@ -68,6 +69,7 @@ pub use retained::{
 pub use safety::Safety;
 pub use sends::{Closing, Outbox, Sends};
 pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
+pub use spent::Spent;
 pub use time::Time;
 
 /// The matching structures, for tests and benchmarks that look at them alone.
@@ -185,6 +187,7 @@ pub struct Broker {
     /// credit is kept back because of it
     credit_kept: bool,
     // Memory that is reused from call to call:
+    spent: Spent,
     scratch: Vec<u8>,
     encoded: Vec<u8>,
     batch: Vec<Message>,
@@ -228,6 +231,7 @@ impl Broker {
             uncommitted: Uncommitted::default(),
             fullness: Fullness::default(),
             credit_kept: false,
+            spent: Spent::default(),
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -255,6 +259,7 @@ impl Broker {
             Input::Committed(seq) => self.on_committed(now, seq, fx),
             Input::Written(seq) => self.on_written(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
+            Input::Spent(spent) => self.spent.take_over(spent),
             Input::Loaded(session, loaded) => self.on_loaded(now, session, *loaded, fx),
             Input::Answer(link, answer) => self.on_answer(now, link, answer, common, fx),
             Input::Acl(acl) => self.on_acl(now, acl),
@@ -549,6 +554,7 @@ impl Broker {
         }
         self.walk_tails(fx);
         self.tell_losses(fx);
+        self.spent.sweep();
         // Links and sessions that came and went leave their timers behind.
         if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
             self.drop_stale_timers();

@@ -224,7 +224,7 @@ impl Broker {
         ending: Option<EndingKey>,
     ) -> WaitKey {
         let wait = self.wait_of(publication);
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let seals = publication.when == Some(ReceiptWhen::Unsealed);
         let kept = publication.seal.map(|seal| (self.shard, seal)).into_iter().collect();
         let then = Then { number, session, message, kept, seals, what, ending };

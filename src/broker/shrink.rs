@@ -65,6 +65,7 @@ impl Broker {
         shrink_list(&mut self.gate.links);
         shrink_list(&mut self.paused);
         shrink_list(&mut self.batch);
+        self.spent = super::Spent::default();
         shrink_list(&mut self.scratch);
         shrink_list(&mut self.encoded);
     }

@@ -3,6 +3,8 @@
 //! May use: records, what is stored, the index. Invariants: a message is written before the first
 //! record that names it, unless it is in the log already; what would come too late is not written.
 
+use std::ops::Range;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -11,8 +13,12 @@ use super::index::Index;
 use super::owner::StoredOwner;
 use super::record::Record;
 use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
-use super::wire::{Reader, put_varint};
+use super::wire::{Reader, put_crc, put_varint};
 use crate::broker::Message;
+
+/// So many records wait for their checksum. To read what was written just now, in other portions
+/// than it was written in, makes the processor wait until it is out of its store queue.
+const UNCHECKED_MAX: usize = 16;
 
 /// So much room for a batch is always kept.
 const KEPT_BYTES: usize = 512 << 10;
@@ -40,6 +46,8 @@ pub(super) struct Encoder {
     pub(super) records: u32,
     /// a note for each record
     pub(super) notes: Vec<Note>,
+    /// what has no checksum yet
+    unchecked: Vec<Range<usize>>,
     /// how large batches were lately
     recent_bytes: usize,
     /// the highest number that a message has
@@ -65,6 +73,7 @@ impl Encoder {
             bytes: Vec::new(),
             records: 0,
             notes: Vec::new(),
+            unchecked: Vec::new(),
             recent_bytes: 0,
             last_message: 0,
             first_message: 0,
@@ -86,6 +95,7 @@ impl Encoder {
         self.notes.clear();
         self.notes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES) / size_of::<Note>());
         self.bytes.resize(BATCH_HEADER_BYTES, 0);
+        self.unchecked.clear();
         self.records = 0;
         self.first_message = self.last_message;
         self.again.clear();
@@ -97,13 +107,23 @@ impl Encoder {
 
     /// Appends what is stored already.
     pub(super) fn put(&mut self, stored: &Stored<'_>) {
-        stored.put(&mut self.bytes);
+        self.unchecked.extend(stored.put_unchecked(&mut self.bytes));
+        if self.unchecked.len() >= UNCHECKED_MAX {
+            self.check();
+        }
         let what = match stored {
             Stored::Message { number, content } => What::Message(content.note(*number)),
             Stored::Queued(entry) => What::Queued(entry.note()),
             _ => What::Other,
         };
         self.note(what);
+    }
+
+    /// Computes the checksums that are left: before the batch is used.
+    pub(super) fn check(&mut self) {
+        for checked in self.unchecked.drain(..) {
+            put_crc(&mut self.bytes, checked);
+        }
     }
 
     /// Appends records that are bytes already.
@@ -240,8 +260,9 @@ impl Encoder {
             ids: &self.ids,
             group: group.as_deref(),
         };
-        Stored::Queued(entry).put(&mut self.bytes);
-        self.note(What::Queued(entry.note()));
+        let note = entry.note();
+        self.unchecked.extend(Stored::Queued(entry).put_unchecked(&mut self.bytes));
+        self.note(What::Queued(note));
     }
 }
 

@@ -5,6 +5,7 @@
 //! is full nothing of the batch counts and the next one is written where this one would have stood;
 //! after any other error nothing is ever written again.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -180,6 +181,10 @@ pub struct Log<D: Disk, S: Shared<D::File>> {
     /// there is more to clean
     pub(super) cleans: bool,
     pub(super) counts: LogCounts,
+    /// how many bytes the disk had free, and when that was
+    pub(super) free_lately: Cell<Option<(u64, Time)>>,
+    /// when something was asked for last
+    pub(super) now: Time,
 }
 
 impl<D: Disk, S: Shared<D::File>> Log<D, S> {
@@ -198,6 +203,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         sync: Sync,
     ) -> Result<Committed, LogError> {
         self.check_poison()?;
+        self.look_at_clock(clock.now);
         self.encode(taken, clock);
         let (upto, ahead) = (taken.upto.clone(), taken.ahead.clone());
         let mut committed = Committed { upto, ahead, ..Committed::default() };
@@ -340,6 +346,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
 
     /// Writes the batch that the encoder holds.
     pub(super) fn append(&mut self, clock: Clock, use_: Use) -> Result<usize, LogError> {
+        self.encoder.check();
         let need = self.encoder.bytes.len() as u64;
         self.make_room(need, use_, clock)?;
         let time_ms = self.shared.with(|state| state.timeline.log_ms(clock.now));

@@ -3,6 +3,7 @@
 //! May use: everything of the store. Invariants: opening again after a crash at any moment of this
 //! gives the same result; nothing is changed on disk before it is decided that the broker starts.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -633,6 +634,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             busy: false,
             cleans: false,
             counts: LogCounts::default(),
+            free_lately: Cell::new(None),
+            now: clock.now,
         };
         log.encoder.last_message = last_message;
         log.set_log_bytes_max(options.log_bytes_max);

@@ -264,7 +264,12 @@ impl<D: Disk> Replay<D> {
             self.state.index.count_losses(true).hole(None);
         }
         while position.at < self.segments.len() {
+            let begins = self.loaded.0 != position.at;
             self.load(position.at)?;
+            // What was written past the system's cache comes from the disk, while this is applied.
+            if begins && let Some(next) = self.segments.get(position.at + 1) {
+                self.disk.read_ahead(&next.file);
+            }
             if self.step(&mut position, false) {
                 continue;
             }
@@ -353,17 +358,12 @@ impl<D: Disk> Replay<D> {
     }
 
     /// Searches for the next batch from `from` on, to the end of the log.
-    fn look_ahead(&self, from: Position) -> Result<Option<Ahead>, OpenError> {
+    fn look_ahead(&mut self, from: Position) -> Result<Option<Ahead>, OpenError> {
         let mut found: Option<Ahead> = None;
         let mut offset = from.offset;
         for at in from.at..self.segments.len() {
-            let read;
-            let bytes = if at == self.loaded.0 {
-                &self.loaded.1
-            } else {
-                read = self.read(at)?;
-                &read
-            };
+            self.load(at)?; // one at a time: it is the most that a start needs of memory
+            let bytes = &self.loaded.1;
             let seed = self.seed(at);
             while let Some((start, header)) = find_batch(bytes, offset, seed) {
                 let whole = whole_batch(bytes, start, seed).is_some();
