@@ -7,6 +7,7 @@
 //!
 //! Invariants: see [`Broker::check_invariants`]; each file names its own.
 
+mod answered;
 mod asked;
 mod cache;
 mod common;
