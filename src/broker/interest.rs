@@ -209,8 +209,8 @@ impl Broker {
         self.open_gate(now, fx);
     }
 
-    /// Asserts what must hold between any two inputs of all shards: the index has of this shard what
-    /// it has and wants, and nothing is cached here that misses another shard, but for those in
+    /// Asserts what must hold between any two inputs of all shards: the index has of this shard
+    /// what it has and wants, and nothing is cached here that misses another shard, but for those in
     /// `untold`: their messages of a change are still on the way here. For tests and simulators.
     ///
     /// # Panics

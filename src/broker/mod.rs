@@ -12,6 +12,7 @@ mod cache;
 mod common;
 mod connect;
 mod deliver;
+mod edges;
 mod fullness;
 mod ids;
 mod index;

@@ -493,8 +493,8 @@ impl Subscriptions {
         self.cache.changed(TopicFilter::from_validated("#"));
     }
 
-    /// Everybody whom `topic` concerns and who may receive it. The index and `may_receive` are asked
-    /// if that is not known already.
+    /// Everybody whom `topic` concerns and who may receive it. The index and `may_receive` are
+    /// asked if that is not known already.
     pub(super) fn matched(
         &mut self,
         topic: TopicName<'_>,

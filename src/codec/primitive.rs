@@ -245,24 +245,21 @@ pub(super) fn append_word(out: &mut Vec<u8>, word: u64, len: usize) {
     out.truncate(end);
 }
 
-/// Appends `bytes`. Topics and payloads are mostly short: a call of the library's copy of unknown
-/// length costs more than copying them, so that is done in two pieces of a fixed length, the
-/// second one over the end of the first.
-#[inline]
+/// Appends `bytes`. Topics are mostly short: a call of the library's copy of unknown length costs
+/// more than copying them, so that is done in two pieces of a fixed length, the second one over
+/// the end of the first.
+#[inline(always)]
 pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
     let done = append_halves::<32>(out, bytes)
-        || append_halves::<64>(out, bytes)
         || append_halves::<16>(out, bytes)
-        || append_halves::<8>(out, bytes)
-        || append_halves::<4>(out, bytes)
-        || append_halves::<128>(out, bytes);
+        || append_halves::<8>(out, bytes);
     if !done {
         out.extend_from_slice(bytes);
     }
 }
 
 /// False: `bytes` are less than one piece, or more than two.
-#[inline]
+#[inline(always)]
 fn append_halves<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
         return false;

@@ -107,8 +107,49 @@ fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
 
 /// Appends a whole PUBLISH. Topic Alias and Message Expiry Interval are written from the fields
 /// only if the property block lacks them.
-#[inline]
+///
+/// Most have neither, a short property block or none, and at most 16 KiB: those are written here,
+/// each part without asking what it may be.
+#[inline(always)]
 pub(super) fn encode(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
+    let block = if version.is_v5() { p.properties.as_bytes() } else { &[] };
+    let topic = p.topic.map_or("", TopicName::as_str).as_bytes();
+    let fixed = 2 + if p.packet_id.is_some() { 2 } else { 0 } + usize::from(version.is_v5());
+    let remaining = fixed + topic.len() + block.len() + p.payload.len();
+    let plain = p.topic_alias.is_none() && p.message_expiry_s.is_none();
+    if !plain || remaining >= TWO_BYTES_END || block.len() >= ONE_BYTE_END {
+        return encode_any(p, version, out);
+    }
+    out.reserve(8 + remaining);
+    let first = u64::from(first_byte(p.dup, p.qos, p.retain));
+    let topic_len = u64::from((topic.len() as u16).swap_bytes());
+    let len = remaining as u64;
+    if remaining < ONE_BYTE_END {
+        append_word(out, first | len << 8 | topic_len << 16, 4);
+    } else {
+        let (low, high) = (len & 0x7F | 0x80, len >> 7);
+        append_word(out, first | low << 8 | high << 16 | topic_len << 24, 5);
+    }
+    append(out, topic);
+    match (p.packet_id.map(|id| id.get().to_be_bytes()), version.is_v5()) {
+        (None, false) => {}
+        (None, true) => out.push(block.len() as u8),
+        (Some(id), false) => out.extend_from_slice(&id),
+        (Some([high, low]), true) => out.extend_from_slice(&[high, low, block.len() as u8]),
+    }
+    if !block.is_empty() {
+        append(out, block);
+    }
+    append(out, p.payload);
+}
+
+/// From here on a Variable Byte Integer takes two bytes, …
+const ONE_BYTE_END: usize = 0x80;
+/// … and from here on three.
+const TWO_BYTES_END: usize = 0x4000;
+
+#[inline(never)]
+fn encode_any(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
     let head = head_of(p);
     let (remaining, properties) = head.lengths(version);
     out.reserve(5 + remaining);
