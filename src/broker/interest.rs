@@ -210,8 +210,8 @@ impl Broker {
     }
 
     /// Asserts what must hold between any two inputs of all shards: the index has of this shard
-    /// what it has and wants, and nothing is cached here that misses another shard, but for those in
-    /// `untold`: their messages of a change are still on the way here. For tests and simulators.
+    /// what it has and wants, and nothing is cached here that misses another shard, but for those
+    /// in `untold`: their messages of a change are still on the way here. For tests and simulators.
     ///
     /// # Panics
     /// With the broken invariant, in words.
