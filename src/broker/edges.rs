@@ -33,7 +33,7 @@ pub(super) struct Edges {
 /// Where a hash belongs in a table of so many slots: higher hashes later, so that a table is
 /// copied into a larger one in order.
 fn home(hash: u32, slots: usize) -> usize {
-    (u64::from(hash) * slots as u64 >> 32) as usize
+    ((u64::from(hash) * slots as u64) >> 32) as usize
 }
 
 impl Edges {
