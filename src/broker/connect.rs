@@ -8,6 +8,7 @@ use std::sync::Arc as StdArc;
 use triomphe::Arc;
 
 use super::asked::Asked;
+use super::index::InterestIndex;
 use super::inflight::Stage;
 use super::input::{Effects, LinkKey, Opening, Question, SessionKey};
 use super::link::Link;
@@ -73,7 +74,7 @@ impl Broker {
         }
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
-        self.attach(now, link, session, opening, &class, fx);
+        self.attach(now, (link, session), opening, &class, common.interests(), fx);
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
         let mut until = self.record_session(session, fx);
@@ -199,10 +200,10 @@ impl Broker {
     fn attach(
         &mut self,
         now: Time,
-        link: LinkKey,
-        session: SessionKey,
+        (link, session): (LinkKey, SessionKey),
         opening: &Opening<'_>,
         class: &Class,
+        index: &impl InterestIndex,
         fx: &mut Effects,
     ) {
         let c = opening.connect;
@@ -230,7 +231,7 @@ impl Broker {
             s.outbound.start_link();
             s.inbound.start_link();
         }
-        self.set_rights(now, session, opening.identity, class);
+        self.set_rights(now, session, opening.identity, class, index);
         self.recheck_in_flight(session, fx);
         self.timers.arm(opening.ends, Timer::Ends(link));
         self.relieve(session); // one that ends with this link refuses nobody

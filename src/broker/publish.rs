@@ -486,14 +486,12 @@ impl Broker {
             publication.when = Some(ReceiptWhen::Unsealed);
         }
         for r in &matched.receivers {
-            let own;
             let r = match r.no_local {
                 NoLocal::Never => r,
                 _ if publication.publisher != Some(r.session) => r,
                 NoLocal::All => continue, // [MQTT-3.8.3-3]
                 NoLocal::Some => {
-                    own = self.subscriptions.own_receiver(publication.topic(), r.session);
-                    let Some(own) = &own else { continue };
+                    let Some(own) = matched.own_receiver(r.session) else { continue };
                     own
                 }
             };

@@ -129,7 +129,7 @@ impl Broker {
         self.name_session(&from.client_id, session);
         self.counters.sessions += 1;
         self.restore_state(now, session, &from);
-        self.restore_rights(now, session, from.owner);
+        self.restore_rights(now, session, from.owner, common.interests());
         self.restore_deliveries(session, from.in_flight);
         for entry in from.queued {
             self.restore_queued(session, entry);
