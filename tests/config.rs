@@ -474,6 +474,11 @@ fn ways_to_show_who_one_is_that_are_not_there() {
         ),
         ("jwt_user_claim = \"\"", &["expected a name, found \"\""]),
         ("hook_acl = true", &["auth.hook_acl: is of no effect without auth.hook_url"]),
+        (
+            "hook_token_file = \"t\"",
+            &["auth.hook_token_file: is of no effect without auth.hook_url"],
+        ),
+        ("hook_url = \"http://h/\"\nhook_token_file = \"t\"", &[]),
         ("hook_url = \"ftp://h/\"", &["expected \"http://host:port/path\" or https"]),
         (
             "wrong_password_delay_ms = 2\nwrong_password_delay_max_ms = 1",
