@@ -1,7 +1,7 @@
 //! The trees and the cache against the plain matcher, `TopicFilter::matches`, over random
 //! histories. Few and odd levels, so that filters and topics meet often.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

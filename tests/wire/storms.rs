@@ -47,7 +47,8 @@ fn valid_packets(version: Version) -> Vec<Vec<u8>> {
     packets.iter().map(|p| bytes_of(p, version)).collect()
 }
 
-/// After a first round of something, a second one costs others no second and leaves no memory behind.
+/// After a first round of something, a second one costs others less than a second, and leaves no
+/// memory behind.
 fn is_borne(broker: &Broker, mut one_round: impl FnMut()) {
     one_round();
     let before = own_kib(broker.pid());

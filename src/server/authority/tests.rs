@@ -559,7 +559,7 @@ fn the_hooks_token_is_read_again() {
         files.put("token", broken);
         let told = watched.reload().unwrap_err();
         assert!(told.contains(&file) && told.contains(why) && !told.contains("hush"), "{told}");
-        assert_eq!(authority.reload(&settings(&text)), [told.clone()]);
+        assert_eq!(authority.reload(&settings(&text)), std::slice::from_ref(&told));
         assert_eq!(shown(), "Bearer second", "{broken:?}");
         let opened = Authority::open(&settings(&text), Instant::now());
         assert!(told.ends_with(&opened.err().unwrap()), "{told}");
