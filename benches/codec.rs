@@ -2,8 +2,9 @@
 //! broker sees most, read from one buffer of 64 packets and written into one that is reused.
 //!
 //! Run: `cargo bench --bench codec`, or `-- --quick` for figures that are good to a tenth.
-//! 2 processors: PUBLISH is decoded 4 to 5 times as fast as by mqttbytes, and encoded 1.2 to 1.6
-//! times, or 2.4 times and more the way the broker does it; `benches/README.md` has the table.
+//! 2 processors, built like a release (without link-time optimization mqttbytes is three times as
+//! slow): PUBLISH is decoded 4 to 5 times as fast as by mqttbytes, and encoded 1.1 to 1.5 times,
+//! 2.7 times with properties; `benches/README.md` has the table, and what bounds it.
 #![allow(clippy::unwrap_used, reason = "a bench may end where it finds what cannot be")]
 
 use std::hint::black_box;

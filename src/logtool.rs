@@ -129,7 +129,8 @@ fn tell_damage(damage: &Damage, out: &mut impl Write) -> io::Result<()> {
     if damage.is_empty() {
         return writeln!(out, "no damage");
     }
-    writeln!(out, "damage: at least {} messages are gone", damage.messages())?;
+    let about = if damage.is_uncounted { "at least" } else { "up to" };
+    writeln!(out, "damage: {about} {} messages are gone", damage.messages())?;
     for line in damage.lines() {
         writeln!(out, "  {line}")?;
     }

@@ -1,8 +1,10 @@
-//! The hot path's allocations, counted: none per delivery, at most one per inbound message.
+//! The hot path's allocations, counted: none per delivery, at most one per inbound message; and
+//! what a subscription holds in memory, with one shard and with several.
 //!
 //! A test binary of its own, since its global allocator counts. What is bounded here is the pure
 //! broker, from the publisher's bytes to the bytes in the receivers' outboxes; `benches/fan_out.rs`
-//! says what it costs. Invariant: a bound is never raised because a change met it.
+//! and `benches/matching.rs` say what it costs. Invariant: a bound is never raised because a change
+//! met it.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../benches/support/counting.rs"]
@@ -10,7 +12,7 @@ mod counting;
 #[path = "../benches/support/shards.rs"]
 mod shards;
 
-use counting::allocations;
+use counting::{allocations, live_bytes};
 use shards::{Client, Shards, publish, subscribe};
 use stonechat::auth::Identity;
 use stonechat::auth::acl::{Acl, Verdict};
@@ -107,4 +109,39 @@ fn the_count_counts() {
     let before = allocations();
     drop(std::hint::black_box(Box::new(1)));
     assert_eq!(allocations() - before, 1);
+}
+
+/// Bytes that a subscription holds, all shards together: one to a filter, a hundred to a client.
+fn bytes_per_subscription(shards: usize) -> f64 {
+    const SUBSCRIPTIONS: usize = 40_000;
+    let mut world = Shards::new(shards, &Limits::default());
+    let clients: Vec<_> = (0..SUBSCRIPTIONS / 100)
+        .map(|n| world.connect(n % shards, &format!("client {n}"), Version::V5))
+        .collect();
+    let before = live_bytes();
+    for n in 0..SUBSCRIPTIONS {
+        // Far apart, so that a site's filters are not one shard's.
+        let (site, device) = (n / 100, n % 100);
+        let filter = match device {
+            0..80 => format!("site/{site}/device/{device}/command"),
+            _ => format!("site/{site}/device/{device}/#"),
+        };
+        let client = clients[n.wrapping_mul(7_919) % clients.len()];
+        world.packet(client, subscribe(&filter, QoS::AtMostOnce));
+        world.settle();
+    }
+    (live_bytes() - before) as f64 / SUBSCRIPTIONS as f64
+}
+
+/// The filters stand in one index, which all shards share. Each shard has tables of its own for its
+/// subscriptions; these grow by an eighth, so that some bytes more or fewer stand empty.
+#[test]
+fn a_subscription_takes_a_few_bytes_more_for_each_further_shard() {
+    let one = bytes_per_subscription(1);
+    assert!(one <= 150.0, "{one:.1} bytes with one shard");
+    for shards in [2, 4, 16] {
+        let all = bytes_per_subscription(shards);
+        let bound = one + 12.0 + (shards - 1) as f64;
+        assert!(all <= bound, "{all:.1} bytes with {shards} shards, {one:.1} with one");
+    }
 }

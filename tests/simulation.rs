@@ -39,6 +39,8 @@ mod loads;
 mod oracle;
 #[path = "simulation/power.rs"]
 mod power;
+#[path = "simulation/quotas.rs"]
+mod quotas;
 #[path = "simulation/receive.rs"]
 mod receive;
 #[path = "simulation/rights.rs"]
@@ -174,8 +176,8 @@ fn seeds_run_clean_on_a_disk() {
     for seed in 0..SEEDS_ON_DISK {
         met.add(&run(seed, Vintage::Disk).met);
     }
-    let Met { kills, powers, midway, fulls, failures, loaded, damaged, missing } = met;
-    for count in [kills, powers, midway, fulls, failures, loaded, damaged, missing] {
+    let Met { kills, powers, midway, fulls, failures, loaded, damaged, missing, throttled } = met;
+    for count in [kills, powers, midway, fulls, failures, loaded, damaged, missing, throttled] {
         assert!(count > 0, "not all faults were met: {met:?}");
     }
 }

@@ -11,6 +11,7 @@
 use std::sync::Arc as StdArc;
 
 use super::connect::WillIs;
+use super::index::InterestIndex;
 use super::input::{Answer, Effects, LinkKey, Question, Request};
 use super::link::{Hold, Link};
 use super::rights::ClassKey;
@@ -252,7 +253,9 @@ impl Broker {
                 done = Err(refusal(ReasonCode::NotAuthorized, "a Will that it may not publish"));
             }
             Some(Asked::Will) | None => {}
-            Some(Asked::Reauthentication) => done = self.reauthenticated(now, link, answer, fx),
+            Some(Asked::Reauthentication) => {
+                done = self.reauthenticated(now, link, answer, common.interests(), fx);
+            }
         }
         if let Err(why) = done {
             return self.fail(now, link, why, common, fx);
@@ -302,6 +305,7 @@ impl Broker {
         now: Time,
         link: LinkKey,
         answer: Answer,
+        index: &impl InterestIndex,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         let no = |what| refusal(ReasonCode::NotAuthorized, what);
@@ -312,7 +316,7 @@ impl Broker {
                 if session.and_then(Session::user) != identity.user.as_deref() {
                     return Err(no("it authenticated again, as another user"));
                 }
-                self.renew(now, link, &identity, ends);
+                self.renew(now, link, &identity, ends, index);
                 (ReasonCode::Success, data)
             }
             _ => return Err(no("it authenticated again, without success [MQTT-4.12.1-2]")),
@@ -328,14 +332,21 @@ impl Broker {
     }
 
     /// The client's rights and their end, anew.
-    fn renew(&mut self, now: Time, link: LinkKey, identity: &StdArc<Identity>, ends: Time) {
+    fn renew(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        identity: &StdArc<Identity>,
+        ends: Time,
+        index: &impl InterestIndex,
+    ) {
         let Some(l) = self.links.get_mut(link) else { return };
         l.rare_or_new().ends = Some(ends).filter(|ends| *ends != Time::NEVER);
         self.timers.arm(ends, Timer::Ends(link));
         let session = l.session;
         let Some(s) = self.sessions.get(session) else { return };
         let class = self.rules.class_of(identity, &s.client_id);
-        self.set_rights(now, session, identity, &class);
+        self.set_rights(now, session, identity, &class, index);
     }
 
     /// The client's right to be here has ended, if it was not renewed.

@@ -8,19 +8,20 @@ use std::sync::Arc as StdArc;
 use triomphe::Arc;
 
 use super::asked::Asked;
+use super::index::InterestIndex;
 use super::inflight::Stage;
 use super::input::{Effects, LinkKey, Opening, Question, SessionKey};
 use super::link::Link;
 use super::message::{Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
 use super::publish::is_dollar_sys;
-use super::record::{Record, SessionNumber, WillRecord};
-use super::seal::{EndingKey, SealRef};
+use super::record::{Record, WillRecord};
+use super::seal::{EndUnderWay, EndingKey, SealRef};
 use super::sends::Closing;
 use super::session::{Extra, Session};
 use super::timers::Timer;
 use super::void::Span;
-use super::{Broker, Common, Refusal, Seq, Time, refusal};
+use super::{Broker, Common, Refusal, Time, refusal};
 use crate::auth::acl::Class;
 use crate::codec::{
     ConnAck, Connect, Disconnect, Packet, Property, QoS, ReasonCode, Version, encode,
@@ -62,12 +63,9 @@ impl Broker {
         self.take_over(now, opening.client_id, common, fx);
         self.catch_up(now, opening.client_id, common, fx);
         let mut existing = self.find_session(opening.client_id);
-        let mut discarded = None;
         if c.clean_start
             && let Some(session) = existing.take()
         {
-            let s = self.sessions.get(session);
-            discarded = s.filter(|s| s.is_recorded()).map(|s| s.number);
             self.end_session(now, session, common, fx); // [MQTT-3.1.2-4]
         }
         if let Err(why) = self.check_room(existing, c) {
@@ -76,10 +74,10 @@ impl Broker {
         }
         let session_present = existing.is_some();
         let session = existing.unwrap_or_else(|| self.new_session(opening.client_id));
-        self.attach(now, link, session, opening, &class, fx);
+        self.attach(now, (link, session), opening, &class, common.interests(), fx);
         let mut bytes = Vec::new();
         encode(&self.connack(opening, session_present), c.version, &mut bytes);
-        let mut until = self.record_session(session, discarded, fx);
+        let mut until = self.record_session(session, fx);
         until.safety = self.safety_of_connack(session, opening.safety);
         self.send_when(now, link, HeldPacket::ConnAck(bytes.into()), until, fx);
         if let Some(will) = c.will.as_ref().filter(|_| will_asked) {
@@ -202,10 +200,10 @@ impl Broker {
     fn attach(
         &mut self,
         now: Time,
-        link: LinkKey,
-        session: SessionKey,
+        (link, session): (LinkKey, SessionKey),
         opening: &Opening<'_>,
         class: &Class,
+        index: &impl InterestIndex,
         fx: &mut Effects,
     ) {
         let c = opening.connect;
@@ -233,7 +231,7 @@ impl Broker {
             s.outbound.start_link();
             s.inbound.start_link();
         }
-        self.set_rights(now, session, opening.identity, class);
+        self.set_rights(now, session, opening.identity, class, index);
         self.recheck_in_flight(session, fx);
         self.timers.arm(opening.ends, Timer::Ends(link));
         self.relieve(session); // one that ends with this link refuses nobody
@@ -263,26 +261,21 @@ impl Broker {
     }
 
     /// The log is told of a session that is kept, and of its Will. Returns what CONNACK waits for:
-    /// its client counts on it that the one that was `discarded` for it never comes back
-    /// \[MQTT-3.1.2-4\]. Where the end of that one cannot be recorded yet, the new one is, whatever
-    /// it is: after a crash the newest session of a client ends the older ones.
-    fn record_session(
-        &mut self,
-        session: SessionKey,
-        discarded: Option<SessionNumber>,
-        fx: &mut Effects,
-    ) -> Until {
+    /// its client counts on it that the one before, which Clean Start discarded or which had ended
+    /// by itself, never comes back \[MQTT-3.1.2-4\]. Where the end of that one cannot be recorded
+    /// yet, the new one is, whatever it is: after a crash the newest session of a client ends the
+    /// older ones.
+    fn record_session(&mut self, session: SessionKey, fx: &mut Effects) -> Until {
         let before = self.seq;
         let Some(s) = self.sessions.get(session) else { return Until::default() };
         if !s.is_persistent() && !s.is_recorded() {
-            let Some(number) = discarded else { return Until::default() };
-            let is_end = |record: &Record| match record {
-                Record::SessionEnd { session } => *session == number,
-                _ => false,
-            };
-            if let Some(behind) = fx.records.iter().rev().position(is_end) {
-                let end = Seq(before.0 - behind as u64);
-                return Until { records: Span { first: end, last: end }, ..Until::default() };
+            match self.end_under_way(&s.client_id) {
+                EndUnderWay::None => return Until::default(),
+                EndUnderWay::Recorded(end) => {
+                    let records = Span { first: end, last: end };
+                    return Until { records, ..Until::default() };
+                }
+                EndUnderWay::ToCome => {}
             }
         }
         let number = if s.is_recorded() { s.number } else { self.new_number() };

@@ -1,5 +1,5 @@
-//! One message to one session: sent now, put in flight, queued, or dropped by a named limit; and
-//! the acknowledgements that come back.
+//! One message to one session: sent now, put in flight, queued, or dropped by a named limit. The
+//! acknowledgements that come back are in `answered.rs`.
 //!
 //! Invariants: QoS 1 and 2 messages of a session leave in the order in which they came; nothing
 //! is in flight beyond the client's Receive Maximum \[MQTT-3.3.4-9\]; every message that is
@@ -7,7 +7,7 @@
 
 use triomphe::Arc;
 
-use super::inflight::{InFlight, InboundId, Stage};
+use super::inflight::{InFlight, Stage};
 use super::input::{Effects, LinkKey, SessionKey};
 use super::link::{Alias, Link};
 use super::message::Message;
@@ -18,7 +18,7 @@ use super::safety::Safety;
 use super::seal::SealRef;
 use super::session::{Extra, Queued, Session};
 use super::shared::MinQoS;
-use super::{Broker, Refusal, Time, refusal};
+use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, QoS, ReasonCode};
 
 /// How many messages one call sends for one session before others have their turn.
@@ -92,7 +92,7 @@ impl Broker {
             self.send_unkept(now, to, publication, qos, retain, extra, fx);
             return;
         }
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let seal = match publication.is_unsealed() {
             false => SealRef::default(),
             true => self.seal_ref(publication, to),
@@ -215,7 +215,7 @@ impl Broker {
         extra: Option<&Arc<Extra>>,
         fx: &mut Effects,
     ) {
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let (extra, qos, seal) = (extra.cloned(), QoS::AtMostOnce, SealRef::default());
         let entry = Queued { message, extra, order: 0, seal, qos, retain };
         if entry.cost_bytes() > self.queue_room(to) {
@@ -335,7 +335,7 @@ impl Broker {
             return false;
         }
         if !publication.is_inline() {
-            fx.sends.append_payload(link, publication.message(&mut self.scratch));
+            fx.sends.append_payload(link, publication.message(&mut self.spent, &mut self.scratch));
         }
         self.counters.packets_sent += 1;
         self.counters.publish_sent += 1;
@@ -509,167 +509,6 @@ impl Broker {
             self.record_queued(session, &mut entry, fx);
             self.put_in_flight(now, session, entry, &mut publication, fx);
         }
-    }
-
-    /// A delivery is complete, or `dropped`: its identifier is free.
-    pub(super) fn complete(
-        &mut self,
-        session: SessionKey,
-        packet_id: PacketId,
-        dropped: Option<DropReason>,
-        fx: &mut Effects,
-    ) {
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        let before = s.outbound.bytes();
-        let Some(entry) = s.outbound.remove(packet_id) else { return };
-        self.counters.in_flight -= 1;
-        self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
-        let number = s.number;
-        self.relieve(session);
-        self.look_at_refused(session);
-        self.drop_seal_ref(entry.seal);
-        if let Some(why) = dropped {
-            self.note_loss(session, why, 1);
-        }
-        if entry.order > 0 {
-            let (session, order) = (number, entry.order);
-            let record = match dropped {
-                None => Record::Acknowledged { session, order },
-                Some(why) => Record::Dropped { session, order, why },
-            };
-            self.record(fx, record);
-        }
-    }
-
-    fn stage_of(&mut self, session: SessionKey, id: PacketId) -> Option<Stage> {
-        Some(self.sessions.get_mut(session)?.outbound.get_mut(id)?.stage)
-    }
-
-    /// PUBACK (section 3.4). One for an identifier that is not in use changes nothing.
-    pub(super) fn on_puback(
-        &mut self,
-        now: Time,
-        session: SessionKey,
-        ack: &Ack<'_>,
-        fx: &mut Effects,
-    ) -> Result<(), Refusal> {
-        match self.stage_of(session, ack.packet_id) {
-            None => Ok(()),
-            Some(Stage::Publish1) => {
-                // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
-                self.counters.refused_by_clients += u64::from(ack.reason.is_error());
-                self.complete(session, ack.packet_id, None, fx);
-                self.go_on(now, session, fx);
-                Ok(())
-            }
-            Some(_) => Err(refusal(ReasonCode::ProtocolError, "PUBACK for a QoS 2 message")),
-        }
-    }
-
-    /// PUBREC (section 3.5).
-    pub(super) fn on_pubrec(
-        &mut self,
-        now: Time,
-        link: LinkKey,
-        session: SessionKey,
-        ack: &Ack<'_>,
-        fx: &mut Effects,
-    ) -> Result<(), Refusal> {
-        let id = ack.packet_id;
-        match self.stage_of(session, id) {
-            Some(Stage::Publish1) => {
-                Err(refusal(ReasonCode::ProtocolError, "PUBREC for a QoS 1 message"))
-            }
-            Some(_) if ack.reason.is_error() => {
-                self.counters.refused_by_clients += 1;
-                self.complete(session, id, None, fx);
-                self.go_on(now, session, fx);
-                Ok(())
-            }
-            None if ack.reason.is_error() => Ok(()),
-            None => {
-                let packet = HeldPacket::PubRel(id, ReasonCode::PacketIdentifierNotFound);
-                self.send_when(now, link, packet, Until::default(), fx);
-                Ok(())
-            }
-            Some(stage) => {
-                let Some(s) = self.sessions.get_mut(session) else { return Ok(()) };
-                let before = s.outbound.bytes();
-                s.outbound.release(id);
-                self.counters.in_flight_bytes -= (before - s.outbound.bytes()) as u64;
-                let safety = self.limits.identifier_safety; // as PUBLISH
-                let mut until = Until { safety, ..Until::default() };
-                let order = s.outbound.get_mut(id).map_or(0, |entry| entry.order);
-                if stage == Stage::Publish2 && order > 0 {
-                    let (session, before) = (s.number, self.seq);
-                    self.record(fx, Record::Released { session, order });
-                    until.records = self.since(before);
-                }
-                self.send_when(now, link, HeldPacket::PubRel(id, ReasonCode::Success), until, fx);
-                Ok(())
-            }
-        }
-    }
-
-    /// PUBCOMP (section 3.7).
-    pub(super) fn on_pubcomp(
-        &mut self,
-        now: Time,
-        session: SessionKey,
-        ack: &Ack<'_>,
-        fx: &mut Effects,
-    ) -> Result<(), Refusal> {
-        match self.stage_of(session, ack.packet_id) {
-            None => Ok(()),
-            Some(Stage::Release) => {
-                self.complete(session, ack.packet_id, None, fx);
-                self.go_on(now, session, fx);
-                Ok(())
-            }
-            Some(_) => {
-                Err(refusal(ReasonCode::ProtocolError, "PUBCOMP for a message without PUBREL"))
-            }
-        }
-    }
-
-    /// PUBREL (section 3.6): the identifier is free once its release is committed.
-    pub(super) fn on_pubrel(
-        &mut self,
-        now: Time,
-        link: LinkKey,
-        session: SessionKey,
-        ack: &Ack<'_>,
-        fx: &mut Effects,
-    ) {
-        let packet_id = ack.packet_id;
-        let Some(l) = self.links.get(link) else { return };
-        let mut until = Until { safety: self.safety_of_release(l), ..Until::default() };
-        let (mut reason, mut counted) = (ReasonCode::Success, false);
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        let known = s.inbound.get_mut(packet_id).map(|known| {
-            let counted = std::mem::take(&mut known.counted);
-            InboundId { counted, ..*known }
-        });
-        match known {
-            None => reason = ReasonCode::PacketIdentifierNotFound,
-            Some(entry) if self.release_with_seal(entry.wait) => {
-                (until.wait, counted) = (entry.wait, entry.counted);
-            }
-            Some(entry) => {
-                let Some(s) = self.sessions.get_mut(session) else { return };
-                s.inbound.remove(packet_id);
-                if s.is_persistent() {
-                    let (session, before) = (s.number, self.seq);
-                    self.record(fx, Record::InboundEnd { session, packet_id });
-                    until.records = self.since(before);
-                }
-                // What its PUBREC waited for, this one need not: but the log is causal, and the
-                // gate releases in order.
-                until.wait = entry.wait;
-                counted = entry.counted;
-            }
-        }
-        self.send_when(now, link, HeldPacket::PubComp(packet_id, reason, counted), until, fx);
     }
 }
 

@@ -154,7 +154,7 @@ impl Broker {
         match group {
             Some(group) => self.recount_group(group, fx),
             None => {
-                self.subscriptions.set_full(sub, full);
+                self.subscriptions.set_full(sub, full, index);
                 self.tell_interest(node, index, fx)
             }
         };

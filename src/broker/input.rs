@@ -15,6 +15,7 @@ use super::safety::Safety;
 use super::seal::Seal;
 use super::sends::Sends;
 use super::session::Session;
+use super::spent::Spent;
 use super::time::Time;
 use crate::auth::Identity;
 use crate::auth::acl::Acl;
@@ -119,6 +120,8 @@ pub enum Input<'a> {
     /// These records of this shard need not be waited for any longer: what they say came to its end
     /// before they were written.
     Void(&'a [Seq]),
+    /// Messages that the store let go of: their memory serves new ones.
+    Spent(Spent),
     /// The answer to [`Request::Load`].
     Loaded(SessionKey, Box<LoadedEntries>),
     /// The answer to [`Request::Ask`].

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::index::{InterestIndex, InterestTree, Interested};
+use super::index::{InterestIndex, InterestTree};
 use super::input::{Effects, Interest, LinkKey, PeerMessage, ShardId, ShardSet};
 use super::session::Session;
 use super::subscriptions::{GroupId, Matched};
@@ -88,22 +88,17 @@ impl Broker {
         self.interests.version
     }
 
-    /// Everybody whom `topic` concerns: what is cached, or this shard's own tree and, for the other
-    /// shards, the index. `by`: who publishes, if that is a client of this shard.
+    /// Everybody whom `topic` concerns: what is cached, or what the index says. `by`: who
+    /// publishes, if that is a client of this shard.
     pub(super) fn matched(
         &mut self,
         by: Option<LinkKey>,
         topic: TopicName<'_>,
         common: &mut impl Common,
     ) -> Rc<Matched> {
-        let (own, shards) = (self.shard, self.shards);
         let (sessions, rules) = (&self.sessions, &self.rules);
         let all = rules.are_open();
-        let peers = || match shards {
-            0..2 => Interested::default(),
-            _ => common.interests().interested(topic).without(own),
-        };
-        self.subscriptions.matched(asker(by), topic, peers, |session| {
+        self.subscriptions.matched(asker(by), topic, common.interests(), |session| {
             let class = || sessions.get(session).and_then(Session::class);
             all || rules.may_receive(class(), topic)
         })
@@ -127,14 +122,18 @@ impl Broker {
         if self.shards < 2 {
             return 0;
         }
-        let interest = self.subscriptions.interest(node);
-        if self.subscriptions.told(node) == interest {
+        let (place, told) = index.read(|index| index.look(self.shard, node));
+        let interest = self.subscriptions.interest(place);
+        if told == interest {
             return self.interests.under_way.get(&node).copied().unwrap_or(0);
         }
-        let filter: Arc<str> = self.subscriptions.filter_text(node).into();
-        index.set(self.shard, TopicFilter::from_validated(&filter), interest);
+        let mut filter = String::new();
+        index.write(|index| {
+            index.tell(self.shard, node, interest);
+            index.filter_text(node, &mut filter);
+        });
+        let filter: Arc<str> = filter.into();
         let version = self.next_version();
-        self.subscriptions.set_told(node, interest);
         self.interests.told(node, interest);
         for shard in self.others() {
             let filter = Arc::clone(&filter);
@@ -190,16 +189,17 @@ impl Broker {
         version: u64,
         key: &str,
         members: (u32, u32, u32),
+        index: &mut impl InterestIndex,
         fx: &mut Effects,
     ) {
         if let Ok(filter) = SubscriptionFilter::parse(key)
             && filter.share.is_some()
         {
-            let group = self.subscriptions.group_or_new(&filter);
+            let group = self.subscriptions.group_or_new(&filter, index);
             let g = &mut self.subscriptions.groups[group as usize];
             g.set_remote(from, members);
             let node = g.node;
-            self.subscriptions.prune(node, Some(group));
+            self.subscriptions.prune(node, Some(group), index);
         }
         ack_interest(from, version, fx);
     }
@@ -218,15 +218,15 @@ impl Broker {
         self.open_gate(now, fx);
     }
 
-    /// Asserts what must hold between any two inputs of all shards: the index says of this shard
-    /// what it wants, and nothing is cached here that misses another shard, but for those in
-    /// `untold`: their messages of a change are still on the way here. For tests and simulators.
+    /// Asserts what must hold between any two inputs of all shards: the index has of this shard
+    /// what it has and wants, and nothing is cached here that misses another shard, but for those
+    /// in `untold`: their messages of a change are still on the way here. For tests and simulators.
     ///
     /// # Panics
     /// With the broken invariant, in words.
     pub fn check_interests(&self, index: &InterestTree, untold: ShardSet) {
-        self.subscriptions.check_index(self.shard, index);
-        self.subscriptions.check_cached(self.shard, untold, index);
+        self.subscriptions.check_index(self.shards < 2, index);
+        self.subscriptions.check_cached(untold, index);
     }
 }
 

@@ -26,8 +26,31 @@ struct Meta {
     properties_len: u32,
     topic_len: u16,
     qos: QoS,
-    /// RETAIN, and from the second bit on the safety
+    /// RETAIN, two bits of the safety, and from the fourth on how many bytes of the allocation stay
+    /// free at its end
     flags: u8,
+}
+
+/// Messages with so many bytes of topic, properties and payload leave their memory to others.
+const REUSED_BYTES_MAX: usize = 1032;
+/// Sizes of such memory differ by so many bytes. It begins behind 48 bytes, and the allocator puts
+/// 8 before those: with 8 bytes more than a multiple of 16, what is left free costs nothing.
+const ROOM_STEP_BYTES: usize = 16;
+const ROOM_BYTES_MIN: usize = 8;
+const FREE_SHIFT: u32 = 3;
+
+impl Meta {
+    fn of(parts: &MessageParts<'_>, safety: Safety, properties_len: usize, free: usize) -> Self {
+        Self {
+            expires: parts.expires,
+            publisher: parts.publisher,
+            number: AtomicU64::new(0),
+            properties_len: properties_len as u32,
+            topic_len: parts.topic.as_str().len() as u16,
+            qos: parts.qos,
+            flags: u8::from(parts.retain) | safety.bits() << 1 | (free as u8) << FREE_SHIFT,
+        }
+    }
 }
 
 /// An Application Message. Cloning it costs one atomic increment.
@@ -65,18 +88,57 @@ impl Message {
         scratch.clear();
         scratch.extend_from_slice(parts.topic.as_str().as_bytes());
         parts.properties.forwarded(scratch);
-        let properties_len = (scratch.len() - parts.topic.as_str().len()) as u32;
+        let properties_len = scratch.len() - parts.topic.as_str().len();
         scratch.extend_from_slice(parts.payload);
-        let meta = Meta {
-            expires: parts.expires,
-            publisher: parts.publisher,
-            number: AtomicU64::new(0),
-            properties_len,
-            topic_len: parts.topic.as_str().len() as u16,
-            qos: parts.qos,
-            flags: u8::from(parts.retain) | safety.bits() << 1,
-        };
+        let room = Self::room_for(scratch.len()).map_or(scratch.len(), Self::room_bytes);
+        let meta = Meta::of(parts, safety, properties_len, room - scratch.len());
+        scratch.resize(room, 0);
         Self(ThinArc::from_header_and_slice(meta, scratch))
+    }
+
+    /// In which size of memory so many bytes of topic, properties and payload are, if that may
+    /// serve again.
+    pub(super) fn room_for(bytes: usize) -> Option<usize> {
+        let at = (bytes + ROOM_STEP_BYTES - 1 - ROOM_BYTES_MIN) / ROOM_STEP_BYTES;
+        (bytes <= REUSED_BYTES_MAX).then_some(at)
+    }
+
+    /// How many bytes memory of that size has for them.
+    pub(super) fn room_bytes(at: usize) -> usize {
+        ROOM_BYTES_MIN + at * ROOM_STEP_BYTES
+    }
+
+    /// In which size of memory it is, if that may serve another message: nobody else has this one.
+    pub(super) fn reusable_as(&self) -> Option<usize> {
+        let room = self.0.slice.len();
+        (room <= REUSED_BYTES_MAX && ThinArc::strong_count(&self.0) == 1)
+            .then(|| (room - ROOM_BYTES_MIN) / ROOM_STEP_BYTES)
+    }
+
+    /// Becomes the message of `parts` in its own memory, which is of the right size, if nobody else
+    /// has it. `properties`: those that are forwarded.
+    pub(super) fn rewrite(
+        &mut self,
+        parts: &MessageParts<'_>,
+        safety: Safety,
+        properties: &[u8],
+    ) -> bool {
+        self.0.with_arc_mut(|arc| {
+            let Some(inner) = triomphe::Arc::get_mut(arc) else { return false };
+            let topic = parts.topic.as_str().as_bytes();
+            let len = topic.len() + properties.len() + parts.payload.len();
+            let Some(free) = inner.length().checked_sub(len).filter(|n| *n < ROOM_STEP_BYTES)
+            else {
+                return false;
+            };
+            *inner.header_mut() = Meta::of(parts, safety, properties.len(), free);
+            let (own_topic, rest) = inner.slice_mut().split_at_mut(topic.len());
+            let (own_properties, rest) = rest.split_at_mut(properties.len());
+            own_topic.copy_from_slice(topic);
+            own_properties.copy_from_slice(properties);
+            rest[..parts.payload.len()].copy_from_slice(parts.payload);
+            true
+        })
     }
 
     /// The QoS it was published with.
@@ -91,7 +153,7 @@ impl Message {
 
     /// How safe it is to be. One that came out of the log is as safe as can be: it is there.
     pub fn safety(&self) -> Safety {
-        Safety::from_bits(self.0.header.header.flags >> 1)
+        Safety::from_bits(self.0.header.header.flags >> 1 & 3)
     }
 
     /// The keyed hash of its publisher's Client Identifier, 0 if nobody's.
@@ -178,12 +240,13 @@ impl Message {
 
     /// The payload.
     pub fn payload(&self) -> &[u8] {
-        &self.0.slice[self.topic_len() + self.0.header.header.properties_len as usize..]
+        let start = self.topic_len() + self.0.header.header.properties_len as usize;
+        &self.0.slice[start..self.len()]
     }
 
     /// What it counts for in budgets, in bytes: everything it holds, and its own overhead.
     pub fn cost_bytes(&self) -> usize {
-        Self::cost_of(self.0.slice.len())
+        Self::cost_of(self.len())
     }
 
     /// What a message counts for whose topic, properties and payload are `bytes` together.
@@ -194,6 +257,11 @@ impl Message {
     /// Whether both are the same allocation.
     pub fn same(a: &Self, b: &Self) -> bool {
         std::ptr::eq(a.0.slice.as_ptr(), b.0.slice.as_ptr())
+    }
+
+    /// Topic, properties and payload together.
+    fn len(&self) -> usize {
+        self.0.slice.len() - usize::from(self.0.header.header.flags >> FREE_SHIFT)
     }
 
     fn topic_len(&self) -> usize {

@@ -7,11 +7,13 @@
 //!
 //! Invariants: see [`Broker::check_invariants`]; each file names its own.
 
+mod answered;
 mod asked;
 mod cache;
 mod common;
 mod connect;
 mod deliver;
+mod edges;
 mod fullness;
 mod ids;
 mod index;
@@ -39,6 +41,7 @@ mod sends;
 mod session;
 mod shared;
 mod shrink;
+mod spent;
 mod subscribe;
 mod subscriptions;
 mod tail;
@@ -50,7 +53,7 @@ mod void;
 mod will;
 
 pub use common::{Common, Commons};
-pub use index::{InterestIndex, InterestTree, Interested};
+pub use index::{InterestIndex, InterestTree, Interested, Place};
 pub use input::{
     Answer, Effects, Input, Interest, LinkKey, LoadedEntries, Opening, PeerMessage, Question,
     ReceiptFor, ReceiptWhen, Request, SHARDS_MAX, SealKey, Seq, SessionKey, ShardId, ShardSet,
@@ -68,6 +71,7 @@ pub use retained::{
 pub use safety::Safety;
 pub use sends::{Closing, Outbox, Sends};
 pub(crate) use shrink::{shrink_list, shrink_queue, shrink_slab};
+pub use spent::Spent;
 pub use time::Time;
 
 /// The matching structures, for tests and benchmarks that look at them alone.
@@ -185,6 +189,7 @@ pub struct Broker {
     /// credit is kept back because of it
     credit_kept: bool,
     // Memory that is reused from call to call:
+    spent: Spent,
     scratch: Vec<u8>,
     encoded: Vec<u8>,
     batch: Vec<Message>,
@@ -198,7 +203,7 @@ impl Broker {
         Self {
             shard,
             shards,
-            subscriptions: Subscriptions::new(seed, limits.match_cache_bytes_max),
+            subscriptions: Subscriptions::new(shard, seed, limits.match_cache_bytes_max),
             rules: Rules::new(seed),
             queued_messages_bound: limits.queued_messages_max,
             limits,
@@ -228,6 +233,7 @@ impl Broker {
             uncommitted: Uncommitted::default(),
             fullness: Fullness::default(),
             credit_kept: false,
+            spent: Spent::default(),
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -255,10 +261,11 @@ impl Broker {
             Input::Committed(seq) => self.on_committed(now, seq, fx),
             Input::Written(seq) => self.on_written(now, seq, fx),
             Input::Void(seqs) => self.on_void(now, seqs, fx),
+            Input::Spent(spent) => self.spent.take_over(spent),
             Input::Loaded(session, loaded) => self.on_loaded(now, session, *loaded, fx),
             Input::Answer(link, answer) => self.on_answer(now, link, answer, common, fx),
-            Input::Acl(acl) => self.on_acl(now, acl),
-            Input::Quotas(quotas) => self.on_quotas(now, quotas),
+            Input::Acl(acl) => self.on_acl(now, acl, common.interests()),
+            Input::Quotas(quotas) => self.on_quotas(now, quotas, common.interests()),
             Input::Restored => self.on_restored(),
             Input::Reload(limits) => self.on_reload(*limits, fx),
             Input::Publish(message) => self.publish_own(now, &message, None, common, fx),
@@ -464,7 +471,8 @@ impl Broker {
                 self.on_peer_interest(from, version, &filter, fx);
             }
             PeerMessage::Group { version, group, online, offline, full } => {
-                self.on_peer_group(from, version, &group, (online, offline, full), fx);
+                let (members, index) = ((online, offline, full), common.interests());
+                self.on_peer_group(from, version, &group, members, index, fx);
             }
             PeerMessage::InterestAck { version } => self.on_interest_ack(now, from, version, fx),
             PeerMessage::Shared(travel) => self.on_shared(now, from, travel, fx),
@@ -549,6 +557,7 @@ impl Broker {
         }
         self.walk_tails(fx);
         self.tell_losses(fx);
+        self.spent.sweep();
         // Links and sessions that came and went leave their timers behind.
         if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
             self.drop_stale_timers();
@@ -692,7 +701,6 @@ impl Broker {
         assert!(self.gate.settled.written() <= self.seq, "nothing is committed unwritten");
         self.subscriptions.check_invariants();
         self.rules.check(self.sessions.iter().map(|(_, s)| s));
-        self.subscriptions.check_told(self.shards < 2);
     }
 }
 
@@ -708,7 +716,6 @@ mod tests {
             ("Link", size_of::<link::Link>(), 120),
             ("Outbox", size_of::<Outbox>(), 88),
             ("Subscription", size_of::<subscriptions::Subscription>(), 40),
-            ("NodeSubs", size_of::<subscriptions::NodeSubs>(), 8),
             ("InFlight", size_of::<inflight::InFlight>(), 32),
             ("Queued", size_of::<session::Queued>(), 32),
             ("Message", size_of::<Message>(), 8),

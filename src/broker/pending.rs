@@ -288,6 +288,7 @@ impl Broker {
         }
         let new = self.gate.settled.written() < seq;
         self.gate.settled.commit(seq);
+        self.ends_committed(seq);
         self.go_on_written(now, seq, new, fx);
     }
 

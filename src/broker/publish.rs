@@ -17,6 +17,7 @@ use super::record::Record;
 use super::safety::Safety;
 use super::session::Session;
 use super::shared::Group;
+use super::spent::Spent;
 use super::subscriptions::{GroupId, Matched, NoLocal};
 use super::void::Span;
 use super::{Broker, Common, Refusal, Time, refusal};
@@ -123,9 +124,9 @@ impl<'a> Publication<'a> {
     }
 
     /// The message as something that outlives this call.
-    pub(super) fn message(&mut self, scratch: &mut Vec<u8>) -> Message {
+    pub(super) fn message(&mut self, spent: &mut Spent, scratch: &mut Vec<u8>) -> Message {
         let Self { parts, safety, message, .. } = self;
-        message.get_or_insert_with(|| Message::with_safety(parts, *safety, scratch)).clone()
+        message.get_or_insert_with(|| spent.message(parts, *safety, scratch)).clone()
     }
 
     fn forwarded(&self) -> &[u8] {
@@ -485,14 +486,12 @@ impl Broker {
             publication.when = Some(ReceiptWhen::Unsealed);
         }
         for r in &matched.receivers {
-            let own;
             let r = match r.no_local {
                 NoLocal::Never => r,
                 _ if publication.publisher != Some(r.session) => r,
                 NoLocal::All => continue, // [MQTT-3.8.3-3]
                 NoLocal::Some => {
-                    own = self.subscriptions.own_receiver(publication.topic(), r.session);
-                    let Some(own) = &own else { continue };
+                    let Some(own) = matched.own_receiver(r.session) else { continue };
                     own
                 }
             };
@@ -529,7 +528,7 @@ impl Broker {
         if !self.may_send_to(shard, publication, fx) {
             return;
         }
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         self.peer_bytes[usize::from(shard.0)] += message.cost_bytes();
         // What is not sealed is so on all shards, though some may keep nothing.
         let asks = durable || publication.is_unsealed();

@@ -61,7 +61,7 @@ pub struct RestoredSession {
     pub owner: Owner,
     /// Session Expiry Interval in seconds
     pub expiry_s: u32,
-    /// for how long it has been without a connection
+    /// for how long it has been without a connection; 0 if `was_connected`
     pub offline_ms: u64,
     /// the log knew it with a connection
     pub was_connected: bool,
@@ -129,7 +129,7 @@ impl Broker {
         self.name_session(&from.client_id, session);
         self.counters.sessions += 1;
         self.restore_state(now, session, &from);
-        self.restore_rights(now, session, from.owner);
+        self.restore_rights(now, session, from.owner, common.interests());
         self.restore_deliveries(session, from.in_flight);
         for entry in from.queued {
             self.restore_queued(session, entry);

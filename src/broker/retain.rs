@@ -29,7 +29,7 @@ impl Broker {
             self.counters.refused_no_room += 1;
             return Ok(());
         }
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let replaced = if message.payload().is_empty() {
             common.retained().clear(message.topic()) // [MQTT-3.3.1-6], [MQTT-3.3.1-7]
         } else {

@@ -17,6 +17,7 @@ use std::sync::Arc as StdArc;
 use foldhash::quality::FixedState;
 use hashbrown::HashTable;
 
+use super::index::InterestIndex;
 use super::inflight::Stage;
 use super::input::{Effects, LinkKey, SessionKey};
 use super::key::{Arena, Key};
@@ -273,6 +274,7 @@ impl Broker {
         session: SessionKey,
         identity: &StdArc<Identity>,
         class: &Class,
+        index: &impl InterestIndex,
     ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         let quota = self.rules.quotas.of(identity.user.as_deref(), &s.client_id);
@@ -287,19 +289,25 @@ impl Broker {
         });
         let (identity, granted_before) = (StdArc::clone(identity), false);
         s.rights = (!nothing).then(|| Box::new(Rights { identity, granted_before, class, pace }));
-        self.rights_changed(session, was);
+        self.rights_changed(session, was, index);
         self.rules.leave(was);
     }
 
     /// The same after a restart, from what the log knew.
-    pub(super) fn restore_rights(&mut self, now: Time, session: SessionKey, owner: Owner) {
+    pub(super) fn restore_rights(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        owner: Owner,
+        index: &impl InterestIndex,
+    ) {
         let identity = StdArc::new(Identity { user: owner.user, ..Identity::default() });
         let Some(s) = self.sessions.get(session) else { return };
         let class = match owner.granted {
             true => Acl::open().class(&identity, &s.client_id),
             false => self.rules.class_of(&identity, &s.client_id),
         };
-        self.set_rights(now, session, &identity, &class);
+        self.set_rights(now, session, &identity, &class, index);
         let Some(s) = self.sessions.get_mut(session) else { return };
         match &mut s.rights {
             Some(rights) => rights.granted_before = owner.granted,
@@ -312,7 +320,12 @@ impl Broker {
     }
 
     /// What depends on a session's class, after that was another one.
-    fn rights_changed(&mut self, session: SessionKey, was: Option<ClassKey>) {
+    fn rights_changed(
+        &mut self,
+        session: SessionKey,
+        was: Option<ClassKey>,
+        index: &impl InterestIndex,
+    ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         if let Some(l) = s.link.and_then(|link| self.links.get_mut(link)) {
             l.checks = s.checks();
@@ -326,14 +339,14 @@ impl Broker {
         }
         let Some(s) = self.sessions.get(session) else { return };
         match s.subscriptions.len() {
-            0..=FILTERS_MAX => self.subscriptions.forget_matches_of(&s.subscriptions),
+            0..=FILTERS_MAX => self.subscriptions.forget_matches_of(&s.subscriptions, index),
             _ => self.subscriptions.forget_matches(),
         }
     }
 
     /// New rules: every session has its class anew. What clients have subscribed to stays; what
     /// they may no longer receive is not sent.
-    pub(super) fn on_acl(&mut self, now: Time, acl: StdArc<Acl>) {
+    pub(super) fn on_acl(&mut self, now: Time, acl: StdArc<Acl>, index: &impl InterestIndex) {
         self.rules.acl = acl;
         self.subscriptions.forget_matches();
         for session in self.all_sessions() {
@@ -348,12 +361,17 @@ impl Broker {
                 continue;
             }
             let identity = StdArc::clone(identity);
-            self.set_rights(now, session, &identity, &class);
+            self.set_rights(now, session, &identity, &class, index);
         }
     }
 
     /// New quotas. A client that is under another one now has that from its start.
-    pub(super) fn on_quotas(&mut self, now: Time, quotas: StdArc<Quotas>) {
+    pub(super) fn on_quotas(
+        &mut self,
+        now: Time,
+        quotas: StdArc<Quotas>,
+        index: &impl InterestIndex,
+    ) {
         self.rules.quotas = quotas;
         for session in self.all_sessions() {
             let Some(s) = self.sessions.get(session) else { continue };
@@ -367,7 +385,7 @@ impl Broker {
             let (identity, open) = (StdArc::clone(identity), Acl::open());
             let class = self.rules.get(s.class()).cloned();
             let class = class.unwrap_or_else(|| open.class(&identity, &s.client_id));
-            self.set_rights(now, session, &identity, &class);
+            self.set_rights(now, session, &identity, &class, index);
             if let Some(rights) = self.sessions.get_mut(session).and_then(|s| s.rights.as_mut()) {
                 rights.granted_before = granted;
             }

@@ -24,7 +24,7 @@ use super::pending::Wait;
 use super::publish::Publication;
 use super::record::{DropReason, Record, SessionNumber};
 use super::session::Session;
-use super::{Broker, Time};
+use super::{Broker, Seq, Time};
 use crate::codec::{PacketId, QoS};
 
 /// What this shard kept of a publication whose seal has not come yet.
@@ -54,6 +54,17 @@ impl SealRef {
 }
 
 pub(super) type EndingKey = Key<Ending>;
+
+/// How far the log is with the ends of a client's sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EndUnderWay {
+    /// it knows of all
+    None,
+    /// this record is not committed
+    Recorded(Seq),
+    /// one cannot be recorded yet
+    ToCome,
+}
 
 /// The client of a session, whether or not it has outlived a newer one.
 fn whose(client_id: &StdArc<str>) -> StdArc<str> {
@@ -122,6 +133,9 @@ pub(super) struct Seals {
     endings: Arena<Ending>,
     /// the newest of each client
     newest_ending: BTreeMap<StdArc<str>, EndingKey>,
+    /// ends that are recorded and not committed: by client, the last, and all in order
+    last_end: BTreeMap<StdArc<str>, Seq>,
+    ends: VecDeque<(Seq, StdArc<str>)>,
     /// by session: its publications that are not sealed yet, in order. A client that sends them
     /// again after a crash sends the earlier ones first, so none is sealed before those
     publications: BTreeMap<SessionNumber, VecDeque<WaitKey>>,
@@ -210,7 +224,7 @@ impl Broker {
         ending: Option<EndingKey>,
     ) -> WaitKey {
         let wait = self.wait_of(publication);
-        let message = publication.message(&mut self.scratch);
+        let message = publication.message(&mut self.spent, &mut self.scratch);
         let seals = publication.when == Some(ReceiptWhen::Unsealed);
         let kept = publication.seal.map(|seal| (self.shard, seal)).into_iter().collect();
         let then = Then { number, session, message, kept, seals, what, ending };
@@ -410,8 +424,31 @@ impl Broker {
             kept.extend(at);
         }
         self.record(fx, Record::SessionEnd { session: e.number });
+        self.seals.last_end.insert(StdArc::clone(&e.client_id), self.seq);
+        self.seals.ends.push_back((self.seq, e.client_id));
         self.tell_sealed(now, kept, fx);
         e.newer
+    }
+
+    /// What is not on the log yet of the ends of this client's sessions.
+    pub(super) fn end_under_way(&self, client_id: &str) -> EndUnderWay {
+        match self.seals.last_end.get(client_id) {
+            _ if self.seals.newest_ending.contains_key(client_id) => EndUnderWay::ToCome,
+            Some(seq) => EndUnderWay::Recorded(*seq),
+            None => EndUnderWay::None,
+        }
+    }
+
+    /// All records up to this one are committed.
+    pub(super) fn ends_committed(&mut self, committed: Seq) {
+        let Seals { last_end, ends, .. } = &mut self.seals;
+        while ends.front().is_some_and(|(seq, _)| *seq <= committed)
+            && let Some((seq, client_id)) = ends.pop_front()
+        {
+            if last_end.get(&client_id) == Some(&seq) {
+                last_end.remove(&client_id);
+            }
+        }
     }
 
     /// The session's end waits until this is read.

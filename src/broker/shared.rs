@@ -160,7 +160,7 @@ impl Broker {
                     if !self.may_send_to(shard, publication, fx) {
                         return;
                     }
-                    let message = publication.message(&mut self.scratch);
+                    let message = publication.message(&mut self.spent, &mut self.scratch);
                     let receipt = self.ask_receipt(publication);
                     let travel = SharedTravel { message, group, receipt, visited, offline };
                     self.send_travel(shard, travel, fx);

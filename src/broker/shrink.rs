@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::{Broker, InterestIndex};
+use super::{Broker, InterestIndex, InterestTree};
 
 /// Tables of at most so many places are not worth a copy.
 const KEPT_MAX: usize = 16;
@@ -55,9 +55,7 @@ impl Broker {
         }
         self.subscriptions.shrink();
         self.rules.shrink();
-        if self.shards > 1 {
-            index.shrink(); // every shard asks, who finds it done has little to do
-        }
+        index.write(InterestTree::shrink); // every shard asks, who finds it done has little to do
         self.drop_stale_timers();
         self.timers.shrink();
         self.receipts_due.iter_mut().for_each(shrink_queue);
@@ -65,6 +63,7 @@ impl Broker {
         shrink_list(&mut self.gate.links);
         shrink_list(&mut self.paused);
         shrink_list(&mut self.batch);
+        self.spent = super::Spent::default();
         shrink_list(&mut self.scratch);
         shrink_list(&mut self.encoded);
     }
@@ -75,8 +74,7 @@ impl Broker {
 mod tests {
     use super::*;
     use crate::broker::{
-        Arena, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, RetainedTree,
-        ShardId, Time,
+        Arena, Commons, Effects, Input, Limits, LinkKey, Opening, RetainedTree, ShardId, Time,
     };
     use crate::codec::{Framed, Packet, Sender, Version, decode, frame};
 

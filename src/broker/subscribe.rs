@@ -124,7 +124,7 @@ impl Broker {
             || self.subscriptions.len() >= self.limits.subscriptions_max
             || self.counters.subscription_bytes as usize + filter.text.len()
                 > self.limits.subscription_bytes_max;
-        if full && self.subscriptions.find(session, &s.subscriptions, filter).is_none() {
+        if full && self.subscriptions.find(session, &s.subscriptions, filter, index).is_none() {
             self.counters.refused_subscriptions += 1;
             return Granted::refused(ReasonCode::QuotaExceeded);
         }
@@ -160,15 +160,15 @@ impl Broker {
         fx: &mut Effects,
     ) -> Option<(Subscribed, u64)> {
         let s = self.sessions.get_mut(session)?;
-        let (persistent, own) = (s.is_persistent(), &mut s.subscriptions);
-        let done = self.subscriptions.subscribe(session, own, filter, options, id, persistent);
+        let (whose, own) = ((session, s.is_persistent()), &mut s.subscriptions);
+        let done = self.subscriptions.subscribe(whose, own, filter, options, id, index);
         s.shared += u32::from(filter.share.is_some() && !done.existed);
         if !done.existed {
             self.counters.subscription_bytes += filter.text.len() as u64;
         }
         self.counters.subscriptions = self.subscriptions.len() as u64;
         if done.group.is_none() && self.sessions.get(session).is_some_and(|s| s.full) {
-            self.subscriptions.set_full(done.sub, true);
+            self.subscriptions.set_full(done.sub, true, index);
         }
         let interest = match done.group {
             None => self.tell_interest(done.node, index, fx),
@@ -200,18 +200,12 @@ impl Broker {
         }
     }
 
-    /// SUBACK has left: the retained messages may be read.
+    /// SUBACK has left: the retained messages may be read. Those of filters that were unsubscribed
+    /// while it waited are not among them any more \[MQTT-3.10.4-2\].
     pub(super) fn start_replays(&mut self, link: LinkKey, replays: Vec<Replay>) {
         let Some(session) = self.links.get(link).map(|l| l.session) else { return };
         let Some(s) = self.sessions.get_mut(session) else { return };
-        for replay in replays {
-            // Perhaps it was unsubscribed while SUBACK waited [MQTT-3.10.4-2].
-            let filter = SubscriptionFilter::parse(&replay.filter);
-            let find = |f| self.subscriptions.find(session, &s.subscriptions, &f);
-            if filter.ok().and_then(find).is_some() {
-                s.replays.push_back(replay);
-            }
-        }
+        s.replays.extend(replays);
         if !s.replays.is_empty() {
             self.more_work(session);
         }
@@ -302,7 +296,8 @@ impl Broker {
         for filter in &packet.filters {
             self.drop_replays(session, filter.text);
             let Some(s) = self.sessions.get(session) else { return };
-            let Some(sub) = self.subscriptions.find(session, &s.subscriptions, filter) else {
+            let Some(sub) = self.subscriptions.find(session, &s.subscriptions, filter, index)
+            else {
                 reasons.push(ReasonCode::NoSubscriptionExisted);
                 continue;
             };
@@ -326,7 +321,9 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let Some(s) = self.sessions.get_mut(session) else { return };
-        let Some(gone) = self.subscriptions.remove(sub, &mut s.subscriptions) else { return };
+        let Some(gone) = self.subscriptions.remove(sub, &mut s.subscriptions, index) else {
+            return;
+        };
         s.shared -= u32::from(gone.group.is_some());
         self.counters.subscription_bytes -= u64::from(gone.text_len);
         self.counters.subscriptions = self.subscriptions.len() as u64;
@@ -334,7 +331,7 @@ impl Broker {
             None => self.tell_interest(gone.node, index, fx),
             Some(group) => self.recount_group(group, fx),
         };
-        self.subscriptions.prune(gone.node, gone.group);
+        self.subscriptions.prune(gone.node, gone.group, index);
     }
 
     /// Drops all subscriptions of a session that ends.

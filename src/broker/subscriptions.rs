@@ -1,24 +1,30 @@
 //! The subscriptions of a shard's sessions, and which of them a topic concerns.
 //!
-//! May use: `topic`, `tree`, `cache`. Invariants: a Subscription stands in exactly one list of its
-//! node (or its group) and one of its session, at the positions that it remembers, so that taking
-//! it out never searches; every change of a filter invalidates what the cache knows of it; what
-//! fits into a node stands in the node (there may be millions).
+//! May use: `topic`, `index`, `cache`. Where filters stand is the index's, which all shards share
+//! and which is an argument; what a shard has at a filter is here.
+//!
+//! Invariants: a Subscription stands in exactly one list of its filter (or its group) and one of
+//! its session, at the positions that it remembers, so that taking it out never searches; every
+//! change of a filter invalidates what the cache knows of it; what fits into the index's entry
+//! stands there alone (there may be millions).
 
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
+use foldhash::quality::FixedState;
+use hashbrown::HashTable;
 use slab::Slab;
 use triomphe::Arc;
 
 use super::cache::MatchCache;
 use super::ids::IdList;
-use super::index::{InterestIndex, InterestTree, Interested};
+use super::index::{InterestIndex, InterestTree, Interested, Place};
 use super::input::{Interest, SessionKey, ShardId, ShardSet};
 use super::rights::Verdicts;
 use super::session::Extra;
 use super::shared::Group;
-use super::shrink::{shrink_list, shrink_slab};
-use super::tree::{FilterTree, NodeId, NodeValue};
+use super::shrink::{is_sparse, shrink_list, shrink_slab};
+use super::tree::NodeId;
 use crate::codec::{QoS, SubscriptionOptions};
 use crate::topic::{SubscriptionFilter, TopicFilter, TopicName};
 
@@ -42,76 +48,30 @@ pub(super) struct Subscription {
     pub(super) options: SubscriptionOptions,
     /// length of its filter as the client wrote it, in bytes
     pub(super) text_len: u16,
-    /// counted in the node's `durable`
+    /// QoS 1 or 2 of a persistent session
     durable: bool,
-    /// counted in the node's `full`
+    /// its queue takes no more; only of one that is durable
     full: bool,
 }
 
-/// What stands at a filter. Most filters have one subscription of one session and nothing else: all
-/// else is a [`Rest`], beside the tree.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) enum NodeSubs {
-    #[default]
-    Empty,
-    One {
-        sub: SubId,
-        durable: bool,
-        full: bool,
-        told: Interest,
-    },
-    /// its place in `Subscriptions::rests`
-    Rest(u32),
-}
-
-/// Everything that may stand at a filter.
+/// What stands at a filter where it is not one Subscription alone.
 #[derive(Debug, Default)]
 struct Rest {
     subs: IdList,
     groups: IdList,
-    /// how many of `subs` are QoS 1 or 2 of persistent sessions
+    /// how many of `subs` are durable
     durable: u32,
     /// how many of those take no more
     full: u32,
-    /// what the other shards were told of `subs`
-    told: Interest,
-}
-
-impl NodeValue for NodeSubs {
-    fn is_empty(&self) -> bool {
-        matches!(self, Self::Empty)
-    }
-}
-
-impl NodeSubs {
-    /// The same as a [`Rest`]; empty for one that has its own already.
-    fn unpacked(self) -> Rest {
-        let mut rest = Rest::default();
-        match self {
-            Self::Empty | Self::Rest(_) => {}
-            Self::One { sub, durable, full, told } => {
-                rest.subs.push(sub);
-                rest.durable = u32::from(durable);
-                rest.full = u32::from(full);
-                rest.told = told;
-            }
-        }
-        rest
-    }
 }
 
 impl Rest {
     /// The same in few bytes, if it is one of the common cases.
-    fn packed(&self) -> Option<NodeSubs> {
-        if !self.groups.is_empty() {
-            return None;
-        }
+    fn packed(&self) -> Option<Place> {
         match *self.subs {
-            [] if self.told == Interest::None => Some(NodeSubs::Empty),
-            [sub] => {
-                let (durable, full) = (self.durable > 0, self.full > 0);
-                Some(NodeSubs::One { sub, durable, full, told: self.told })
-            }
+            _ if !self.groups.is_empty() => None,
+            [] => Some(Place::Nothing),
+            [sub] => Some(Place::One(sub)),
             _ => None,
         }
     }
@@ -143,10 +103,21 @@ pub(super) struct Receiver {
 pub(super) struct Matched {
     pub(super) receivers: Vec<Receiver>,
     pub(super) groups: Vec<GroupId>,
+    /// what a session of `receivers` gets of its own messages, where that is another
+    /// ([`NoLocal::Some`])
+    own: Vec<Receiver>,
     /// the other shards
     pub(super) peers: Interested,
     /// who may publish there
     pub(super) verdicts: Verdicts,
+}
+
+impl Matched {
+    /// What the publisher's own session gets of its message, when only some of its matching
+    /// subscriptions say No Local \[MQTT-3.8.3-3\].
+    pub(super) fn own_receiver(&self, session: SessionKey) -> Option<&Receiver> {
+        self.own.iter().find(|receiver| receiver.session == session)
+    }
 }
 
 /// What [`Subscriptions::subscribe`] did.
@@ -160,24 +131,31 @@ pub(super) struct Subscribed {
 
 /// The subscriptions of a shard.
 pub(super) struct Subscriptions {
-    pub(super) tree: FilterTree<NodeSubs>,
+    shard: ShardId,
     pub(super) subs: Slab<Subscription>,
     pub(super) groups: Slab<Group>,
+    /// the groups by their keys
+    group_names: HashTable<GroupId>,
+    hasher: FixedState,
     rests: Slab<Rest>,
     cache: MatchCache<Rc<Matched>>,
     text: String,
+    places: Vec<Place>,
     hits: Vec<(SessionKey, SubId)>,
 }
 
 impl Subscriptions {
-    pub(super) fn new(seed: u64, cache_bytes_max: usize) -> Self {
+    pub(super) fn new(shard: ShardId, seed: u64, cache_bytes_max: usize) -> Self {
         Self {
-            tree: FilterTree::new(seed),
+            shard,
             subs: Slab::new(),
             groups: Slab::new(),
+            group_names: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
             rests: Slab::new(),
             cache: MatchCache::new(seed ^ 0x5bd1_e995, cache_bytes_max),
             text: String::new(),
+            places: Vec::new(),
             hits: Vec::new(),
         }
     }
@@ -188,67 +166,78 @@ impl Subscriptions {
     }
 
     /// The subscriptions with this very filter, shared ones left out.
-    fn subs_at<'a>(&'a self, value: &'a NodeSubs) -> &'a [SubId] {
-        match value {
-            NodeSubs::One { sub, .. } => std::slice::from_ref(sub),
-            NodeSubs::Rest(at) => &self.rests[*at as usize].subs,
-            NodeSubs::Empty => &[],
+    fn subs_at<'a>(&'a self, place: &'a Place) -> &'a [SubId] {
+        match place {
+            Place::One(sub) => std::slice::from_ref(sub),
+            Place::Rest(at) => &self.rests[*at as usize].subs,
+            Place::Nothing => &[],
         }
     }
 
-    /// The interest of this shard's sessions, shared subscriptions left out.
-    pub(super) fn interest(&self, node: NodeId) -> Interest {
-        let (any, durable, full) = match *self.tree.value(node) {
-            NodeSubs::Empty => (false, false, false),
-            NodeSubs::One { durable, full, .. } => (true, durable, full),
-            NodeSubs::Rest(at) => {
+    /// How many of `subs` are durable, and how many of those take no more.
+    fn count(&self, subs: &[SubId]) -> (u32, u32) {
+        let subs = subs.iter().filter_map(|&sub| self.subs.get(sub as usize));
+        subs.fold((0, 0), |(durable, full), s| {
+            (durable + u32::from(s.durable), full + u32::from(s.full))
+        })
+    }
+
+    /// The interest of this shard's sessions in what they have at a filter, shared subscriptions
+    /// left out.
+    pub(super) fn interest(&self, place: Place) -> Interest {
+        let (any, durable, full) = match place {
+            Place::Nothing => (false, 0, 0),
+            Place::One(sub) => {
+                let (durable, full) = self.count(&[sub]);
+                (true, durable, full)
+            }
+            Place::Rest(at) => {
                 let rest = &self.rests[at as usize];
-                (!rest.subs.is_empty(), rest.durable > 0, rest.full > 0)
+                (!rest.subs.is_empty(), rest.durable, rest.full)
             }
         };
-        match (any, durable) {
-            _ if full => Interest::Full,
+        match (any, durable > 0) {
+            _ if full > 0 => Interest::Full,
             (false, _) => Interest::None,
             (true, false) => Interest::Present,
             (true, true) => Interest::Durable,
         }
     }
 
-    /// What the other shards were told of it.
-    pub(super) fn told(&self, node: NodeId) -> Interest {
-        match *self.tree.value(node) {
-            NodeSubs::Empty => Interest::None,
-            NodeSubs::One { told, .. } => told,
-            NodeSubs::Rest(at) => self.rests[at as usize].told,
-        }
-    }
-
-    /// Notes what the other shards were told.
-    pub(super) fn set_told(&mut self, node: NodeId, told: Interest) {
-        self.change(node, |rest| rest.told = told);
-    }
-
-    /// Changes what stands at a node, and keeps it as small as it can be.
-    fn change<R>(&mut self, node: NodeId, change: impl FnOnce(&mut Rest) -> R) -> R {
-        let value = self.tree.value_mut(node);
-        if let NodeSubs::Rest(at) = *value {
+    /// What is at a place as a [`Rest`], changed; and the place, as small as it can be.
+    fn change<R>(&mut self, place: Place, change: impl FnOnce(&mut Rest) -> R) -> (Place, R) {
+        if let Place::Rest(at) = place {
             let rest = &mut self.rests[at as usize];
             let done = change(rest);
-            if let Some(packed) = rest.packed() {
-                *value = packed;
-                self.rests.remove(at as usize);
-            }
-            return done;
+            let Some(packed) = rest.packed() else { return (place, done) };
+            self.rests.remove(at as usize);
+            return (packed, done);
         }
-        let mut rest = value.unpacked();
+        let mut rest = Rest::default();
+        if let Place::One(sub) = place {
+            (rest.durable, rest.full) = self.count(&[sub]);
+            rest.subs.push(sub);
+        }
         let done = change(&mut rest);
-        *value = match rest.packed() {
-            Some(packed) => packed,
-            None => {
-                make_room(&mut self.rests);
-                NodeSubs::Rest(self.rests.insert(rest) as u32)
-            }
-        };
+        let packed = rest.packed().unwrap_or_else(|| {
+            make_room(&mut self.rests);
+            Place::Rest(self.rests.insert(rest) as u32)
+        });
+        (packed, done)
+    }
+
+    /// The same for what `place` says is at `node`.
+    fn change_at<R>(
+        &mut self,
+        node: NodeId,
+        place: Place,
+        index: &mut impl InterestIndex,
+        change: impl FnOnce(&mut Rest) -> R,
+    ) -> R {
+        let (new, done) = self.change(place, change);
+        if new != place {
+            index.write(|index| index.put(self.shard, node, new));
+        }
         done
     }
 
@@ -258,16 +247,25 @@ impl Subscriptions {
         session: SessionKey,
         own: &[SubId],
         filter: &SubscriptionFilter<'_>,
+        index: &impl InterestIndex,
     ) -> Option<SubId> {
-        let node = self.tree.find(filter.filter)?;
-        let group = match filter.share {
-            None => None,
-            Some(_) => Some(self.find_group(node, filter.text)?),
-        };
-        let there = match group {
-            None => self.subs_at(self.tree.value(node)),
-            Some(g) => &self.groups.get(g as usize)?.members,
-        };
+        if filter.share.is_some() {
+            let group = self.group_of(filter.text)?;
+            let g = self.groups.get(group as usize)?;
+            return self.find_among(&g.members, session, own, g.node, Some(group));
+        }
+        let (node, place) = index.read(|index| index.find(self.shard, filter.filter))?;
+        self.find_among(self.subs_at(&place), session, own, node, None)
+    }
+
+    fn find_among(
+        &self,
+        there: &[SubId],
+        session: SessionKey,
+        own: &[SubId],
+        node: NodeId,
+        group: Option<GroupId>,
+    ) -> Option<SubId> {
         let same = |sub: &SubId| {
             let sub = self.subs.get(*sub as usize);
             sub.is_some_and(|s| s.session == session && s.node == node && s.group == group)
@@ -278,29 +276,32 @@ impl Subscriptions {
         list.iter().copied().find(same)
     }
 
-    fn find_group(&self, node: NodeId, key: &str) -> Option<GroupId> {
-        let NodeSubs::Rest(at) = *self.tree.value(node) else { return None };
-        self.rests[at as usize]
-            .groups
-            .iter()
-            .copied()
-            .find(|&g| self.groups.get(g as usize).is_some_and(|g| *g.key == *key))
+    fn name_hash(&self, key: &str) -> u64 {
+        self.hasher.hash_one(key)
     }
 
     /// The group named by a whole `$share/ShareName/filter`.
     pub(super) fn group_of(&self, key: &str) -> Option<GroupId> {
-        let filter = SubscriptionFilter::parse(key).ok()?;
-        self.find_group(self.tree.find(filter.filter)?, key)
+        let is_it = |&g: &GroupId| self.groups.get(g as usize).is_some_and(|g| *g.key == *key);
+        self.group_names.find(self.name_hash(key), is_it).copied()
     }
 
     /// The group named so, made if it is not there.
-    pub(super) fn group_or_new(&mut self, filter: &SubscriptionFilter<'_>) -> GroupId {
-        let node = self.tree.insert(filter.filter);
-        if let Some(group) = self.find_group(node, filter.text) {
+    pub(super) fn group_or_new(
+        &mut self,
+        filter: &SubscriptionFilter<'_>,
+        index: &mut impl InterestIndex,
+    ) -> GroupId {
+        if let Some(group) = self.group_of(filter.text) {
             return group;
         }
+        let (node, place) = index.write(|index| index.hold(self.shard, filter.filter));
         let group = self.groups.insert(Group::new(filter.text, node)) as GroupId;
-        self.change(node, |rest| rest.groups.push(group));
+        let (groups, hasher) = (&self.groups, &self.hasher);
+        self.group_names.insert_unique(self.name_hash(filter.text), group, |&g| {
+            groups.get(g as usize).map_or(0, |g| hasher.hash_one(&*g.key))
+        });
+        self.change_at(node, place, index, |rest| rest.groups.push(group));
         self.cache.changed(filter.filter);
         group
     }
@@ -308,37 +309,43 @@ impl Subscriptions {
     /// Makes a Subscription, or replaces the one with the same filter \[MQTT-3.8.4-3\].
     pub(super) fn subscribe(
         &mut self,
-        session: SessionKey,
+        (session, persistent): (SessionKey, bool),
         own: &mut IdList,
         filter: &SubscriptionFilter<'_>,
         options: SubscriptionOptions,
         id: u32,
-        persistent: bool,
+        index: &mut impl InterestIndex,
     ) -> Subscribed {
         let durable = persistent && options.qos != QoS::AtMostOnce && filter.share.is_none();
         self.cache.changed(filter.filter);
-        if let Some(sub) = self.find(session, own, filter) {
+        let group = filter.share.map(|_| self.group_or_new(filter, index));
+        let (node, place) = match group {
+            None => index.write(|index| index.hold(self.shard, filter.filter)),
+            Some(g) => (self.groups[g as usize].node, Place::Nothing),
+        };
+        let there = match group {
+            None => self.subs_at(&place),
+            Some(g) => &self.groups[g as usize].members,
+        };
+        let found = self.find_among(there, session, own, node, group);
+        if let Some(sub) = found {
             let s = &mut self.subs[sub as usize];
             s.options = options;
             s.id = id;
-            let (node, group, was) = (s.node, s.group, s.durable);
-            s.durable = durable;
-            if was != durable {
-                self.change(node, |rest| {
-                    rest.durable = rest.durable - u32::from(was) + u32::from(durable);
-                });
+            let was = std::mem::replace(&mut s.durable, durable);
+            if let Place::Rest(at) = place {
+                let rest = &mut self.rests[at as usize];
+                rest.durable = rest.durable - u32::from(was) + u32::from(durable);
             }
             if !durable {
-                self.set_full(sub, false);
+                self.set_full(sub, false, index);
             }
             return Subscribed { sub, node, group, existed: true };
         }
-        let node = self.tree.insert(filter.filter);
-        let group = filter.share.map(|_| self.group_or_new(filter));
         make_room(&mut self.subs);
         let sub = self.subs.vacant_key() as SubId;
         let slot = match group {
-            None => self.change(node, |rest| {
+            None => self.change_at(node, place, index, |rest| {
                 rest.durable += u32::from(durable);
                 rest.subs.push(sub);
                 rest.subs.len() - 1
@@ -367,26 +374,34 @@ impl Subscriptions {
 
     /// Notes whether the queue behind a Subscription takes no more; it matters only for those that
     /// are durable.
-    pub(super) fn set_full(&mut self, sub: SubId, full: bool) {
+    pub(super) fn set_full(&mut self, sub: SubId, full: bool, index: &impl InterestIndex) {
         let Some(s) = self.subs.get_mut(sub as usize) else { return };
         let (node, full) = (s.node, full && s.durable);
-        if std::mem::replace(&mut s.full, full) != full {
-            self.change(node, |rest| match full {
-                true => rest.full += 1,
-                false => rest.full -= 1,
-            });
+        if std::mem::replace(&mut s.full, full) != full
+            && let (Place::Rest(at), _) = index.read(|index| index.look(self.shard, node))
+        {
+            let rest = &mut self.rests[at as usize];
+            rest.full = if full { rest.full + 1 } else { rest.full - 1 };
         }
     }
 
     /// Takes a Subscription out of all lists. The node and the group stay, perhaps empty, until
     /// [`Subscriptions::prune`].
-    pub(super) fn remove(&mut self, sub: SubId, own: &mut IdList) -> Option<Subscription> {
+    pub(super) fn remove(
+        &mut self,
+        sub: SubId,
+        own: &mut IdList,
+        index: &mut impl InterestIndex,
+    ) -> Option<Subscription> {
         let s = self.subs.try_remove(sub as usize)?;
         let slot = s.slot as usize;
+        let place = self.node_changed(s.node, index);
         let moved = match s.group {
-            None => self.change(s.node, |rest| {
-                rest.durable -= u32::from(s.durable);
-                rest.full -= u32::from(s.full);
+            None => self.change_at(s.node, place, index, |rest| {
+                if let Place::Rest(_) = place {
+                    rest.durable -= u32::from(s.durable);
+                    rest.full -= u32::from(s.full);
+                }
                 rest.subs.swap_remove(slot);
                 rest.subs.get(slot).copied()
             }),
@@ -403,39 +418,45 @@ impl Subscriptions {
         if let Some(&moved) = own.get(s.session_slot as usize) {
             self.subs[moved as usize].session_slot = s.session_slot;
         }
-        self.node_changed(s.node);
         Some(s)
     }
 
-    /// The text of a node's filter.
-    pub(super) fn filter_text(&self, node: NodeId) -> String {
-        let mut text = String::new();
-        self.tree.filter_text(node, &mut text);
-        text
+    /// What is known of the topics of a node's filter is stale. Returns what is there.
+    fn node_changed(&mut self, node: NodeId, index: &impl InterestIndex) -> Place {
+        let (shard, text) = (self.shard, &mut self.text);
+        text.clear();
+        let (place, _) = index.read(|index| {
+            index.filter_text(node, text);
+            index.look(shard, node)
+        });
+        self.cache.changed(TopicFilter::from_validated(text));
+        place
     }
 
-    fn node_changed(&mut self, node: NodeId) {
-        self.text.clear();
-        self.tree.filter_text(node, &mut self.text);
-        if let Ok(filter) = TopicFilter::new(&self.text) {
-            self.cache.changed(filter);
-        }
-    }
-
-    /// Removes a group that has no member anywhere, and the node if nothing is left at it.
-    pub(super) fn prune(&mut self, node: NodeId, group: Option<GroupId>) {
+    /// Removes a group that has no member anywhere, and lets go of the node if nothing is left at
+    /// it.
+    pub(super) fn prune(
+        &mut self,
+        node: NodeId,
+        group: Option<GroupId>,
+        index: &mut impl InterestIndex,
+    ) {
         if let Some(g) = group
             && self.groups.get(g as usize).is_some_and(Group::is_unused)
         {
-            self.node_changed(node);
+            let place = self.node_changed(node, index);
+            let hash = self.name_hash(&self.groups[g as usize].key);
+            if let Ok(named) = self.group_names.find_entry(hash, |&other| other == g) {
+                named.remove();
+            }
             self.groups.remove(g as usize);
-            self.change(node, |rest| {
+            self.change_at(node, place, index, |rest| {
                 if let Some(at) = rest.groups.iter().position(|&other| other == g) {
                     rest.groups.swap_remove(at);
                 }
             });
         }
-        self.tree.prune(node);
+        index.write(|index| index.release(self.shard, node));
     }
 
     /// Another shard's interest in `filter` has changed: what is known of its topics is stale.
@@ -445,19 +466,25 @@ impl Subscriptions {
 
     /// Gives memory back that is not used.
     pub(super) fn shrink(&mut self) {
-        self.tree.shrink();
         self.cache.drop_stale();
         self.cache.forget_askers();
         shrink_slab(&mut self.subs);
         shrink_slab(&mut self.groups);
+        if is_sparse(self.group_names.len(), self.group_names.capacity()) {
+            let (groups, hasher) = (&self.groups, &self.hasher);
+            self.group_names.shrink_to(self.group_names.len() * 2, |&g| {
+                groups.get(g as usize).map_or(0, |g| hasher.hash_one(&*g.key))
+            });
+        }
+        shrink_list(&mut self.places);
         shrink_list(&mut self.hits);
     }
 
     /// What is known of the topics of these subscriptions is stale.
-    pub(super) fn forget_matches_of(&mut self, subs: &[SubId]) {
+    pub(super) fn forget_matches_of(&mut self, subs: &[SubId], index: &impl InterestIndex) {
         for &sub in subs {
             if let Some(node) = self.subs.get(sub as usize).map(|s| s.node) {
-                self.node_changed(node);
+                self.node_changed(node, index);
             }
         }
     }
@@ -467,21 +494,22 @@ impl Subscriptions {
         self.cache.changed(TopicFilter::from_validated("#"));
     }
 
-    /// Everybody whom `topic` concerns and who may receive it. `peers` and `may_receive` are asked
-    /// if that is not known already. `asker`: see [`MatchCache::get`].
+    /// Everybody whom `topic` concerns and who may receive it. The index and `may_receive` are
+    /// asked if that is not known already. `asker`: see [`MatchCache::get`].
     pub(super) fn matched(
         &mut self,
         asker: usize,
         topic: TopicName<'_>,
-        peers: impl FnOnce() -> Interested,
+        index: &impl InterestIndex,
         may_receive: impl Fn(SessionKey) -> bool,
     ) -> Rc<Matched> {
         if let Some(matched) = self.cache.get(asker, topic.as_str()) {
             return Rc::clone(matched);
         }
-        let matched = Rc::new(self.match_all(topic, peers(), may_receive));
+        let matched = Rc::new(self.match_all(topic, index, may_receive));
+        let receivers = matched.receivers.len() + matched.own.len();
         let bytes = size_of::<Matched>()
-            + matched.receivers.len() * size_of::<Receiver>()
+            + receivers * size_of::<Receiver>()
             + matched.groups.len() * size_of::<GroupId>();
         self.cache.insert(asker, topic.as_str(), Rc::clone(&matched), bytes);
         matched
@@ -497,25 +525,35 @@ impl Subscriptions {
     fn match_all(
         &mut self,
         topic: TopicName<'_>,
-        peers: Interested,
+        index: &impl InterestIndex,
         may_receive: impl Fn(SessionKey) -> bool,
     ) -> Matched {
-        let mut matched = Matched { peers, ..Matched::default() };
+        let mut matched = Matched::default();
+        // Only the places while the index is held: there may be many subscriptions at one.
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        let mut visit = |place| places.push(place);
+        matched.peers = index.read(|index| index.interested(self.shard, topic, &mut visit));
         let mut hits = std::mem::take(&mut self.hits);
         hits.clear();
-        self.tree.matches(topic, &mut |_, value| {
-            let subs = self.subs_at(value).iter();
+        for place in &places {
+            let subs = self.subs_at(place).iter();
             hits.extend(subs.map(|&sub| (self.subs[sub as usize].session, sub)));
-            if let NodeSubs::Rest(at) = *value {
+            if let Place::Rest(at) = *place {
                 matched.groups.extend_from_slice(&self.rests[at as usize].groups);
             }
-        });
+        }
         hits.sort_unstable();
-        matched.receivers = hits
-            .chunk_by(|a, b| a.0 == b.0)
-            .filter(|same| may_receive(same[0].0))
-            .filter_map(|same| self.merge(same.iter().map(|&(_, sub)| sub)))
-            .collect();
+        for same in hits.chunk_by(|a, b| a.0 == b.0).filter(|same| may_receive(same[0].0)) {
+            let subs = same.iter().map(|&(_, sub)| sub);
+            let Some(receiver) = self.merge(subs.clone()) else { continue };
+            if receiver.no_local == NoLocal::Some {
+                let local = subs.filter(|&sub| !self.subs[sub as usize].options.no_local);
+                matched.own.extend(self.merge(local));
+            }
+            matched.receivers.push(receiver);
+        }
+        self.places = places;
         self.hits = hits;
         matched
     }
@@ -556,50 +594,40 @@ impl Subscriptions {
         Some(receiver)
     }
 
-    /// What the publisher's own session gets of its message, when only some of its matching
-    /// subscriptions say No Local \[MQTT-3.8.3-3\].
-    pub(super) fn own_receiver(
-        &self,
-        topic: TopicName<'_>,
-        session: SessionKey,
-    ) -> Option<Receiver> {
-        let mut own = Vec::new();
-        self.tree.matches(topic, &mut |_, value| {
-            own.extend(self.subs_at(value).iter().copied().filter(|&sub| {
+    /// Panics unless the index has of this shard what is here, and says of it what the sessions
+    /// want: nothing, if it is `alone`.
+    pub(super) fn check_index(&self, alone: bool, index: &InterestTree) {
+        let (mut rests, mut subs) = (0, 0);
+        index.for_each_of(self.shard, |node, place, told| {
+            let mut text = String::new();
+            index.filter_text(node, &mut text);
+            let interest = if alone { Interest::None } else { self.interest(place) };
+            assert_eq!(told, interest, "what is told of {text}");
+            for (slot, &sub) in self.subs_at(&place).iter().enumerate() {
                 let s = &self.subs[sub as usize];
-                s.session == session && !s.options.no_local
-            }));
+                let there = (s.node, s.group, s.slot as usize);
+                assert_eq!(there, (node, None, slot), "position at {text}");
+                subs += 1;
+            }
+            if let Place::Rest(at) = place {
+                rests += 1;
+                for &g in self.rests[at as usize].groups.iter() {
+                    assert_eq!(self.groups[g as usize].node, node, "a group's node");
+                }
+            }
         });
-        self.merge(own.into_iter())
-    }
-
-    /// Panics unless the others were told what this shard's sessions want: nothing, if there are no
-    /// others.
-    pub(super) fn check_told(&self, alone: bool) {
-        self.tree.for_each(|node, _| {
-            let interest = if alone { Interest::None } else { self.interest(node) };
-            assert_eq!(self.told(node), interest, "what is told of {}", self.filter_text(node));
-        });
-    }
-
-    /// Panics unless the index says of this shard what the others were told.
-    pub(super) fn check_index(&self, own: ShardId, index: &InterestTree) {
-        let mut told = 0;
-        self.tree.for_each(|node, _| {
-            let text = self.filter_text(node);
-            let filter = TopicFilter::from_validated(&text);
-            told += usize::from(self.told(node) != Interest::None);
-            assert_eq!(index.interest_of(own, filter), self.told(node), "the index of {text}");
-        });
-        assert_eq!(index.filters_of(own), told, "filters that nobody here wants");
+        assert_eq!(rests, self.rests.len(), "what is beside the index is some node's");
+        let members: usize = self.groups.iter().map(|(_, g)| g.members.len()).sum();
+        assert_eq!(subs + members, self.subs.len(), "subscriptions that no topic finds");
     }
 
     /// Panics if the cache may still give a match that misses another shard: all but those in
     /// `untold`, whose changes have not arrived here.
-    pub(super) fn check_cached(&self, own: ShardId, untold: ShardSet, index: &InterestTree) {
+    pub(super) fn check_cached(&self, untold: ShardSet, index: &InterestTree) {
         self.cache.for_each_fresh(|topic, matched| {
             let Ok(name) = TopicName::new(topic) else { return };
-            let (due, known) = (index.interested(name).without(own), matched.peers);
+            let due = index.interested(self.shard, name, &mut |_| {});
+            let known = matched.peers;
             for shard in due.present.iter().filter(|&s| !untold.contains(s)) {
                 assert!(known.present.contains(shard), "{topic} is known without {shard:?}");
                 let durable = due.durable.contains(shard);
@@ -615,38 +643,20 @@ impl Subscriptions {
     }
 
     pub(super) fn check_invariants(&self) {
-        self.tree.check_invariants();
-        for (at, s) in &self.subs {
-            let list = match s.group {
-                None => self.subs_at(self.tree.value(s.node)),
-                Some(g) => &self.groups[g as usize].members,
-            };
-            assert_eq!(list.get(s.slot as usize), Some(&(at as SubId)), "position at the node");
+        for (_, rest) in &self.rests {
+            assert!(rest.packed().is_none(), "it fits into its entry");
+            let counted = (rest.durable, rest.full);
+            assert_eq!(counted, self.count(&rest.subs), "durable subscriptions of a filter");
         }
-        let mut rests = 0;
-        self.tree.for_each(|_, value| {
-            let subs = self.subs_at(value).iter();
-            let durable = subs.filter(|&&s| self.subs[s as usize].durable).count() as u32;
-            let counted = match *value {
-                NodeSubs::Rest(at) => {
-                    rests += 1;
-                    let rest = &self.rests[at as usize];
-                    assert!(rest.packed().is_none(), "it fits into its node");
-                    rest.durable
-                }
-                NodeSubs::One { durable, .. } => u32::from(durable),
-                NodeSubs::Empty => 0,
-            };
-            assert_eq!(durable, counted, "durable subscriptions of a filter");
-            let full = self.subs_at(value).iter().any(|&s| self.subs[s as usize].full);
-            let counted = match *value {
-                NodeSubs::Rest(at) => self.rests[at as usize].full > 0,
-                NodeSubs::One { full, .. } => full,
-                NodeSubs::Empty => false,
-            };
-            assert_eq!(full, counted, "full queues behind a filter");
-        });
-        assert_eq!(rests, self.rests.len(), "what is beside the tree is some node's");
+        for (at, g) in &self.groups {
+            assert_eq!(self.group_of(&g.key), Some(at as GroupId), "a group has its name");
+            for (slot, &sub) in g.members.iter().enumerate() {
+                let s = &self.subs[sub as usize];
+                let there = (s.group, s.slot as usize);
+                assert_eq!(there, (Some(at as GroupId), slot), "position in the group");
+            }
+        }
+        assert_eq!(self.group_names.len(), self.groups.len(), "names of groups");
     }
 }
 

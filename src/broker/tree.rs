@@ -3,19 +3,21 @@
 //! May use: `topic`. The hash seed is an argument; nothing visible depends on iteration order.
 //!
 //! Invariant: every node but the root is reached from its parent in exactly one way, through the
-//! parent's `+` slot, its `#` slot, or the edge table by the node's level; between operations every
-//! leaf holds a value (whoever inserts fills it, whoever empties a value prunes).
+//! parent's `+` slot, its `#` slot, or by the node's level; between operations every leaf holds a
+//! value (whoever inserts fills it, whoever empties a value prunes).
 //!
-//! Nodes live in one arena and are named by 32-bit numbers; all edges with literal levels are in
-//! one hash table whose entries are just the child's number. So a node without wildcards below it
-//! costs 32 bytes, its value, and about 8 bytes of edge table, and no allocation of its own.
+//! Nodes live in one arena and are named by 32-bit numbers. A parent names its only child with a
+//! literal level itself; where there have been several, they are in one hash table for all parents
+//! ([`Edges`]). So a node without wildcards below it costs 32 bytes, its value, at most about 11
+//! bytes of edge table, and no allocation of its own; and a step down touches one cache line for
+//! the table, or none, and one for the node.
 
 use std::hash::{BuildHasher, Hasher};
 use std::mem;
 
 use foldhash::quality::FixedState;
-use hashbrown::HashTable;
 
+use super::edges::Edges;
 use super::shrink::is_sparse;
 use crate::topic::{TopicFilter, TopicName};
 
@@ -24,6 +26,11 @@ const ROOT: u32 = 0;
 const NONE: u32 = u32::MAX;
 /// `edges` of a node on the free list; its `parent` is then the next free node.
 const VACANT: u32 = u32::MAX;
+/// `edges` of a node without children that have literal levels.
+const NO_EDGES: u32 = MANY - 1;
+/// The bit that says that `edges` is how many children there are in the edge table. Without it,
+/// it is the only child; numbers of nodes stay below: so many would take 80 GiB.
+const MANY: u32 = 1 << 31;
 
 /// What stands at a node of a [`FilterTree`].
 pub trait NodeValue: Default {
@@ -70,18 +77,18 @@ struct Node<T> {
     parent: u32,
     plus: u32,
     hash: u32,
-    /// how many children are in the edge table, or [`VACANT`]
+    /// the children with literal levels: see [`NO_EDGES`], [`MANY`], [`VACANT`]
     edges: u32,
     value: T,
 }
 
 impl<T: NodeValue> Node<T> {
     fn new(parent: u32, level: Level) -> Self {
-        Self { level, parent, plus: NONE, hash: NONE, edges: 0, value: T::default() }
+        Self { level, parent, plus: NONE, hash: NONE, edges: NO_EDGES, value: T::default() }
     }
 
     fn is_childless(&self) -> bool {
-        self.edges == 0 && self.plus == NONE && self.hash == NONE
+        self.edges == NO_EDGES && self.plus == NONE && self.hash == NONE
     }
 }
 
@@ -91,8 +98,9 @@ pub struct FilterTree<T> {
     /// first node of the free list
     free: u32,
     live: usize,
-    /// the nodes with literal levels, by (parent, level)
-    edges: HashTable<u32>,
+    /// the nodes with literal levels by (parent, level), but for those that are their parents' only
+    /// ones
+    edges: Edges,
     hasher: FixedState,
 }
 
@@ -104,7 +112,7 @@ impl<T: NodeValue> FilterTree<T> {
             nodes: vec![Node::new(NONE, Level::EMPTY)],
             free: NONE,
             live: 1,
-            edges: HashTable::new(),
+            edges: Edges::default(),
             hasher: FixedState::with_seed(seed),
         }
     }
@@ -216,7 +224,7 @@ impl<T: NodeValue> FilterTree<T> {
             if wildcards && node.plus != NONE {
                 waiting.push((node.plus, after));
             }
-            if node.edges > 0 {
+            if node.edges != NO_EDGES {
                 next = self.literal_child(id, &rest[..len]).map(|child| (child, after));
             }
         }
@@ -273,12 +281,15 @@ impl<T: NodeValue> FilterTree<T> {
     }
 
     fn literal_child(&self, parent: u32, level: &[u8]) -> Option<u32> {
-        let hash = edge_hash(&self.hasher, parent, level);
-        let is_it = |&id: &u32| {
+        let edges = self.node(parent).edges;
+        if edges & MANY == 0 {
+            let is_it = edges != NO_EDGES && self.node(edges).level.as_bytes() == level;
+            return is_it.then_some(edges);
+        }
+        self.edges.find(edge_hash(&self.hasher, parent, level), |id| {
             let node = self.node(id);
             node.parent == parent && node.level.as_bytes() == level
-        };
-        self.edges.find(hash, is_it).copied()
+        })
     }
 
     fn add_child(&mut self, parent: u32, level: &str) -> u32 {
@@ -296,13 +307,28 @@ impl<T: NodeValue> FilterTree<T> {
             _ => {
                 let level = level.as_bytes();
                 let id = self.allocate(Node::new(parent, Level::new(level)));
-                self.node_mut(parent).edges += 1;
-                let hash = edge_hash(&self.hasher, parent, level);
-                let (nodes, hasher) = (&self.nodes, &self.hasher);
-                self.edges.insert_unique(hash, id, |&id| rehash(nodes, hasher, id));
+                let edges = self.node(parent).edges;
+                self.node_mut(parent).edges = match edges {
+                    NO_EDGES => id,
+                    only if only & MANY == 0 => {
+                        self.edges.insert(self.hash_of(only), only);
+                        self.edges.insert(self.hash_of(id), id);
+                        MANY | 2
+                    }
+                    many => {
+                        self.edges.insert(self.hash_of(id), id);
+                        many + 1
+                    }
+                };
                 id
             }
         }
+    }
+
+    /// The hash by which a node is in the edge table.
+    fn hash_of(&self, id: u32) -> u32 {
+        let node = self.node(id);
+        edge_hash(&self.hasher, node.parent, node.level.as_bytes())
     }
 
     fn allocate(&mut self, node: Node<T>) -> u32 {
@@ -332,16 +358,13 @@ impl<T: NodeValue> FilterTree<T> {
             up.hash = NONE;
             return;
         }
-        up.edges -= 1;
-        let hash = rehash(&self.nodes, &self.hasher, id);
-        if let Ok(edge) = self.edges.find_entry(hash, |&edge| edge == id) {
-            edge.remove();
+        if up.edges == id {
+            up.edges = NO_EDGES;
+            return;
         }
-        let (nodes, hasher) = (&self.nodes, &self.hasher);
-        // At a quarter: inserts and prunes in turn do not make it grow and shrink.
-        if self.edges.len() < self.edges.capacity() / 4 {
-            self.edges.shrink_to(self.edges.len() * 2, |&id| rehash(nodes, hasher, id));
-        }
+        // The last one of several stays in the table: nobody knows which it is.
+        up.edges = if up.edges == MANY | 1 { NO_EDGES } else { up.edges - 1 };
+        self.edges.remove(self.hash_of(id), id);
     }
 
     /// Puts a node that was unlinked on the free list.
@@ -379,13 +402,18 @@ impl<T: NodeValue> FilterTree<T> {
             }
         }
         assert_eq!(live, self.live, "live nodes are miscounted");
-        assert_eq!(literal, self.edges.len(), "the edge table has edges to nowhere");
-        for (id, node) in self.nodes.iter().enumerate() {
-            assert!(
-                node.edges == VACANT || node.edges == edges[id],
-                "edges of node {id} are miscounted"
-            );
+        for (id, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.edges != VACANT) {
+            let count = match node.edges {
+                NO_EDGES => 0,
+                only if only & MANY == 0 => {
+                    literal -= 1;
+                    1
+                }
+                many => many - MANY,
+            };
+            assert_eq!(count, edges[id], "edges of node {id} are miscounted");
         }
+        assert_eq!(literal, self.edges.len(), "the edge table has edges to nowhere");
         self.check_free_list();
         self.check_rooted();
     }
@@ -438,16 +466,11 @@ impl<T: NodeValue> FilterTree<T> {
     }
 }
 
-fn edge_hash(hasher: &FixedState, parent: u32, level: &[u8]) -> u64 {
+fn edge_hash(hasher: &FixedState, parent: u32, level: &[u8]) -> u32 {
     let mut hasher = hasher.build_hasher();
     hasher.write_u32(parent);
     hasher.write(level);
-    hasher.finish()
-}
-
-fn rehash<T>(nodes: &[Node<T>], hasher: &FixedState, id: u32) -> u64 {
-    let node = &nodes[id as usize];
-    edge_hash(hasher, node.parent, node.level.as_bytes())
+    (hasher.finish() >> 32) as u32
 }
 
 /// The ways through the tree that wait while another is followed: on the machine's stack as long

@@ -220,8 +220,13 @@ fn empty(body: &[u8]) -> Result<(), DecodeError> {
 /// Appends `packet` to `out` in the form of `version`. In 3.x, properties, reason codes that the
 /// version has no room for and reason strings are left out; AUTH, and a DISCONNECT with an error
 /// (a Server's), do not exist there and append nothing.
+#[inline(always)]
 pub fn encode(packet: &Packet<'_>, version: Version, out: &mut Vec<u8>) {
-    put(packet, version, out);
+    match packet {
+        // What is written most has a way of its own: the others' has a large frame.
+        Packet::Publish(p) => publish::encode(p, version, out),
+        _ => put(packet, version, out),
+    }
 }
 
 /// The length in bytes that [`encode`] would append.

@@ -236,34 +236,40 @@ pub(super) fn varint_bytes(value: usize) -> ([u8; 4], usize) {
     ((spread | marks).to_le_bytes(), n)
 }
 
-/// Longer ones are copied by the library's function, whose call is a small part of it then.
-const COPIED_INLINE_BYTES_MAX: usize = 256;
-
-/// Appends `bytes`. Topics and payloads are mostly short: a call of the library's copy of unknown
-/// length costs more than copying them, so that is done in pieces of a fixed length, the last one
-/// over the end of the one before.
+/// Appends the first `len` bytes of `word`, the lowest first. All eight are appended, and what is
+/// too much taken back: a copy of a fixed length is a single store.
 #[inline]
+pub(super) fn append_word(out: &mut Vec<u8>, word: u64, len: usize) {
+    let end = out.len() + len;
+    out.extend_from_slice(&word.to_le_bytes());
+    out.truncate(end);
+}
+
+/// Appends `bytes`. Topics are mostly short: a call of the library's copy of unknown length costs
+/// more than copying them, so that is done in two pieces of a fixed length, the second one over
+/// the end of the first.
+#[inline(always)]
 pub(crate) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.len() > COPIED_INLINE_BYTES_MAX || bytes.len() < 4 {
+    let done = append_halves::<32>(out, bytes)
+        || append_halves::<16>(out, bytes)
+        || append_halves::<8>(out, bytes);
+    if !done {
         out.extend_from_slice(bytes);
-    } else if !(append_pieces::<32>(out, bytes) || append_pieces::<8>(out, bytes)) {
-        append_pieces::<4>(out, bytes);
     }
 }
 
-/// False: `bytes` are less than one piece.
-#[inline]
-fn append_pieces<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
-    let Some(last) = bytes.last_chunk::<N>() else { return false };
-    let mut rest = bytes;
-    while let Some((piece, behind)) = rest.split_first_chunk::<N>() {
-        out.extend_from_slice(piece);
-        rest = behind;
+/// False: `bytes` are less than one piece, or more than two.
+#[inline(always)]
+fn append_halves<const N: usize>(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let (Some(first), Some(last)) = (bytes.first_chunk::<N>(), bytes.last_chunk::<N>()) else {
+        return false;
+    };
+    if bytes.len() > 2 * N {
+        return false;
     }
-    if !rest.is_empty() {
-        out.truncate(out.len() + rest.len() - N);
-        out.extend_from_slice(last);
-    }
+    out.extend_from_slice(first);
+    out.truncate(out.len() + bytes.len() - 2 * N);
+    out.extend_from_slice(last);
     true
 }
 

@@ -7,7 +7,9 @@
 use std::num::NonZeroU16;
 
 use super::packet::{PacketId, Publish, QoS, Sender, Version};
-use super::primitive::{Reader, append, malformed, protocol_error, varint_bytes, varint_len};
+use super::primitive::{
+    Reader, append, append_word, malformed, protocol_error, varint_bytes, varint_len,
+};
 use super::property::{self, IdSet, Properties, Property, id};
 use super::{DecodeError, Frame, PUBLISH};
 use crate::topic::TopicName;
@@ -105,8 +107,49 @@ fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
 
 /// Appends a whole PUBLISH. Topic Alias and Message Expiry Interval are written from the fields
 /// only if the property block lacks them.
-#[inline]
+///
+/// Most have neither, a short property block or none, and at most 16 KiB: those are written here,
+/// each part without asking what it may be.
+#[inline(always)]
 pub(super) fn encode(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
+    let block = if version.is_v5() { p.properties.as_bytes() } else { &[] };
+    let topic = p.topic.map_or("", TopicName::as_str).as_bytes();
+    let fixed = 2 + if p.packet_id.is_some() { 2 } else { 0 } + usize::from(version.is_v5());
+    let remaining = fixed + topic.len() + block.len() + p.payload.len();
+    let plain = p.topic_alias.is_none() && p.message_expiry_s.is_none();
+    if !plain || remaining >= TWO_BYTES_END || block.len() >= ONE_BYTE_END {
+        return encode_any(p, version, out);
+    }
+    out.reserve(8 + remaining);
+    let first = u64::from(first_byte(p.dup, p.qos, p.retain));
+    let topic_len = u64::from((topic.len() as u16).swap_bytes());
+    let len = remaining as u64;
+    if remaining < ONE_BYTE_END {
+        append_word(out, first | len << 8 | topic_len << 16, 4);
+    } else {
+        let (low, high) = (len & 0x7F | 0x80, len >> 7);
+        append_word(out, first | low << 8 | high << 16 | topic_len << 24, 5);
+    }
+    append(out, topic);
+    match (p.packet_id.map(|id| id.get().to_be_bytes()), version.is_v5()) {
+        (None, false) => {}
+        (None, true) => out.push(block.len() as u8),
+        (Some(id), false) => out.extend_from_slice(&id),
+        (Some([high, low]), true) => out.extend_from_slice(&[high, low, block.len() as u8]),
+    }
+    if !block.is_empty() {
+        append(out, block);
+    }
+    append(out, p.payload);
+}
+
+/// From here on a Variable Byte Integer takes two bytes, …
+const ONE_BYTE_END: usize = 0x80;
+/// … and from here on three.
+const TWO_BYTES_END: usize = 0x4000;
+
+#[inline(never)]
+fn encode_any(p: &Publish<'_>, version: Version, out: &mut Vec<u8>) {
     let head = head_of(p);
     let (remaining, properties) = head.lengths(version);
     out.reserve(5 + remaining);
@@ -155,46 +198,48 @@ impl PublishHead<'_> {
     #[inline]
     fn append(&self, version: Version, remaining: usize, properties: usize, out: &mut Vec<u8>) {
         let topic = self.topic.map_or("", TopicName::as_str).as_bytes();
-        // At most 5 bytes of fixed header, 2 of topic length. All eight are appended, and what is
-        // too much taken back: a copy of a fixed length is a single store.
+        // At most 5 bytes of fixed header, 2 of topic length.
         let (remaining, n) = varint_bytes(remaining);
         let front = u64::from(u32::from_le_bytes(remaining)) << 8
             | u64::from((topic.len() as u16).swap_bytes()) << (8 + 8 * n)
             | u64::from(first_byte(self.dup, self.qos, self.retain));
-        let start = out.len();
-        out.extend_from_slice(&front.to_le_bytes());
-        out.truncate(start + 3 + n);
+        append_word(out, front, 3 + n);
         append(out, topic);
+        // At most 2 bytes of Packet Identifier, 4 of property length.
+        let (mut middle, mut len) = (0, 0);
         if let Some(packet_id) = self.packet_id {
-            out.extend_from_slice(&packet_id.get().to_be_bytes());
+            (middle, len) = (u64::from(packet_id.get().swap_bytes()), 2);
         }
-        match (version.is_v5(), properties) {
-            (false, _) => {}
-            (true, 0) => out.push(0),
-            (true, _) => self.append_properties(properties, out),
+        if version.is_v5() {
+            let (bytes, n) = varint_bytes(properties);
+            middle |= u64::from(u32::from_le_bytes(bytes)) << (8 * len);
+            len += n;
+        }
+        if len > 0 {
+            append_word(out, middle, len);
+        }
+        if properties > 0 {
+            self.append_properties(out);
         }
     }
 
-    fn append_properties(&self, properties: usize, out: &mut Vec<u8>) {
-        // At most 4 of property length, 3 of alias, 5 of expiry.
-        let mut middle = Small::<12>::default();
-        middle.varint(properties);
+    #[inline]
+    fn append_properties(&self, out: &mut Vec<u8>) {
+        // Big-endian numbers in a little-endian word.
         if let Some(alias) = self.topic_alias {
-            middle.put(&[id::TOPIC_ALIAS]);
-            middle.put(&alias.to_be_bytes());
+            let value = u64::from(alias.swap_bytes());
+            append_word(out, u64::from(id::TOPIC_ALIAS) | value << 8, 3);
         }
         if let Some(seconds) = self.message_expiry_s {
-            middle.put(&[id::MESSAGE_EXPIRY_INTERVAL]);
-            middle.put(&seconds.to_be_bytes());
+            let value = u64::from(seconds.swap_bytes());
+            append_word(out, u64::from(id::MESSAGE_EXPIRY_INTERVAL) | value << 8, 5);
         }
-        out.extend_from_slice(middle.as_bytes());
         for &subscription_id in self.subscription_ids {
-            let mut one = Small::<5>::default();
-            one.put(&[id::SUBSCRIPTION_IDENTIFIER]);
-            one.varint(subscription_id as usize);
-            out.extend_from_slice(one.as_bytes());
+            let (bytes, n) = varint_bytes(subscription_id as usize);
+            let value = u64::from(u32::from_le_bytes(bytes));
+            append_word(out, u64::from(id::SUBSCRIPTION_IDENTIFIER) | value << 8, 1 + n);
         }
-        out.extend_from_slice(self.forwarded);
+        append(out, self.forwarded);
     }
 
     /// Remaining Length and Property Length.
@@ -213,41 +258,5 @@ impl PublishHead<'_> {
             properties += 1 + varint_len(subscription_id as usize);
         }
         (fixed + varint_len(properties) + properties, properties)
-    }
-}
-
-/// A few bytes on the stack, so that they reach the buffer in one copy.
-struct Small<const N: usize> {
-    bytes: [u8; N],
-    len: usize,
-}
-
-impl<const N: usize> Default for Small<N> {
-    #[inline]
-    fn default() -> Self {
-        Self { bytes: [0; N], len: 0 }
-    }
-}
-
-impl<const N: usize> Small<N> {
-    #[inline]
-    fn put(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    #[inline]
-    fn varint(&mut self, value: usize) {
-        if value < 0x80 {
-            self.put(&[value as u8]);
-        } else {
-            let (bytes, n) = varint_bytes(value);
-            self.put(&bytes[..n]);
-        }
-    }
-
-    #[inline]
-    fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
     }
 }

@@ -632,3 +632,42 @@ fn a_string_that_is_too_long_ends_with_a_whole_character() {
     let Ok(Packet::Disconnect(read)) = decode(whole, Server, V5) else { panic!() };
     assert_eq!(read.reason_string, Some(&text[..65_534]));
 }
+
+/// Around every length at which a PUBLISH is written in another way.
+#[test]
+fn a_publish_of_any_length_is_read_as_it_was_written() {
+    let payload = vec![b'x'; 20_000];
+    let near = |n: usize| n.saturating_sub(12)..n + 12;
+    let lengths: Vec<_> =
+        [0, 16, 32, 64, 128, 256, 16_384].into_iter().flat_map(near).chain([20_000]).collect();
+    let topics = [1, 7, 8, 16, 17, 31, 32, 64, 65, 200].map(|n| "t".repeat(n));
+    let content_type = |n: u8| [&[3, 0, n][..], &vec![b'c'; usize::from(n)]].concat();
+    let blocks =
+        [Vec::new(), content_type(0), content_type(5), content_type(124), content_type(125)];
+    for (topic, block) in topics.iter().flat_map(|t| blocks.iter().map(move |b| (t, b))) {
+        for (version, packet_id) in [(V311, None), (V5, None), (V311, Some(7)), (V5, Some(777))] {
+            for &len in &lengths {
+                let packet = Packet::Publish(Publish {
+                    dup: false,
+                    qos: if packet_id.is_some() { QoS::AtLeastOnce } else { QoS::AtMostOnce },
+                    retain: len % 2 == 0,
+                    topic: Some(crate::topic::TopicName::new(topic).unwrap()),
+                    packet_id: packet_id.and_then(PacketId::new),
+                    topic_alias: None,
+                    message_expiry_s: None,
+                    properties: match version {
+                        V5 => Properties::from_validated(block),
+                        _ => Properties::default(),
+                    },
+                    payload: &payload[..len],
+                });
+                let mut bytes = b"before".to_vec();
+                encode(&packet, version, &mut bytes);
+                let what = (topic.len(), block.len(), version, packet_id, len);
+                assert_eq!(bytes.len() - 6, encoded_len(&packet, version), "{what:?}");
+                assert!(bytes.starts_with(b"before"));
+                assert_eq!(read(&bytes[6..], Server, version), Ok(packet), "{what:?}");
+            }
+        }
+    }
+}

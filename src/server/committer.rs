@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::mailbox::{Sender, ToShard};
 use super::storage::{Health, ServerWriter, clock};
-use crate::broker::{Record, Seq, ShardId};
+use crate::broker::{Record, Seq, ShardId, Spent};
 use crate::store::{LogError, Staging, StagingPlace, Store, Taken, Told};
 
 /// How long the committer waits before it tries again when there was no room, in ms.
@@ -196,6 +196,8 @@ pub(crate) struct Committer {
     pub(crate) busy: bool,
     /// how long a commit with a sync took lately
     pub(crate) linger: Duration,
+    /// what is told of a batch, when all of it is done
+    pub(crate) told: Vec<Told>,
 }
 
 impl Committer {
@@ -235,10 +237,19 @@ impl Committer {
     }
 
     fn write(&mut self, taken: Taken) -> Result<(), LogError> {
-        let Self { writer, shards, desk, .. } = self;
+        let Self { writer, shards, desk, told, .. } = self;
         let began = Instant::now();
-        let mut tell = |told| tell(shards, told);
-        if writer.write(taken, clock(self.started), &**desk, &mut tell)? {
+        let written = writer.write(taken, clock(self.started), &**desk, &mut |one| told.push(one));
+        let mut spent = writer.take_spent();
+        for one in told.drain(..) {
+            let of = match one {
+                Told::Written(shard, _) | Told::Committed(shard, _) => Some(shard),
+                _ => None,
+            };
+            let of = of.and_then(|of| spent.iter_mut().find(|(shard, _)| *shard == of));
+            tell(shards, one, of.map(|(_, spent)| std::mem::take(spent)).unwrap_or_default());
+        }
+        if written? {
             self.linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
         }
         self.note_unsynced();
@@ -256,7 +267,7 @@ impl Committer {
     /// What is to be done between batches.
     fn keep_house(&mut self) -> Result<(), LogError> {
         let Self { writer, shards, .. } = self;
-        let mut tell = |told| tell(shards, told);
+        let mut tell = |told| tell(shards, told, Spent::default());
         if let (Some(every), Some(since)) = (self.sync_every, self.unsynced_since)
             && since.elapsed() >= every
         {
@@ -291,10 +302,10 @@ impl Committer {
     }
 }
 
-fn tell(shards: &[Sender], told: Told) {
+fn tell(shards: &[Sender], told: Told, spent: Spent) {
     match told {
-        Told::Written(shard, seq) => send(shards, shard, ToShard::Written(seq)),
-        Told::Committed(shard, seq) => send(shards, shard, ToShard::Committed(seq)),
+        Told::Written(shard, seq) => send(shards, shard, ToShard::Written(seq, spent)),
+        Told::Committed(shard, seq) => send(shards, shard, ToShard::Committed(seq, spent)),
         Told::Void(shard, seqs) => send(shards, shard, ToShard::Void(seqs)),
         Told::Full(full) => {
             tell_full(shards, full);

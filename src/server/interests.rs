@@ -1,13 +1,12 @@
-//! What the shards are interested in: the index that they share, behind a lock.
+//! What the shards have at which filters: the index that they share, behind a lock.
 //!
 //! Invariant: the lock is held for one change of a filter or one look-up of a topic, and never
 //! across anything that waits. A topic is looked up only when a shard has no cached match of it,
-//! and any number of shards may do so at once.
+//! and any number of shards may do so at once. A PUBLISH whose match is cached takes no lock.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::broker::{Interest, InterestIndex, InterestTree, Interested, ShardId};
-use crate::topic::{TopicFilter, TopicName};
+use crate::broker::{InterestIndex, InterestTree};
 
 /// One shard's handle to the index.
 #[derive(Clone)]
@@ -21,16 +20,12 @@ impl SharedInterests {
 
 // A panic ends the process, so the lock is never poisoned where that matters.
 impl InterestIndex for SharedInterests {
-    fn set(&mut self, shard: ShardId, filter: TopicFilter<'_>, interest: Interest) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).set(shard, filter, interest);
+    fn read<R>(&self, look: impl FnOnce(&InterestTree) -> R) -> R {
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn interested(&self, topic: TopicName<'_>) -> Interested {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).interested(topic)
-    }
-
-    fn shrink(&mut self) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).shrink();
+    fn write<R>(&mut self, change: impl FnOnce(&mut InterestTree) -> R) -> R {
+        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -42,6 +37,8 @@ mod tests {
     use std::thread;
 
     use super::*;
+    use crate::broker::{Interest, Place, ShardId};
+    use crate::topic::{TopicFilter, TopicName};
 
     const SHARDS: u8 = 4;
     const ROUNDS: usize = 3_000;
@@ -64,6 +61,24 @@ mod tests {
         filter(n).replace('+', "a").replace("/#", "/below")
     }
 
+    /// As a shard does it: the node is named between two calls, while others come and go.
+    fn set(index: &mut SharedInterests, own: ShardId, n: usize, interest: Interest) {
+        let text = filter(n);
+        let (node, _) = index.write(|i| i.hold(own, TopicFilter::new(&text).unwrap()));
+        let place = match interest {
+            Interest::None => Place::Nothing,
+            _ => Place::One(n as u32),
+        };
+        index.write(|i| i.put(own, node, place));
+        let mut known = String::new();
+        index.write(|i| {
+            i.tell(own, node, interest);
+            i.filter_text(node, &mut known);
+        });
+        assert_eq!(known, text, "a node that is held is another filter's");
+        index.write(|i| i.release(own, node));
+    }
+
     /// Changes of one shard's: it tells the others of each, and looks at what they tell it.
     fn shard(
         own: ShardId,
@@ -82,25 +97,27 @@ mod tests {
                 Interest::None => Interest::Present,
                 _ => Interest::Durable,
             };
-            index.set(own, TopicFilter::new(&filter(n)).unwrap(), wanted[n]);
+            set(&mut index, own, n, wanted[n]);
+            set(&mut index, own, FILTERS + (draw >> 50) as usize % 8, Interest::None);
             if draw & (1 << 40) == 0 {
-                index.shrink();
+                index.write(InterestTree::shrink);
             }
             for other in &to {
                 other.send((own, topic(n), wanted[n])).unwrap();
             }
-            told.try_iter().for_each(|told| check(&index, &told));
+            told.try_iter().for_each(|told| check(&index, own, &told));
         }
         drop(to);
-        told.iter().for_each(|told| check(&index, &told));
+        told.iter().for_each(|told| check(&index, own, &told));
         all.wait(); // what was told is looked at before it ends
         for n in (0..FILTERS).filter(|n| n % usize::from(SHARDS) == usize::from(own.0)) {
-            index.set(own, TopicFilter::new(&filter(n)).unwrap(), Interest::None);
+            set(&mut index, own, n, Interest::None);
         }
     }
 
-    fn check(index: &SharedInterests, (from, topic, interest): &Told) {
-        let found = index.interested(TopicName::new(topic).unwrap());
+    fn check(index: &SharedInterests, own: ShardId, (from, topic, interest): &Told) {
+        let name = TopicName::new(topic).unwrap();
+        let found = index.read(|i| i.interested(own, name, &mut |_| {}));
         assert!(found.present.contains(*from), "{topic} without {from:?}, who has told of it");
         let durable = *interest == Interest::Durable;
         assert!(!durable || found.durable.contains(*from), "{topic} as if without sessions");
@@ -123,7 +140,9 @@ mod tests {
         index.check_invariants();
         for shard in 0..SHARDS {
             let left = FILTERS - FILTERS / usize::from(SHARDS);
-            assert_eq!(index.filters_of(ShardId(shard)), left, "what it withdrew is gone");
+            let mut count = 0;
+            index.for_each_of(ShardId(shard), |_, _, _| count += 1);
+            assert_eq!(count, left, "what it withdrew is gone");
         }
     }
 }

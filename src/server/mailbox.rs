@@ -21,7 +21,7 @@ use crate::auth::acl::Acl;
 use crate::auth::quota::Quotas;
 use crate::broker::{
     Answer, Counters, Limits, LinkKey, LoadedEntries, Message, PeerMessage, Safety, Seq,
-    SessionKey, ShardId, Time,
+    SessionKey, ShardId, Spent, Time,
 };
 
 /// A message to a shard.
@@ -33,10 +33,10 @@ pub(crate) enum ToShard {
     Peers(ShardId, Vec<PeerMessage>),
     /// Messages of the broker's own.
     Publish(Vec<Message>),
-    /// All of the shard's records up to this one are kept.
-    Committed(Seq),
-    /// All up to this one are written, and not synced yet.
-    Written(Seq),
+    /// All of the shard's records up to this one are kept; and messages whose memory it may use.
+    Committed(Seq, Spent),
+    /// All up to this one are written, and not synced yet; and likewise.
+    Written(Seq, Spent),
     /// These need not be waited for any longer.
     Void(Vec<Seq>),
     /// Queued messages that were read back.

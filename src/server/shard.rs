@@ -261,8 +261,14 @@ impl<S: Store> Shard<S> {
                     self.handle(Input::Publish(message));
                 }
             }
-            ToShard::Committed(seq) => self.handle(Input::Committed(seq)),
-            ToShard::Written(seq) => self.handle(Input::Written(seq)),
+            ToShard::Committed(seq, spent) => {
+                self.handle(Input::Spent(spent));
+                self.handle(Input::Committed(seq));
+            }
+            ToShard::Written(seq, spent) => {
+                self.handle(Input::Spent(spent));
+                self.handle(Input::Written(seq));
+            }
             ToShard::Void(seqs) => self.handle(Input::Void(&seqs)),
             ToShard::Loaded(session, entries) => self.handle(Input::Loaded(session, entries)),
             ToShard::Full(full) => self.handle(Input::Full(full)),

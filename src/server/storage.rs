@@ -235,6 +235,7 @@ impl Storage {
             unsynced_since: None,
             busy: true,
             linger: Duration::ZERO,
+            told: Vec::new(),
         };
         let shards = shards.to_vec();
         let builder = |name: &str| std::thread::Builder::new().name(name.to_owned());

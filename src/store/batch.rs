@@ -8,15 +8,18 @@ use super::wire::{Garbled, Reader};
 
 /// Length of a segment's header.
 pub(super) const HEADER_BYTES: usize = 128;
-/// Length of a batch's header.
-pub(super) const BATCH_HEADER_BYTES: usize = 60;
+/// Length of a batch's header, as it is written.
+pub(super) const BATCH_HEADER_BYTES: usize = 64;
+/// The same up to version 2.
+const OLD_BATCH_HEADER_BYTES: usize = 60;
 /// The version that is written.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// The oldest version that is read.
 const OLDEST_VERSION: u32 = 1;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"SCHATLOG";
-const BATCH_MAGIC: &[u8; 4] = b"SCB1";
+const BATCH_MAGIC: &[u8; 4] = b"SCB2";
+const OLD_BATCH_MAGIC: &[u8; 4] = b"SCB1";
 const CRC_AT: usize = 32;
 
 /// The front of a segment.
@@ -89,6 +92,9 @@ pub(super) struct BatchHeader {
     pub(super) oldest: u32,
     pub(super) records: u32,
     pub(super) chain: u32,
+    /// how many entries were ever written, those of this batch included, modulo 2^32; `None`: up to
+    /// version 2
+    pub(super) entries: Option<u32>,
     /// of the whole batch
     pub(super) crc: u32,
 }
@@ -104,7 +110,7 @@ impl BatchHeader {
         for n in [self.number, self.synced, self.time_ms, self.wall_ms] {
             head.extend_from_slice(&n.to_le_bytes());
         }
-        for n in [self.oldest, self.records, self.chain] {
+        for n in [self.oldest, self.records, self.chain, self.entries.unwrap_or(0)] {
             head.extend_from_slice(&n.to_le_bytes());
         }
         let crc = crc32c::crc32c_append(seed, &head);
@@ -117,11 +123,14 @@ impl BatchHeader {
 
     /// Reads a header, and checks it alone.
     pub(super) fn parse(bytes: &[u8], seed: u32) -> Option<Self> {
-        let head = bytes.get(..BATCH_HEADER_BYTES)?;
-        let mut r = Reader::new(head);
-        if r.bytes(4).ok()? != BATCH_MAGIC {
+        let magic = bytes.get(..4)?;
+        let is_old = magic == OLD_BATCH_MAGIC;
+        if magic != BATCH_MAGIC && !is_old {
             return None;
         }
+        let len = if is_old { OLD_BATCH_HEADER_BYTES } else { BATCH_HEADER_BYTES };
+        let head = bytes.get(..len)?;
+        let mut r = Reader::new(&head[4..]);
         let header = Self {
             len: r.u32().ok()?,
             number: r.u64().ok()?,
@@ -131,10 +140,16 @@ impl BatchHeader {
             oldest: r.u32().ok()?,
             records: r.u32().ok()?,
             chain: r.u32().ok()?,
-            crc: Reader::new(&head[BATCH_HEADER_BYTES - 4..]).u32().ok()?,
+            entries: if is_old { None } else { Some(r.u32().ok()?) },
+            crc: Reader::new(&head[len - 4..]).u32().ok()?,
         };
-        let crc = crc32c::crc32c_append(seed, &head[..BATCH_HEADER_BYTES - 8]);
-        (r.u32().ok()? == crc && header.len as usize >= BATCH_HEADER_BYTES).then_some(header)
+        let crc = crc32c::crc32c_append(seed, &head[..len - 8]);
+        (r.u32().ok()? == crc && header.len as usize >= len).then_some(header)
+    }
+
+    /// Its own length.
+    pub(super) fn bytes(&self) -> usize {
+        if self.entries.is_none() { OLD_BATCH_HEADER_BYTES } else { BATCH_HEADER_BYTES }
     }
 }
 
@@ -143,8 +158,8 @@ pub(super) fn batch_at(segment: &[u8], at: usize, seed: u32) -> Option<(BatchHea
     let rest = segment.get(at..)?;
     let header = BatchHeader::parse(rest, seed)?;
     let whole = rest.get(..header.len as usize)?;
-    let crc = crc32c::crc32c_append(seed, &whole[..BATCH_HEADER_BYTES - 4]);
-    let records = &whole[BATCH_HEADER_BYTES..];
+    let (head, records) = whole.split_at(header.bytes());
+    let crc = crc32c::crc32c_append(seed, &head[..head.len() - 4]);
     (crc32c::crc32c_append(crc, records) == header.crc).then_some((header, records))
 }
 
@@ -181,7 +196,8 @@ mod tests {
     fn any_changed_bit_of_a_batch_is_seen() {
         let mut batch = vec![0; BATCH_HEADER_BYTES];
         batch.extend_from_slice(b"some records");
-        let mut header = BatchHeader { number: 5, records: 2, ..BatchHeader::default() };
+        let mut header =
+            BatchHeader { number: 5, records: 2, entries: Some(9), ..BatchHeader::default() };
         header.seal(&mut batch, seed(1, 2));
         let found = batch_at(&batch, 0, seed(1, 2));
         assert_eq!(found, Some((header, &b"some records"[..])));
@@ -192,7 +208,7 @@ mod tests {
         }
         assert_eq!(batch_at(&batch, 0, seed(1, 3)), None, "of another segment");
         assert_eq!(batch_at(&batch, 0, seed(2, 2)), None, "of another log");
-        let mut later = b"SCB1 and S and SCB".to_vec();
+        let mut later = b"SCB2 and SCB1 and S and SCB".to_vec();
         let at = later.len();
         later.extend_from_slice(&batch);
         assert_eq!(find_batch(&later, 0, seed(1, 2)), Some((at, header)));

@@ -38,6 +38,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     /// If the disk fails. That it is full is no error here.
     pub fn maintain(&mut self, clock: Clock, budget_bytes: usize) -> Result<bool, LogError> {
         self.check_poison()?;
+        self.look_at_clock(clock.now);
         let cleaned = self.clean(clock, budget_bytes);
         self.cleans = match cleaned {
             Err(LogError::Full) => false,

@@ -32,6 +32,8 @@ pub trait Disk {
     fn allocate(&self, file: &Self::File, bytes: u64) -> io::Result<()>;
     /// Reads at most as much as there is room for in `buffer`; 0 is the end of the file.
     fn read_at(&self, file: &Self::File, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// All of the file will be read soon: the disk may begin.
+    fn read_ahead(&self, _file: &Self::File) {}
     /// Writes all of `bytes`. On an error any part of it may have been written. What stands behind
     /// them stays; but if they go on where the last ones ended, the rest of their last page may be
     /// zeros then.
@@ -169,18 +171,23 @@ const ZEROS_BYTES: usize = 64 << 10;
 /// Room for blocks on their way to a file: what the system takes past its cache has to begin at a
 /// multiple of [`BLOCK_BYTES`] in memory too.
 #[derive(Debug, Default)]
-struct Blocks(Vec<u8>);
+struct Blocks {
+    bytes: Vec<u8>,
+    /// how much was needed lately
+    recent: usize,
+}
 
 impl Blocks {
     /// `bytes` of room, a multiple of [`BLOCK_BYTES`].
     fn room(&mut self, bytes: usize) -> &mut [u8] {
         let needed = bytes + BLOCK_BYTES;
-        // What one large batch took is not kept for ever.
-        if self.0.len() < needed || self.0.len() > 4 * needed.max(64 << 10) {
-            self.0 = vec![0; needed];
+        // What one large batch took is not kept for ever; small ones in between change nothing.
+        self.recent = needed.max(self.recent - self.recent / 16);
+        if self.bytes.len() < needed || self.bytes.len() > 4 * self.recent.max(64 << 10) {
+            self.bytes = vec![0; needed];
         }
-        let from = self.0.as_ptr().align_offset(BLOCK_BYTES);
-        &mut self.0[from..from + bytes]
+        let from = self.bytes.as_ptr().align_offset(BLOCK_BYTES);
+        &mut self.bytes[from..from + bytes]
     }
 }
 
@@ -387,6 +394,11 @@ impl Disk for FileDisk {
                 result => return result,
             }
         }
+    }
+
+    fn read_ahead(&self, LogFile { file, .. }: &LogFile) {
+        // Who cannot be told reads it when it is asked for.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::WillNeed);
     }
 
     fn write_at(&self, file: &LogFile, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::batch::{BATCH_HEADER_BYTES, BatchHeader, HEADER_BYTES, find_batch, seed};
+use super::batch::{BatchHeader, HEADER_BYTES, find_batch, seed};
+use super::counts::counts_in;
 use super::disk::Disk;
 use super::inspect::read_segment;
 use super::replay::{OpenError, Replay};
@@ -90,7 +91,7 @@ fn walk<D: Disk>(
                 return Ok(());
             }
             at = found + header.len as usize;
-            let mut r = Reader::new(&bytes[found + BATCH_HEADER_BYTES..at]);
+            let mut r = Reader::new(&bytes[found + header.bytes()..at]);
             while !r.is_empty() {
                 let Ok(stored) = Stored::read(&mut r) else { break };
                 if !visit(Part::Record(&stored)) {
@@ -201,10 +202,12 @@ fn matches(options: &DumpOptions<'_>, topic: &str) -> bool {
 }
 
 fn describe_batch(at: usize, header: &BatchHeader) -> String {
-    let BatchHeader { len, number, synced, time_ms, wall_ms, oldest, records, .. } = *header;
+    let BatchHeader { len, number, synced, time_ms, wall_ms, oldest, records, entries, .. } =
+        *header;
+    let entries = entries.map_or(String::new(), |n| format!(", {n} entries so far"));
     format!(
         "  batch {number} at {at}: {len} bytes, {records} records, {synced} synced, time \
-         {time_ms}, wall time {wall_ms}, oldest segment {oldest}"
+         {time_ms}, wall time {wall_ms}, oldest segment {oldest}{entries}"
     )
 }
 
@@ -236,6 +239,13 @@ fn describe(stored: &Stored<'_>, payload_bytes_max: usize) -> String {
         Stored::Will { session, delay_s, expiry_s, content: c } => {
             out = format!("Will of session {session}, delay_s {delay_s}, expiry_s {expiry_s:?}, ");
             content(&mut out, c);
+        }
+        Stored::Counts { level, sessions } => {
+            let _ = write!(out, "Counts {level}");
+            for (session, written, live) in counts_in(sessions) {
+                let _ = write!(out, ", session {session}: {written} written, {live} in force");
+            }
+            out.truncate(short(&out).len());
         }
         stored => {
             let _ = write!(out, "{stored:?}");

@@ -3,6 +3,8 @@
 //! May use: records, what is stored, the index. Invariants: a message is written before the first
 //! record that names it, unless it is in the log already; what would come too late is not written.
 
+use std::ops::Range;
+
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -11,8 +13,12 @@ use super::index::Index;
 use super::owner::StoredOwner;
 use super::record::Record;
 use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
-use super::wire::{Reader, put_varint};
+use super::wire::{Reader, put_crc, put_varint};
 use crate::broker::Message;
+
+/// So many records wait for their checksum. To read what was written just now, in other portions
+/// than it was written in, makes the processor wait until it is out of its store queue.
+const UNCHECKED_MAX: usize = 16;
 
 /// So much room for a batch is always kept.
 const KEPT_BYTES: usize = 512 << 10;
@@ -40,6 +46,8 @@ pub(super) struct Encoder {
     pub(super) records: u32,
     /// a note for each record
     pub(super) notes: Vec<Note>,
+    /// what has no checksum yet
+    unchecked: Vec<Range<usize>>,
     /// how large batches were lately
     recent_bytes: usize,
     /// the highest number that a message has
@@ -51,6 +59,10 @@ pub(super) struct Encoder {
     /// entries written, by session, this batch included
     written: HashMap<u64, u64, FixedState>,
     ids: Vec<u8>,
+    /// entries that were added, copies left out
+    pub(super) entries: u32,
+    /// up to which level sessions are counted in this batch
+    pub(super) counts: Option<usize>,
     /// bytes of topics, properties and payloads that were written
     pub(super) content_bytes: u64,
 }
@@ -61,12 +73,15 @@ impl Encoder {
             bytes: Vec::new(),
             records: 0,
             notes: Vec::new(),
+            unchecked: Vec::new(),
             recent_bytes: 0,
             last_message: 0,
             first_message: 0,
             again: Vec::new(),
             written: HashMap::with_hasher(FixedState::with_seed(seed)),
             ids: Vec::new(),
+            entries: 0,
+            counts: None,
             content_bytes: 0,
         }
     }
@@ -80,16 +95,22 @@ impl Encoder {
         self.notes.clear();
         self.notes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES) / size_of::<Note>());
         self.bytes.resize(BATCH_HEADER_BYTES, 0);
+        self.unchecked.clear();
         self.records = 0;
         self.first_message = self.last_message;
         self.again.clear();
         self.written.clear();
+        self.entries = 0;
+        self.counts = None;
         self.content_bytes = 0;
     }
 
     /// Appends what is stored already.
     pub(super) fn put(&mut self, stored: &Stored<'_>) {
-        stored.put(&mut self.bytes);
+        self.unchecked.extend(stored.put_unchecked(&mut self.bytes));
+        if self.unchecked.len() >= UNCHECKED_MAX {
+            self.check();
+        }
         let what = match stored {
             Stored::Message { number, content } => What::Message(content.note(*number)),
             Stored::Queued(entry) => What::Queued(entry.note()),
@@ -98,12 +119,30 @@ impl Encoder {
         self.note(what);
     }
 
+    /// Computes the checksums that are left: before the batch is used.
+    pub(super) fn check(&mut self) {
+        for checked in self.unchecked.drain(..) {
+            put_crc(&mut self.bytes, checked);
+        }
+    }
+
     /// Appends records that are bytes already.
     pub(super) fn put_all(&mut self, records: &[u8]) {
         let mut r = Reader::new(records);
         while let Ok(stored) = Stored::read(&mut r) {
             self.put(&stored);
         }
+    }
+
+    /// Appends counts of the sessions that are to be counted up to `level`. They stand before
+    /// everything else: the index has nothing of this batch yet.
+    pub(super) fn add_counts(&mut self, level: usize, index: &Index) {
+        self.ids.clear();
+        index.put_counts(level, &mut self.ids);
+        let sessions = std::mem::take(&mut self.ids);
+        self.put(&Stored::Counts { level: level as u8, sessions: &sessions });
+        self.ids = sessions;
+        self.counts = Some(level);
     }
 
     fn note(&mut self, what: What) {
@@ -204,6 +243,7 @@ impl Encoder {
         };
         let nth = self.written(session.0, index) + 1;
         self.written.insert(session.0, nth);
+        self.entries = self.entries.wrapping_add(1);
         self.ids.clear();
         if !subscription_ids.is_empty() {
             subscription_ids.iter().for_each(|&id| put_varint(&mut self.ids, id.into()));
@@ -220,8 +260,9 @@ impl Encoder {
             ids: &self.ids,
             group: group.as_deref(),
         };
-        Stored::Queued(entry).put(&mut self.bytes);
-        self.note(What::Queued(entry.note()));
+        let note = entry.note();
+        self.unchecked.extend(Stored::Queued(entry).put_unchecked(&mut self.bytes));
+        self.note(What::Queued(note));
     }
 }
 

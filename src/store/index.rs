@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 
+use super::counts::{Uncounted, counts_in, put_counts};
 use super::damage::Losses;
 use super::messages::{Messages, Segments, Slot};
 use super::queue::{Place, Queue, QueueEntry};
@@ -56,6 +57,8 @@ pub(super) struct SessionState {
     pub(super) written: Option<u64>,
     /// above the highest order that was met
     pub(super) next_order: u64,
+    /// on which levels it is to be counted
+    uncounted: u8,
 }
 
 /// See the module.
@@ -72,10 +75,12 @@ pub struct Index {
     unreferenced: Vec<u64>,
     pub(super) numbers: Numbers,
     queued: usize,
+    /// whom to count
+    pub(super) uncounted: Uncounted,
     /// during a replay: messages that were met as copies. What names them may come behind them,
     /// in another copied batch, while what named them at first was freed with its segment.
     copied: Option<HashSet<u64, FixedState>>,
-    /// set while a recovery replays what follows damage
+    /// set while a recovery replays what follows damage that is not known yet
     pub(super) losses: Option<Losses>,
 }
 
@@ -106,6 +111,7 @@ impl Index {
             unreferenced: Vec::new(),
             numbers: Numbers::default(),
             queued: 0,
+            uncounted: Uncounted::default(),
             copied: Some(HashSet::with_hasher(state(4))),
             losses: None,
         }
@@ -149,6 +155,7 @@ impl Index {
                 own.session = own.session.max(numbers.session);
                 own.version = own.version.max(numbers.version);
             }
+            Stored::Counts { level, sessions } => self.counted(usize::from(level), sessions),
             Stored::End { .. }
             | Stored::Closed
             | Stored::Accepted { .. }
@@ -170,6 +177,9 @@ impl Index {
             Stored::Session { expiry_s, written, offline, .. } => {
                 s.expiry_s = expiry_s;
                 s.offline_ms = offline;
+                if let Some(losses) = self.losses.as_mut() {
+                    losses.written(number.0, written, s.written);
+                }
                 s.written = Some(s.written.unwrap_or(0).max(written));
                 self.segments.record_ends(std::mem::take(&mut s.offline));
                 (std::mem::replace(&mut s.base, place), true)
@@ -249,11 +259,16 @@ impl Index {
         self.numbers.session = self.numbers.session.max(session);
         let s = self.sessions.entry(session).or_default();
         if let Some(losses) = self.losses.as_mut() {
-            losses.entry_met(session, entry, s.written, s.next_order);
+            match copied {
+                false => losses.entry_met(session, nth, s.written),
+                true if s.queue.get(order).is_none() => losses.copy_met(session, nth),
+                true => {}
+            }
         }
         if !copied {
             s.written = Some(s.written.unwrap_or(0).max(nth));
         }
+        self.uncounted.add(session, &mut s.uncounted, 0);
         s.next_order = s.next_order.max(order + 1);
         if s.under_way.get(&order).is_some_and(|under_way| !under_way.released.is_none()) {
             return; // only PUBREL is left of it
@@ -308,16 +323,23 @@ impl Index {
         }
         if let Some(losses) = self.losses.as_mut()
             && !was_queued
+            && under_way.is_none_or(|under_way| under_way.released.is_none())
         {
-            losses.entry_ended(session, order);
+            losses.settled(session, order);
         }
     }
 
     fn release(&mut self, session: u64, order: u64, place: Place) {
-        self.unqueue(session, order);
+        let was_queued = self.unqueue(session, order);
         let s = self.sessions.entry(session).or_default();
         s.next_order = s.next_order.max(order + 1);
         let under_way = s.under_way.entry(order).or_default();
+        if let Some(losses) = self.losses.as_mut()
+            && !was_queued
+            && under_way.released.is_none()
+        {
+            losses.settled(session, order);
+        }
         self.segments.record_ends(std::mem::replace(&mut under_way.released, place));
         self.segments.record_begins(place);
     }
@@ -339,6 +361,40 @@ impl Index {
         for place in places.chain([s.base, s.offline, s.will]) {
             self.segments.record_ends(place);
         }
+    }
+
+    /// Takes note of a record of counts.
+    fn counted(&mut self, level: usize, sessions: &[u8]) {
+        let Self { sessions: all, uncounted, losses, .. } = self;
+        for (session, written, live) in counts_in(sessions) {
+            let s = all.get_mut(&session);
+            if let Some(losses) = losses.as_mut() {
+                let (met, queued) = s.as_ref().map_or((None, 0), |s| (s.written, s.in_force()));
+                losses.counted(session, (written, live), met, queued);
+            }
+            if let Some(s) = s {
+                s.written = s.written.max(Some(written));
+                uncounted.counted(session, &mut s.uncounted, level);
+            }
+        }
+        uncounted.tidy(level, |session| all.get(&session).map(|s| s.uncounted));
+    }
+
+    /// Appends counts of the sessions that are to be counted up to `level`.
+    pub(super) fn put_counts(&self, level: usize, out: &mut Vec<u8>) {
+        let mut before = 0;
+        for session in self.uncounted.up_to(level) {
+            let Some(s) = self.sessions.get(&session) else { continue };
+            put_counts(out, session, before, s.written.unwrap_or(0), s.in_force());
+            before = session;
+        }
+    }
+
+    /// Damage was met: from here on what is missing is counted. `from_start`: before anything else.
+    pub(super) fn count_losses(&mut self, from_start: bool) -> &mut Losses {
+        let Self { losses, sessions, numbers, .. } = self;
+        let known = sessions.iter().map(|(session, s)| (*session, s.written, s.next_order));
+        losses.get_or_insert_with(|| Losses::begin((!from_start).then_some(numbers.session), known))
     }
 
     fn retain(&mut self, version: u64, message: u64, topic: &str, place: Place) {
@@ -439,6 +495,12 @@ impl Index {
 }
 
 impl SessionState {
+    /// Entries that have not come to their end; of some only PUBREL is left.
+    fn in_force(&self) -> u64 {
+        let released = self.under_way.values().filter(|u| !u.released.is_none());
+        (self.queue.len() + released.count()) as u64
+    }
+
     fn is_live(&self, stored: &Stored<'_>, place: Place) -> bool {
         let stands = match *stored {
             Stored::Session { .. } => Some(self.base),

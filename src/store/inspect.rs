@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::batch::{BATCH_HEADER_BYTES, HEADER_BYTES, batch_at, find_batch, seed};
+use super::batch::{HEADER_BYTES, batch_at, find_batch, seed};
 use super::clean::copy_live;
 use super::disk::{Disk, read_exact};
 use super::index::IndexCounts;
@@ -101,7 +101,7 @@ pub fn repair<D: Disk, E: Disk>(
         while let Some((found, header)) = find_batch(&bytes, at, seed) {
             at = found + header.len as usize;
             let Some((_, records)) = batch_at(&bytes, found, seed) else { break };
-            let start = (segment.number, (found + BATCH_HEADER_BYTES) as u64);
+            let start = (segment.number, (found + header.bytes()) as u64);
             copy_live(&replay.state.index, records, start, &mut log.encoder);
             if log.encoder.bytes.len() >= REPAIR_BATCH_BYTES {
                 write(&mut log, then)?;

@@ -5,12 +5,14 @@
 //! is full nothing of the batch counts and the next one is written where this one would have stood;
 //! after any other error nothing is ever written again.
 
+use std::cell::Cell;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::batch::{BATCH_HEADER_BYTES, BatchHeader, HEADER_BYTES, seed};
+use super::counts::{LEVELS, Pace};
 use super::disk::Disk;
 use super::encode::{Encoder, What};
 use super::queue::Place;
@@ -91,7 +93,7 @@ pub struct Committed {
     pub ahead: Vec<(ShardId, Seq)>,
     /// bytes written
     pub bytes: usize,
-    /// records written, messages included
+    /// records written, messages included, counts left out
     pub records: u32,
 }
 
@@ -157,6 +159,10 @@ pub struct Log<D: Disk, S: Shared<D::File>> {
     pub(super) last: (u64, u32),
     /// all batches up to this one are synced
     pub(super) synced: u64,
+    /// entries that were ever written, modulo 2^32
+    pub(super) entries: u32,
+    /// when sessions are counted
+    pub(super) pace: Pace,
     /// what batches say is the oldest segment that is needed
     pub(super) oldest: u32,
     /// the oldest segment that there is
@@ -175,6 +181,10 @@ pub struct Log<D: Disk, S: Shared<D::File>> {
     /// there is more to clean
     pub(super) cleans: bool,
     pub(super) counts: LogCounts,
+    /// how many bytes the disk had free, and when that was
+    pub(super) free_lately: Cell<Option<(u64, Time)>>,
+    /// when something was asked for last
+    pub(super) now: Time,
 }
 
 impl<D: Disk, S: Shared<D::File>> Log<D, S> {
@@ -193,12 +203,14 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         sync: Sync,
     ) -> Result<Committed, LogError> {
         self.check_poison()?;
+        self.look_at_clock(clock.now);
         self.encode(taken, clock);
         let (upto, ahead) = (taken.upto.clone(), taken.ahead.clone());
         let mut committed = Committed { upto, ahead, ..Committed::default() };
         if self.encoder.records > 0 {
             self.busy = true;
-            committed.records = self.encoder.records;
+            let counts = u32::from(self.encoder.counts.is_some());
+            committed.records = self.encoder.records - counts;
             let use_ = if taken.frees() { Use::Freeing } else { Use::Keeping };
             committed.bytes = self.append(clock, use_)?;
             self.counts.content_bytes += self.encoder.content_bytes;
@@ -232,6 +244,10 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     pub fn close(mut self, clock: Clock) -> Result<(), LogError> {
         self.sync()?;
         self.encoder.clear();
+        self.count(LEVELS - 1);
+        if !self.fits(self.encoder.bytes.len() as u64 + END_BYTES) {
+            self.encoder.clear(); // it is not worth a segment
+        }
         self.encoder.put(&Stored::Closed);
         self.append(clock, Use::Cleaning)?;
         self.sync()
@@ -300,9 +316,23 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         }
     }
 
+    /// Puts counts in front of an empty batch.
+    fn count(&mut self, level: usize) {
+        let Self { encoder, shared, .. } = self;
+        shared.with(|state| encoder.add_counts(level, &state.index));
+    }
+
     fn encode(&mut self, taken: &Taken, clock: Clock) {
         let Self { encoder, shared, .. } = self;
         encoder.clear();
+        if !self.full && taken.records.iter().any(|staged| staged.record.is_some()) {
+            let segment_bytes = self.options.segment_bytes;
+            shared.with(|state| {
+                if let Some(level) = self.pace.due(&state.index.uncounted, segment_bytes) {
+                    encoder.add_counts(level, &state.index);
+                }
+            });
+        }
         // In portions: the reader waits for the index meanwhile.
         for portion in taken.records.chunks(256) {
             shared.with(|state| {
@@ -316,17 +346,22 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
 
     /// Writes the batch that the encoder holds.
     pub(super) fn append(&mut self, clock: Clock, use_: Use) -> Result<usize, LogError> {
+        self.encoder.check();
         let need = self.encoder.bytes.len() as u64;
         self.make_room(need, use_, clock)?;
         let time_ms = self.shared.with(|state| state.timeline.log_ms(clock.now));
         let mut header = self.header(clock, time_ms);
         header.records = self.encoder.records;
+        let entries = self.entries.wrapping_add(self.encoder.entries);
+        header.entries = Some(entries);
         header.seal(&mut self.encoder.bytes, seed(self.id, self.current.number));
         let written =
             self.disk.write_at(&self.current.file, &self.encoder.bytes, self.current.tail);
         self.or_full(written)?;
         self.current.tail += need;
         self.last = (header.number, header.crc);
+        self.entries = entries;
+        self.pace.wrote(need, self.encoder.counts);
         self.counts.batches += 1;
         self.counts.batch_bytes += need;
         Ok(self.encoder.bytes.len())
@@ -340,13 +375,14 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             wall_ms: clock.wall_ms,
             oldest: self.oldest,
             chain: self.last.1,
+            entries: Some(self.entries),
             ..BatchHeader::default()
         }
     }
 
     /// Lets the index take note of the batch that was appended last; the encoder still holds it.
     pub(super) fn apply_last(&mut self) {
-        let Self { encoder, shared, current, .. } = self;
+        let Self { encoder, shared, current, pace, .. } = self;
         if encoder.records == 0 {
             return;
         }
@@ -375,6 +411,9 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         }
         shared.with(|state| {
             state.index.end_batch();
+            if let Some(level) = encoder.counts {
+                pace.counted(level, &state.index.uncounted);
+            }
             if let Some(usage) = state.index.segments.get_mut(current.number) {
                 usage.used = current.tail;
             }

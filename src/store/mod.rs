@@ -55,13 +55,15 @@
 //! # The parts
 //!
 //! `record`: records, and the grammar of the format · `staging`, `ahead` · `writer`, `log`,
-//! `spare`, `clean`: the committer's · `encode`, `stored`, `batch`, `wire`: bytes · `index`,
-//! `queue`, `messages`: what is in force, and where · `read`, `restored` · `replay`, `recover`,
-//! `damage`: opening · `inspect`, `dump`: for the command line · `disk`.
+//! `spare`, `clean`: the committer's · `encode`, `stored`, `options`, `batch`, `wire`: bytes ·
+//! `index`, `queue`, `messages`: what is in force, and where · `read`, `restored` · `replay`,
+//! `recover`, `damage`: opening · `counts`: so that damage can be counted · `inspect`, `dump`: for
+//! the command line · `disk`.
 
 mod ahead;
 mod batch;
 mod clean;
+mod counts;
 mod damage;
 mod disk;
 mod dump;
@@ -70,6 +72,7 @@ mod index;
 pub mod inspect;
 mod log;
 mod messages;
+mod options;
 mod owner;
 mod queue;
 mod read;

@@ -3,10 +3,13 @@
 //! May use: everything of the store. Invariants: opening again after a crash at any moment of this
 //! gives the same result; nothing is changed on disk before it is decided that the broker starts.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::batch::{BatchHeader, HEADER_BYTES, SegmentHeader, seed};
-use super::damage::{Damage, SessionLoss};
+use super::counts::Pace;
+use super::damage::{Damage, Losses, SessionLoss};
 use super::disk::Disk;
 use super::encode::Encoder;
 use super::index::{Index, SessionState};
@@ -59,7 +62,8 @@ pub struct RecoveredSession {
     pub owner: Owner,
     /// Session Expiry Interval in seconds
     pub expiry_s: u32,
-    /// for how long it has been without a connection; if `was_connected`, since the end of the log
+    /// for how long it has been without a connection; 0 if `was_connected`: when that ended nobody
+    /// knows, so it ends now
     pub offline_ms: u64,
     /// it had a connection when the log ended
     pub was_connected: bool,
@@ -119,6 +123,7 @@ pub struct Resume<D: Disk> {
     current: Current<D::File>,
     spare: Spare<D::File>,
     last: (u64, u32),
+    entries: u32,
     first: u32,
     /// records that make the loss of what is gone known, and how many
     repair: (Vec<u8>, u32),
@@ -162,8 +167,10 @@ pub fn open<D: Disk>(
     }
     state.add_file(current.number, Arc::clone(&current.file), current.bytes);
     let last_message = state.index.numbers.message;
+    let entries = last.entries.unwrap_or(0);
     let (options, last) = (*options, (last.number, last.crc));
-    let resume = Resume { disk, options, id, current, spare, last, first, repair, last_message };
+    let resume =
+        Resume { disk, options, id, current, spare, last, entries, first, repair, last_message };
     Ok(Opened { recovered, state, resume })
 }
 
@@ -183,6 +190,7 @@ fn make<D: Disk>(disk: Arc<D>, options: &LogOptions) -> Result<Opened<D>, OpenEr
         current,
         spare: Spare::None,
         last: (0, 0),
+        entries: 0,
         first: 1,
         repair: (Vec::new(), 0),
         last_message: 0,
@@ -231,9 +239,10 @@ pub(super) fn recover<D: Disk>(
         ..Recovered::default()
     };
     let mut repair = (Vec::new(), 0);
-    recovered.unsealed = drop_unsealed(&mut replay.state.index, &mut repair);
+    let mut unsealed = BTreeMap::new();
+    recovered.unsealed = drop_unsealed(&mut replay.state.index, &mut unsealed, &mut repair);
     let next = replay.missing_next;
-    take_out_the_lost(&mut replay.state.index, &mut replay.damage, next, &mut repair);
+    take_out_the_lost(&mut replay.state.index, &mut replay.damage, unsealed, next, &mut repair);
     let expired = read_small(replay, disk, log_now, &mut recovered)?;
     clear_expired(&mut replay.state.index, &expired, &mut repair);
     recovered.damage = replay.damage.clone();
@@ -251,10 +260,15 @@ fn outage_ms(last: &BatchHeader, clock: Clock) -> u64 {
 }
 
 /// Takes out of the index what no seal came for. What follows such an entry in the log may outlive
-/// it there, so its end is written down.
-fn drop_unsealed(index: &mut Index, repair: &mut (Vec<u8>, u32)) -> usize {
+/// it there, so its end is written down. `by_session`: how many were each session's.
+fn drop_unsealed(
+    index: &mut Index,
+    by_session: &mut BTreeMap<u64, u64>,
+    repair: &mut (Vec<u8>, u32),
+) -> usize {
     let entries = index.unsealed();
     for &(session, order) in &entries {
+        *by_session.entry(session).or_default() += 1;
         let dropped = Stored::Dropped { session, order, why: DropReason::Unsealed };
         dropped.put(&mut repair.0);
         index.apply(&dropped, Place::NONE, 0);
@@ -276,19 +290,39 @@ fn clear_expired(index: &mut Index, expired: &[(u64, String)], repair: &mut (Vec
 }
 
 /// Finds what cannot be delivered because parts of it are gone, names it in `damage`, takes it out
-/// of the index, and adds the records to `written` that say so for ever.
+/// of the index, and adds the records to `written` that say so for ever. `unsealed`: entries, by
+/// session, whose seal is missing.
 fn take_out_the_lost(
     index: &mut Index,
     damage: &mut Damage,
+    mut unsealed: BTreeMap<u64, u64>,
     missing_next: Option<u32>,
     written: &mut (Vec<u8>, u32),
 ) {
-    let mut lost: Vec<(u64, SessionLoss)> = Vec::new();
+    let mut lost: BTreeMap<u64, SessionLoss> = BTreeMap::new();
     let mut repair = Vec::new();
+    let losses = match index.losses.take() {
+        Some(losses) => losses,
+        None => {
+            unsealed.clear(); // publishers send those again
+            Losses::default()
+        }
+    };
+    let mut unmet: BTreeMap<u64, u64> = losses.missing().collect();
+    let mut headless = BTreeMap::new();
     for (&session, s) in &index.sessions {
         let whole = s.base.is_none();
         let broken: Vec<u64> = broken_entries(index, s).collect();
-        let messages = if whole { s.queue.len() as u64 } else { broken.len() as u64 };
+        // Entries that were never met are among those that are counted as such.
+        let met = broken.iter().filter(|order| s.queue.get(**order).is_some()).count() as u64;
+        let known = broken.len() as u64 - met;
+        let messages = if whole { s.queue.len() as u64 } else { met };
+        let messages = messages + known.max(unmet.remove(&session).unwrap_or(0));
+        // A hole may have taken the seal.
+        let messages = messages + unsealed.remove(&session).unwrap_or(0);
+        if known > 0 {
+            headless.insert(session, known);
+        }
         if whole {
             repair.push(Stored::SessionEnd { session });
         } else {
@@ -296,24 +330,17 @@ fn take_out_the_lost(
             repair.extend(broken.into_iter().map(drop));
         }
         if whole || messages > 0 {
-            lost.push((session, SessionLoss { session, client_id: None, messages, whole }));
+            lost.insert(session, SessionLoss { session, client_id: None, messages, whole });
         }
     }
-    for (session, missing) in index.losses.take().iter().flat_map(super::damage::Losses::missing) {
-        match lost.iter_mut().find(|(of, _)| *of == session) {
-            Some((_, loss)) => loss.messages += missing,
-            None => {
-                let loss = SessionLoss { session, messages: missing, ..SessionLoss::default() };
-                lost.push((session, loss));
-            }
-        }
+    damage.unnamed = losses.unnamed(|session| headless.get(&session).copied().unwrap_or(0));
+    damage.is_uncounted = losses.is_uncounted();
+    // Nothing but their counts is left of these.
+    for (session, messages) in unmet {
+        lost.insert(session, SessionLoss { session, client_id: None, messages, whole: true });
     }
-    lost.sort_unstable_by_key(|(session, _)| *session);
-    damage.sessions = lost.into_iter().map(|(_, loss)| loss).collect();
-    let gone = |number: u64| number > 0 && !index.has_message(number);
-    let retained = index.retained.iter().filter(|(_, r)| gone(r.message));
-    let mut retained: Vec<_> = retained.map(|(topic, r)| (topic.clone(), r.version)).collect();
-    retained.sort_unstable();
+    damage.sessions = lost.into_values().collect();
+    let retained = lost_retained(index);
     for (topic, version) in &retained {
         repair.push(Stored::Retained { version: *version, message: 0, topic });
     }
@@ -332,6 +359,15 @@ fn take_out_the_lost(
     index.end_batch();
     damage.retained = retained.iter().map(|(topic, _)| topic.to_string()).collect();
     written.1 += repair.len() as u32;
+}
+
+/// Topics, and versions, of retained messages that are gone.
+fn lost_retained(index: &Index) -> Vec<(Box<str>, u64)> {
+    let gone = |number: u64| number > 0 && !index.has_message(number);
+    let retained = index.retained.iter().filter(|(_, r)| gone(r.message));
+    let mut retained: Vec<_> = retained.map(|(topic, r)| (topic.clone(), r.version)).collect();
+    retained.sort_unstable();
+    retained
 }
 
 /// Entries without their message, and deliveries that lack a part.
@@ -375,7 +411,7 @@ fn read_small<D: Disk>(
         wanted.extend(s.subscriptions.values().map(|place| (*place, at, Wanted::Subscription)));
         let unreleased = s.under_way.keys().filter_map(|order| s.queue.get(*order));
         wanted.extend(unreleased.map(|e| (e.place, at, Wanted::Delivery(e.order))));
-        recovered.sessions.push(session_of(index, *number, s, log_now, replay.last.time_ms));
+        recovered.sessions.push(session_of(index, *number, s, log_now));
     }
     for retained in index.retained.values().filter(|r| r.message > 0) {
         let place = index.messages.get(retained.message).unwrap_or_default().place;
@@ -454,13 +490,7 @@ fn add_to_session(
 }
 
 /// What the index alone knows of a session.
-fn session_of(
-    index: &Index,
-    number: u64,
-    s: &SessionState,
-    log_now: u64,
-    log_end: u64,
-) -> RecoveredSession {
+fn session_of(index: &Index, number: u64, s: &SessionState, log_now: u64) -> RecoveredSession {
     let in_flight = s.under_way.iter().filter_map(|(&order, under_way)| {
         Some(RecoveredDelivery {
             order,
@@ -476,7 +506,7 @@ fn session_of(
         client_id: Box::default(),
         owner: Owner::default(),
         expiry_s: s.expiry_s,
-        offline_ms: log_now.saturating_sub(s.offline_ms.unwrap_or(log_end)),
+        offline_ms: log_now.saturating_sub(s.offline_ms.unwrap_or(log_now)),
         was_connected: s.offline_ms.is_none(),
         subscriptions: Vec::with_capacity(s.subscriptions.len()),
         will: None,
@@ -570,8 +600,18 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     /// # Errors
     /// If that cannot be written.
     pub fn new(resume: Resume<D>, shared: S, clock: Clock) -> Result<Self, LogError> {
-        let Resume { disk, options, id, current, spare, last, first, repair, last_message } =
-            resume;
+        let Resume {
+            disk,
+            options,
+            id,
+            current,
+            spare,
+            last,
+            entries,
+            first,
+            repair,
+            last_message,
+        } = resume;
         let mut log = Self {
             disk,
             shared,
@@ -581,6 +621,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             spare,
             last,
             synced: last.0,
+            entries,
+            pace: Pace::default(),
             oldest: first,
             first,
             cleaned: (0, 0),
@@ -592,6 +634,8 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             busy: false,
             cleans: false,
             counts: LogCounts::default(),
+            free_lately: Cell::new(None),
+            now: clock.now,
         };
         log.encoder.last_message = last_message;
         log.set_log_bytes_max(options.log_bytes_max);

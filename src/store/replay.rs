@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::batch::{BATCH_HEADER_BYTES, find_batch};
-use super::batch::{BatchHeader, HEADER_BYTES, HeaderError, SegmentHeader, batch_at, seed};
-use super::damage::{Damage, Hole, Losses};
+use super::batch::{BatchHeader, HEADER_BYTES, HeaderError, SegmentHeader};
+use super::batch::{batch_at, find_batch, seed};
+use super::damage::{Damage, Hole};
 use super::disk::{Disk, read_exact};
 use super::queue::Place;
 use super::state::{State, segment_name, segment_number};
@@ -260,8 +260,16 @@ impl<D: Disk> Replay<D> {
     /// Applies everything that counts.
     pub(super) fn run(&mut self) -> Result<(), OpenError> {
         let mut position = Position { at: 0, offset: HEADER_BYTES };
+        if self.damage.missing_segments.first() == Some(&self.oldest) {
+            self.state.index.count_losses(true).hole(None);
+        }
         while position.at < self.segments.len() {
+            let begins = self.loaded.0 != position.at;
             self.load(position.at)?;
+            // What was written past the system's cache comes from the disk, while this is applied.
+            if begins && let Some(next) = self.segments.get(position.at + 1) {
+                self.disk.read_ahead(&next.file);
+            }
             if self.step(&mut position, false) {
                 continue;
             }
@@ -305,11 +313,17 @@ impl<D: Disk> Replay<D> {
         if !follows && !anyway {
             return false;
         }
+        if anyway {
+            let is_first = !self.started && self.segments[0].number == 1;
+            let before = if is_first { Some(0) } else { self.last.entries };
+            let losses = self.state.index.count_losses(!self.started && !is_first);
+            losses.hole(written_before(&header, records, before));
+        }
         let index = &mut self.state.index;
-        let mut next = None;
+        let (mut next, known) = (None, self.accepted.len());
         self.closed = false;
         let mut r = Reader::new(records);
-        let start = position.offset + BATCH_HEADER_BYTES;
+        let start = position.offset + header.bytes();
         while !r.is_empty() {
             let left = r.left();
             let Ok(stored) = Stored::read(&mut r) else { break };
@@ -328,6 +342,9 @@ impl<D: Disk> Replay<D> {
         if let Some(usage) = index.segments.get_mut(number) {
             usage.used = position.offset as u64;
         }
+        if self.accepted.len() > known && self.damage.holes.iter().all(|hole| self.is_known(hole)) {
+            self.state.index.losses = None;
+        }
         self.started = true;
         self.last = header;
         self.synced = self.synced.max(header.synced);
@@ -341,17 +358,12 @@ impl<D: Disk> Replay<D> {
     }
 
     /// Searches for the next batch from `from` on, to the end of the log.
-    fn look_ahead(&self, from: Position) -> Result<Option<Ahead>, OpenError> {
+    fn look_ahead(&mut self, from: Position) -> Result<Option<Ahead>, OpenError> {
         let mut found: Option<Ahead> = None;
         let mut offset = from.offset;
         for at in from.at..self.segments.len() {
-            let read;
-            let bytes = if at == self.loaded.0 {
-                &self.loaded.1
-            } else {
-                read = self.read(at)?;
-                &read
-            };
+            self.load(at)?; // one at a time: it is the most that a start needs of memory
+            let bytes = &self.loaded.1;
             let seed = self.seed(at);
             while let Some((start, header)) = find_batch(bytes, offset, seed) {
                 let whole = whole_batch(bytes, start, seed).is_some();
@@ -373,7 +385,12 @@ impl<D: Disk> Replay<D> {
         let last_batch = found.saturating_sub(1).max(first_batch);
         let (segment, offset) = (self.segments[from.at].number, from.offset as u32);
         self.damage.holes.push(Hole { segment, offset, first_batch, last_batch });
-        self.state.index.losses.get_or_insert_with(Losses::default);
+    }
+
+    /// Whether the hole was accepted.
+    fn is_known(&self, hole: &Hole) -> bool {
+        let range = (hole.first_batch, hole.last_batch);
+        self.accepted.iter().any(|&(first, last)| first <= range.0 && range.1 <= last)
     }
 
     /// Judges the end, and forgets what is known already.
@@ -383,25 +400,26 @@ impl<D: Disk> Replay<D> {
             // The cleaner frees a segment only after a batch in a later one is safe.
             let hole = Hole { segment: oldest, offset: 0, first_batch: 0, last_batch: 0 };
             self.damage.holes.push(hole);
+            self.state.index.count_losses(true).hole(None);
         }
         if self.damage.missing_segments.first() == Some(&self.oldest) {
             let last_batch = self.last.number.saturating_sub(1);
             let hole = Hole { segment: self.oldest, offset: 0, first_batch: 0, last_batch };
             self.damage.holes.insert(0, hole);
         }
-        let accepted = std::mem::take(&mut self.accepted);
-        let is_known = |hole: &Hole| {
-            let range = (hole.first_batch, hole.last_batch);
-            accepted.iter().any(|&(first, last)| first <= range.0 && range.1 <= last)
-        };
-        let holes = self.damage.holes.len();
-        self.damage.holes.retain(|hole| !is_known(hole));
-        if holes > 0 && self.damage.holes.is_empty() {
+        let mut holes = std::mem::take(&mut self.damage.holes);
+        let all = holes.len();
+        holes.retain(|hole| !self.is_known(hole));
+        self.damage.holes = holes;
+        if all > 0 && self.damage.holes.is_empty() {
             self.state.index.losses = None;
         }
         let known = std::mem::take(&mut self.accepted_segments);
         self.damage.missing_segments.retain(|segment| !known.contains(segment));
-        self.damage.missing_segments.extend(self.missing_next);
+        if let Some(missing) = self.missing_next {
+            self.damage.missing_segments.push(missing);
+            self.state.index.count_losses(false).hole(None);
+        }
     }
 }
 
@@ -415,4 +433,14 @@ fn whole_batch(segment: &[u8], at: usize, seed: u32) -> Option<(BatchHeader, &[u
         count += 1;
     }
     (count == header.records).then_some((header, records))
+}
+
+/// How many entries were written between a batch that had `before` and this one.
+fn written_before(header: &BatchHeader, records: &[u8], before: Option<u32>) -> Option<u64> {
+    let (mut own, mut r) = (0_u32, Reader::new(records));
+    while let Ok(stored) = Stored::read(&mut r) {
+        own += u32::from(matches!(stored, Stored::Queued(entry) if !entry.copied));
+    }
+    let (all, before) = header.entries.zip(before)?;
+    Some(all.wrapping_sub(own).wrapping_sub(before).into())
 }

@@ -18,6 +18,7 @@ use super::batch::{HEADER_BYTES, SegmentHeader};
 use super::disk::Disk;
 use super::log::{Log, LogError, is_full};
 use super::state::{Shared, segment_name};
+use crate::broker::Time;
 
 /// The name of a file that is not a segment yet.
 pub(super) const SPARE_NAME: &str = "spare";
@@ -25,6 +26,11 @@ pub(super) const SPARE_NAME: &str = "spare";
 const SLICE_BYTES: u64 = 256 << 10;
 /// What stays free on the disk for others.
 const DISK_MARGIN_BYTES: u64 = 1 << 20;
+
+/// Where so much more is free than is needed, nobody takes it in a moment,
+const AMPLE_BYTES: u64 = 1 << 30;
+/// and that is for so long, in ms.
+const BELIEVED_MS: u64 = 50;
 
 /// See the module.
 pub(super) enum Spare<F> {
@@ -60,9 +66,24 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.counts().log_bytes.saturating_add(bytes) <= max
     }
 
-    /// Whether the disk has so many bytes left.
+    /// Whether the disk has so many bytes left. It is asked at each batch, but where it had much
+    /// more a moment ago.
     pub(super) fn disk_has(&self, bytes: u64) -> bool {
-        self.disk.free_bytes().is_ok_and(|free| free >= bytes.saturating_add(DISK_MARGIN_BYTES))
+        let needed = bytes.saturating_add(DISK_MARGIN_BYTES);
+        if self.free_lately.get().is_some_and(|(free, _)| free >= needed + AMPLE_BYTES) {
+            return true;
+        }
+        let free = self.disk.free_bytes();
+        self.free_lately.set(free.as_ref().ok().map(|free| (*free, self.now)));
+        free.is_ok_and(|free| free >= needed)
+    }
+
+    /// What the disk had before this moment is not believed.
+    pub(super) fn look_at_clock(&mut self, now: Time) {
+        self.now = now;
+        if self.free_lately.get().is_some_and(|(_, at)| now.ms_since(at) >= BELIEVED_MS) {
+            self.free_lately.set(None);
+        }
     }
 
     /// Goes on with making the spare. Returns whether there is more to do.

@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 
 use super::ahead;
 use super::record::Record;
-use crate::broker::{Seq, ShardId};
+use crate::broker::{Seq, ShardId, Spent};
 use crate::codec::QoS;
 
 /// A record with its number in its shard.
@@ -59,6 +59,23 @@ impl Taken {
         self.records.is_empty() && self.upto.is_empty()
     }
 
+    /// What it holds of messages that nobody else has: they are written.
+    pub(super) fn spend(&mut self) -> Vec<(ShardId, Spent)> {
+        let mut all: Vec<(ShardId, Spent)> = Vec::new();
+        let mut at = 0;
+        for staged in self.records.drain(..) {
+            let Some(Record::Queued { message, .. }) = staged.record else { continue };
+            if all.get(at).is_none_or(|(shard, _)| *shard != staged.shard) {
+                at = all.iter().position(|(shard, _)| *shard == staged.shard).unwrap_or(all.len());
+                if at == all.len() {
+                    all.push((staged.shard, Spent::default()));
+                }
+            }
+            all[at].1.add(message);
+        }
+        all
+    }
+
     /// Whether it only frees: then it is written even when the disk is full.
     pub fn frees(&self) -> bool {
         self.records.iter().filter_map(|staged| staged.record.as_ref()).all(Record::frees)
@@ -74,8 +91,6 @@ pub struct StagingCounts {
     pub void: u64,
     /// records that wait
     pub staged: usize,
-    /// about how many bytes they hold
-    pub staged_bytes: usize,
 }
 
 /// See the module.
@@ -127,11 +142,6 @@ impl Staging {
         self.urgent > 0
     }
 
-    /// About how many bytes the records that wait hold.
-    pub fn staged_bytes(&self) -> usize {
-        self.counts.staged_bytes
-    }
-
     /// Takes the records of a shard's pass, in order; the last of them is number `last`. To be
     /// called before the pass's messages to other shards are sent. `sync`: some of them wait until
     /// they are safe, or some that were pushed before: then there may be none now. Appends to
@@ -152,13 +162,17 @@ impl Staging {
         self.wants_sync |= sync;
         let first = last.0 + 1 - records.len() as u64;
         self.counts.records += records.len() as u64;
-        for (seq, record) in (first..).map(Seq).zip(records.drain(..)) {
-            self.counts.staged_bytes += record.cost_bytes();
-            self.add(shard, seq, record, &mut |of, seq| {
-                debug_assert_eq!(of, shard, "a session is one shard's");
-                void.push(seq);
-            });
+        let mut void = |of, seq| {
+            debug_assert_eq!(of, shard, "a session is one shard's");
+            void.push(seq);
+        };
+        let mut records = records.drain(..);
+        for seq in (first..=last.0).map(Seq) {
+            // It is looked at where it stands: what was moved just now would be waited for.
+            let looked_at = records.as_slice().first().map(|r| self.look(shard, seq, r, &mut void));
+            self.keep(shard, seq, records.next(), looked_at.flatten());
         }
+        drop(records);
         match self.last.iter_mut().find(|(of, _)| *of == shard) {
             Some((_, known)) => *known = last,
             None => self.last.push((shard, last)),
@@ -172,9 +186,30 @@ impl Staging {
         record: Record,
         void: &mut impl FnMut(ShardId, Seq),
     ) {
+        let urgent = self.look(shard, seq, &record, void);
+        self.keep(shard, seq, Some(record), urgent);
+    }
+
+    /// Puts a record where it waits, if it was not found void.
+    fn keep(&mut self, shard: ShardId, seq: Seq, record: Option<Record>, urgent: Option<bool>) {
+        if let Some(urgent) = urgent {
+            self.urgent += usize::from(urgent);
+            self.records.push(Staged { shard, seq, record, urgent });
+        }
+    }
+
+    /// What a record that comes next means for those that wait; `None`: it is void itself, else
+    /// whether it is urgent.
+    fn look(
+        &mut self,
+        shard: ShardId,
+        seq: Seq,
+        record: &Record,
+        void: &mut impl FnMut(ShardId, Seq),
+    ) -> Option<bool> {
         let at = self.taken + self.records.len() as u64;
         let mut urgent = true;
-        match &record {
+        match record {
             Record::Queued { session, order, qos, .. } => {
                 let is_quick = *qos == QoS::AtLeastOnce;
                 let voidable =
@@ -201,18 +236,16 @@ impl Staging {
                     for at in [voidable.queued, voidable.in_flight, voidable.released] {
                         self.make_void(at, void);
                     }
-                    self.counts.staged_bytes -= record.cost_bytes();
                     self.counts.void += 1;
                     void(shard, seq);
-                    return;
+                    return None;
                 }
                 urgent = false;
             }
             Record::Disconnected { .. } => urgent = false,
             _ => {}
         }
-        self.urgent += usize::from(urgent);
-        self.records.push(Staged { shard, seq, record: Some(record), urgent });
+        Some(urgent)
     }
 
     /// Notes one more record of an entry that may become void. False: it is none. A second one of a
@@ -241,9 +274,8 @@ impl Staging {
     fn make_void(&mut self, at: u64, void: &mut impl FnMut(ShardId, Seq)) {
         self.calm(at);
         let Some(staged) = self.staged(at) else { return };
-        if let Some(record) = staged.record.take() {
+        if staged.record.take().is_some() {
             void(staged.shard, staged.seq);
-            self.counts.staged_bytes -= record.cost_bytes();
             self.counts.void += 1;
         }
     }
@@ -267,7 +299,6 @@ impl Staging {
         for staged in &records {
             self.urgent -= usize::from(staged.urgent);
             let Some(record) = &staged.record else { continue };
-            self.counts.staged_bytes -= record.cost_bytes();
             // Those of its records that are left are not void without it.
             if let Record::Queued { session, order, .. } = record {
                 self.voidable.remove(&(session.0, *order));
@@ -296,7 +327,6 @@ impl Staging {
     /// Nothing waits, to what is counted of it.
     fn begin_anew(&mut self) {
         self.voidable.clear();
-        self.counts.staged_bytes = 0;
         (self.taken, self.urgent, self.mark) = (0, 0, None);
     }
 
@@ -313,7 +343,6 @@ impl Staging {
         }
         for staged in taken.records.into_iter().chain(newer) {
             if let Some(record) = staged.record {
-                self.counts.staged_bytes += record.cost_bytes();
                 self.add(staged.shard, staged.seq, record, &mut |of, seq| void.push((of, seq)));
             }
         }
@@ -334,7 +363,6 @@ impl Staging {
         let mut void = 0;
         for staged in waiting {
             if let Some(record) = staged.record {
-                self.counts.staged_bytes += record.cost_bytes();
                 self.add(staged.shard, staged.seq, record, &mut |_, _| void += 1);
             }
         }

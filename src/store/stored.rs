@@ -4,11 +4,16 @@
 //! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
 //! [`Message`] is built only from a topic and properties that are valid.
 
+use std::ops::Range;
+
+use super::counts::check_counts;
+use super::options::{option_byte, options, qos};
 use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
-use super::wire::{Garbled, Reader, put_bytes, put_varint, text, varint_len};
+use super::wire::{CRC_BYTES, Garbled, Reader, frame, put_bytes, put_crc, put_varint};
+use super::wire::{text, varint_len};
 use crate::broker::{Message, MessageParts, Time};
-use crate::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
+use crate::codec::{PacketId, Properties, QoS, SubscriptionOptions};
 use crate::topic::TopicName;
 
 mod kind {
@@ -34,6 +39,7 @@ mod kind {
     pub(super) const NUMBERS: u8 = 20;
     pub(super) const ACCEPTED_SEGMENT: u8 = 21;
     pub(super) const OWNED_SESSION: u8 = 22;
+    pub(super) const COUNTS: u8 = 23;
 }
 
 const RETAIN: u8 = 4;
@@ -313,6 +319,11 @@ pub(super) enum Stored<'a> {
     AcceptedSegment {
         segment: u32,
     },
+    Counts {
+        level: u8,
+        /// see `counts_in`
+        sessions: &'a [u8],
+    },
 }
 
 /// The highest numbers that were given out: they are never given out again.
@@ -330,68 +341,6 @@ fn flag(is_set: bool, bit: u8) -> u8 {
     if is_set { bit } else { 0 }
 }
 
-fn qos(bits: u8) -> Result<QoS, Garbled> {
-    match bits & 3 {
-        0 => Ok(QoS::AtMostOnce),
-        1 => Ok(QoS::AtLeastOnce),
-        2 => Ok(QoS::ExactlyOnce),
-        _ => Err(Garbled("QoS 3")),
-    }
-}
-
-fn option_byte(options: SubscriptionOptions) -> u8 {
-    let retain_handling = match options.retain_handling {
-        RetainHandling::Send => 0,
-        RetainHandling::SendIfNew => 1,
-        RetainHandling::DoNotSend => 2,
-    };
-    options.qos as u8
-        | u8::from(options.no_local) << 2
-        | u8::from(options.retain_as_published) << 3
-        | retain_handling << 4
-}
-
-fn options(byte: u8) -> Result<SubscriptionOptions, Garbled> {
-    Ok(SubscriptionOptions {
-        qos: qos(byte)?,
-        no_local: byte & 4 != 0,
-        retain_as_published: byte & 8 != 0,
-        retain_handling: match byte >> 4 {
-            0 => RetainHandling::Send,
-            1 => RetainHandling::SendIfNew,
-            2 => RetainHandling::DoNotSend,
-            _ => return Err(Garbled("unknown subscription options")),
-        },
-    })
-}
-
-/// Appends a record: its kind, the length of what `body` writes, and that.
-fn frame(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[kind, 0]);
-    body(out);
-    let len = out.len() - start - 2;
-    if let Ok(short) = u8::try_from(len)
-        && short < 0x80
-    {
-        out[start + 1] = short;
-        return;
-    }
-    // The length takes more than the byte that was kept for it: the body moves.
-    let mut prefix = Vec::with_capacity(10);
-    put_varint(&mut prefix, len as u64);
-    out.resize(out.len() + prefix.len() - 1, 0);
-    out.copy_within(start + 2..start + 2 + len, start + 1 + prefix.len());
-    out[start + 1..start + 1 + prefix.len()].copy_from_slice(&prefix);
-}
-
-fn checked(out: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    body(out);
-    let crc = crc32c::crc32c(&out[start..]);
-    out.extend_from_slice(&crc.to_le_bytes());
-}
-
 fn put_all(out: &mut Vec<u8>, kind: u8, numbers: &[u64], rest: &[u8]) {
     frame(out, kind, |out| {
         numbers.iter().for_each(|&n| put_varint(out, n));
@@ -406,20 +355,39 @@ fn or_zero(n: Option<u64>) -> u64 {
 impl<'a> Stored<'a> {
     /// Appends it.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        match *self {
+        if let Some(checked) = self.put_unchecked(out) {
+            put_crc(out, checked);
+        }
+    }
+
+    /// Appends it, but for its checksum, if it has one: says for what `put_crc` is to be called.
+    pub(super) fn put_unchecked(&self, out: &mut Vec<u8>) -> Option<Range<usize>> {
+        let start = match *self {
             Self::Message { number, content } => {
                 // Its length is known before, so that a long payload is copied once.
-                let len = varint_len(number) + content.len() + size_of::<u32>();
+                let len = varint_len(number) + content.len() + CRC_BYTES;
                 out.reserve(len + 11);
                 out.push(kind::MESSAGE);
                 put_varint(out, len as u64);
                 let start = out.len();
-                checked(out, |out| {
-                    put_varint(out, number);
-                    content.put(out);
-                });
+                put_varint(out, number);
+                content.put(out);
+                out.extend_from_slice(&[0; CRC_BYTES]);
                 debug_assert_eq!(out.len() - start, len, "the length of a message");
+                start
             }
+            Self::Queued(entry) => entry.put(out),
+            _ => {
+                self.put_other(out);
+                return None;
+            }
+        };
+        Some(start..out.len())
+    }
+
+    /// Appends those that have no checksum of their own.
+    fn put_other(&self, out: &mut Vec<u8>) {
+        match *self {
             Self::Session { session, expiry_s, written, offline, client_id, owner } => {
                 let numbers = [session, expiry_s.into(), written, or_zero(offline)];
                 if owner == StoredOwner::default() {
@@ -430,11 +398,13 @@ impl<'a> Stored<'a> {
                     owner.put(client_id, out);
                 });
             }
-            Self::Will { session, delay_s, expiry_s, content } => frame(out, kind::WILL, |out| {
-                let expiry = or_zero(expiry_s.map(u64::from));
-                [session, delay_s.into(), expiry].iter().for_each(|&n| put_varint(out, n));
-                content.put(out);
-            }),
+            Self::Will { session, delay_s, expiry_s, content } => {
+                frame(out, kind::WILL, |out| {
+                    let expiry = or_zero(expiry_s.map(u64::from));
+                    [session, delay_s.into(), expiry].iter().for_each(|&n| put_varint(out, n));
+                    content.put(out);
+                });
+            }
             Self::Subscribed { session, options, id, filter } => {
                 frame(out, kind::SUBSCRIBED, |out| {
                     put_varint(out, session);
@@ -443,7 +413,12 @@ impl<'a> Stored<'a> {
                     out.extend_from_slice(filter.as_bytes());
                 });
             }
-            Self::Queued(entry) => entry.put(out),
+            Self::Counts { level, sessions } => {
+                frame(out, kind::COUNTS, |out| {
+                    out.push(level);
+                    out.extend_from_slice(sessions);
+                });
+            }
             Self::Dropped { session, order, why } => {
                 put_all(out, kind::DROPPED, &[session, order], &[why as u8]);
             }
@@ -534,6 +509,7 @@ impl<'a> Stored<'a> {
                 session: r.varint()?,
                 version: r.varint()?,
             }),
+            kind::COUNTS => Self::Counts { level: r.u8()?, sessions: check_counts(r.rest())? },
             kind::ACCEPTED_SEGMENT => Self::AcceptedSegment { segment: r.varint_u32()? },
             _ => return Err(Garbled("a record of unknown kind")),
         })
@@ -603,7 +579,9 @@ impl<'a> Stored<'a> {
 }
 
 impl<'a> Entry<'a> {
-    fn put(&self, out: &mut Vec<u8>) {
+    /// Appends it without its checksum, for which there is room. Returns where what is to be
+    /// checked begins.
+    fn put(&self, out: &mut Vec<u8>) -> usize {
         let flags = self.qos as u8
             | flag(self.retain, RETAIN)
             | flag(self.sealed, SEALED)
@@ -611,16 +589,15 @@ impl<'a> Entry<'a> {
             | flag(self.group.is_some(), GROUP)
             | flag(self.copied, COPIED);
         frame(out, kind::QUEUED, |out| {
-            checked(out, |out| {
-                let numbers = [self.session, self.order, self.nth, self.message];
-                numbers.iter().for_each(|&n| put_varint(out, n));
-                out.push(flags);
-                if !self.ids.is_empty() {
-                    put_bytes(out, self.ids);
-                }
-                out.extend_from_slice(self.group.unwrap_or_default().as_bytes());
-            });
-        });
+            let numbers = [self.session, self.order, self.nth, self.message];
+            numbers.iter().for_each(|&n| put_varint(out, n));
+            out.push(flags);
+            if !self.ids.is_empty() {
+                put_bytes(out, self.ids);
+            }
+            out.extend_from_slice(self.group.unwrap_or_default().as_bytes());
+            out.extend_from_slice(&[0; CRC_BYTES]);
+        })
     }
 
     fn read(r: &mut Reader<'a>) -> Result<Self, Garbled> {

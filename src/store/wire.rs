@@ -1,7 +1,9 @@
-//! Varints and fixed integers, written and read.
+//! Varints, fixed integers, frames and checksums, written and read.
 //!
-//! May use: `core` alone. Invariant: reading what may be anything never panics, and never goes
+//! May use: `core` and crc32c. Invariant: reading what may be anything never panics, and never goes
 //! beyond what it was given.
+
+use std::ops::Range;
 
 /// Why bytes are no record. Says what stood where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,39 @@ pub(super) fn varint_len(n: u64) -> usize {
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
+}
+
+/// Appends a record: its kind, the length of what `body` writes, and that. Returns where that
+/// begins.
+pub(super) fn frame(out: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) -> usize {
+    let start = out.len();
+    out.extend_from_slice(&[kind, 0]);
+    body(out);
+    let len = out.len() - start - 2;
+    if let Ok(short) = u8::try_from(len)
+        && short < 0x80
+    {
+        out[start + 1] = short;
+        return start + 2;
+    }
+    // The length takes more than the byte that was kept for it: the body moves.
+    let mut prefix = Vec::with_capacity(10);
+    put_varint(&mut prefix, len as u64);
+    out.resize(out.len() + prefix.len() - 1, 0);
+    out.copy_within(start + 2..start + 2 + len, start + 1 + prefix.len());
+    out[start + 1..start + 1 + prefix.len()].copy_from_slice(&prefix);
+    start + 1 + prefix.len()
+}
+
+/// Length of a record's checksum.
+pub(super) const CRC_BYTES: usize = size_of::<u32>();
+
+/// Puts the checksum of what begins at `checked.start` into the last four bytes before
+/// `checked.end`.
+pub(super) fn put_crc(out: &mut [u8], checked: Range<usize>) {
+    if let Some((body, crc)) = out[checked].split_last_chunk_mut::<CRC_BYTES>() {
+        *crc = crc32c::crc32c(body).to_le_bytes();
+    }
 }
 
 /// Bytes that are taken from the front.

@@ -9,7 +9,7 @@ use super::disk::Disk;
 use super::log::{Clock, Committed, Log, LogError, Sync};
 use super::staging::{Staging, Taken};
 use super::state::Shared;
-use crate::broker::{Seq, ShardId};
+use crate::broker::{Seq, ShardId, Spent};
 
 /// What shards are told, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,12 +39,14 @@ pub struct Writer<D: Disk, S: Shared<D::File>> {
     full: bool,
     /// something in the staging found no room
     refused: bool,
+    /// messages of the last batch that nobody else has
+    spent: Vec<(ShardId, Spent)>,
 }
 
 impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
     /// Nothing is written yet.
     pub fn new(log: Log<D, S>) -> Self {
-        Self { log, unsynced: Vec::new(), full: false, refused: false }
+        Self { log, unsynced: Vec::new(), full: false, refused: false, spent: Vec::new() }
     }
 
     /// The log, to be looked at.
@@ -73,6 +75,12 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
         !self.unsynced.is_empty()
     }
 
+    /// Messages that were written with the last batch and that nobody else has, for `Input::Spent`
+    /// of the shards that recorded them.
+    pub fn take_spent(&mut self) -> Vec<(ShardId, Spent)> {
+        std::mem::take(&mut self.spent)
+    }
+
     /// Writes what was taken as one batch, and syncs it if something in it wants that. Without room
     /// it goes back, and what frees is written alone. Returns whether bytes were written and
     /// synced.
@@ -81,7 +89,7 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
     /// If the disk fails: nothing may be acknowledged any more.
     pub fn write(
         &mut self,
-        taken: Taken,
+        mut taken: Taken,
         clock: Clock,
         staging: &impl StagingPlace,
         tell: &mut impl FnMut(Told),
@@ -89,7 +97,7 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
         if taken.is_empty() {
             return Ok(false);
         }
-        match self.commit(&taken, clock, tell) {
+        match self.commit(&mut taken, clock, tell) {
             Err(LogError::Full) => self.write_what_frees(taken, clock, staging, tell),
             done => done,
         }
@@ -97,13 +105,14 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
 
     fn commit(
         &mut self,
-        taken: &Taken,
+        taken: &mut Taken,
         clock: Clock,
         tell: &mut impl FnMut(Told),
     ) -> Result<bool, LogError> {
         let sync = if taken.wants_sync() { Sync::Now } else { Sync::Later };
         let committed = self.log.commit(taken, clock, sync)?;
         self.note(&committed);
+        self.spent = taken.spend();
         // What was written ahead is said to be void, and that has to be safe for everybody.
         if sync == Sync::Later && !committed.ahead.is_empty() {
             self.log.sync()?;
@@ -151,7 +160,7 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
         self.set_full(true, tell);
         self.refused = true;
         let mut void = Vec::new();
-        let freeing = staging.with(|staging| {
+        let mut freeing = staging.with(|staging| {
             staging.put_back(taken, &mut void);
             staging.take_freeing()
         });
@@ -159,7 +168,7 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
         if freeing.is_empty() {
             return Ok(false);
         }
-        match self.commit(&freeing, clock, tell) {
+        match self.commit(&mut freeing, clock, tell) {
             Err(LogError::Full) => {
                 let mut void = Vec::new();
                 staging.with(|staging| staging.put_back(freeing, &mut void));

@@ -39,7 +39,7 @@ pub fn queued(order: u64) -> Record {
     }
 }
 
-fn start(segment_bytes: u64) -> World {
+pub fn start(segment_bytes: u64) -> World {
     let options = LogOptions { segment_bytes, ..LogOptions::new(1, 2) };
     let mut world = World::with(crate::rng::Rng::new(1, 1), options, u64::MAX / 2);
     let client_id = client_id(1);
@@ -53,7 +53,7 @@ fn start(segment_bytes: u64) -> World {
     world
 }
 
-fn commit(world: &mut World) {
+pub fn commit(world: &mut World) {
     world.seq += world.pending.len() as u64;
     world.staging.push(ShardId(0), &mut world.pending, Seq(world.seq), true, &mut world.void);
     let (clock, taken) = (world.clock(), world.staging.take());

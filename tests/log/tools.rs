@@ -72,7 +72,8 @@ fn a_dump_ends_when_it_is_told_to() {
 }
 
 /// A log of each version of the format; the last is the one that is written.
-const FIXTURES: [&str; 2] = ["tests/fixtures/log-v1", "tests/fixtures/log-v2"];
+const FIXTURES: [&str; 3] =
+    ["tests/fixtures/log-v1", "tests/fixtures/log-v2", "tests/fixtures/log-v3"];
 const FIXTURE_NOW: u64 = 100_000;
 
 fn fixture(version: usize) -> PathBuf {

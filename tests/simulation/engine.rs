@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use stonechat::broker::{
     LoadedEntries, Record, Request, RestoredEntry, RestoredSession, Seq, SessionNumber, ShardId,
-    Time,
+    Spent, Time,
 };
 use stonechat::store::{
     Clock, Disk, Log, LogError, LogOptions, OpenError, Reader, Recovered, RecoveredSession,
@@ -75,6 +75,8 @@ pub struct Met {
     /// logs that were damaged, and how many messages of them were missing
     pub damaged: u64,
     pub missing: u64,
+    /// a PUBLISH was left because it was over a quota
+    pub throttled: u64,
 }
 
 impl Met {
@@ -87,6 +89,7 @@ impl Met {
         self.loaded += other.loaded;
         self.damaged += other.damaged;
         self.missing += other.missing;
+        self.throttled += other.throttled;
     }
 }
 
@@ -99,6 +102,8 @@ pub struct Engine {
     pub options: LogOptions,
     /// `None`: the disk failed, and nothing is acknowledged any more
     writer: Option<TheWriter>,
+    /// messages whose memory shards may use again
+    spent: Vec<(ShardId, Spent)>,
     reader: Reader<SimDisk, Cell>,
     staging: Place,
     /// a batch on its way to the disk
@@ -164,6 +169,7 @@ impl Engine {
             reader,
             staging: Place(RefCell::new(Staging::new(seed))),
             taken: None,
+            spent: Vec::new(),
             mail: vec![VecDeque::new(); shards],
             died: false,
             clean: true,
@@ -270,10 +276,12 @@ impl Engine {
         clock: Clock,
         tell: &mut impl FnMut(Told),
     ) -> Result<(), LogError> {
-        let Self { rng, faults, writer, staging, taken, .. } = self;
+        let Self { rng, faults, writer, staging, taken, spent, .. } = self;
         let Some(writer) = writer else { return Ok(()) };
         if let Some(taken) = taken.take() {
-            writer.write(taken, clock, staging, tell)?;
+            let written = writer.write(taken, clock, staging, tell);
+            spent.extend(writer.take_spent());
+            written?;
             writer.take_refused();
         }
         if writer.has_unsynced() && faults.syncs_by_itself && (all || rng.one_in(10)) {
@@ -574,8 +582,15 @@ impl World {
 
     fn hear(&mut self, shard: usize, told: Told, shadow: &mut Shadow) {
         use stonechat::broker::Input;
-        let sh = &mut self.shards[shard];
         let cause = Cause::default();
+        let spent = self.engine.as_mut().and_then(|engine| {
+            let at = engine.spent.iter().position(|(of, _)| usize::from(of.0) == shard)?;
+            Some(engine.spent.swap_remove(at).1)
+        });
+        if let Some(spent) = spent {
+            self.feed(shard, Input::Spent(spent), &cause, shadow);
+        }
+        let sh = &mut self.shards[shard];
         match told {
             Told::Written(_, seq) => {
                 sh.written = sh.written.max(seq.0);

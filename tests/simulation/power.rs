@@ -72,6 +72,7 @@ impl World {
         shadow.power_lost(&fold, shards, power);
         self.start_again(shards, &fold, rng);
         self.tell_rights(shadow);
+        self.tell_quotas(shadow);
         for (number, kept) in &fold.sessions {
             let home = homes[client_of(&kept.client_id)];
             let mut session = kept.restored(*number, self.now);

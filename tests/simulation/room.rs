@@ -132,9 +132,16 @@ impl World {
 
     /// The broker refused the PUBLISH, or did not take it: as if it had not been handed in. At
     /// QoS 0 it is only not retained.
-    pub fn take_back(&mut self, id: usize, p: &Publish<'_>, b: Before, shadow: &mut Shadow) {
+    pub fn take_back(
+        &mut self,
+        id: usize,
+        (p, left): (&Publish<'_>, bool),
+        b: Before,
+        shadow: &mut Shadow,
+    ) {
         let told_full = self.shards[self.conns[id].shard].told_full;
-        let may = told_full || self.limits.queue_full == QueueFull::Refuse;
+        let throttled = left && self.quotas.is_some();
+        let may = throttled || told_full || self.limits.queue_full == QueueFull::Refuse;
         assert!(may, "c{}: refused, and there is room", self.conns[id].client);
         // A link that ends for it may have published its Will, and that may be retained there.
         let set = serial_of(p.payload);
@@ -148,7 +155,7 @@ impl World {
                 shadow.retained_unsure.insert(b.topic);
             }
         }
-        if p.qos == QoS::AtMostOnce {
+        if p.qos == QoS::AtMostOnce && !left {
             return;
         }
         if let Some((serial, msg)) = b.msg {

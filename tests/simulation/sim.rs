@@ -8,6 +8,7 @@ use super::engine::{Engine, Met};
 use super::herd::Extras;
 use super::loads::{draw_memory, is_bounded};
 use super::oracle::Final;
+use super::quotas::Paces;
 use super::rights::Changes;
 use super::rng::Rng;
 use super::safeties::{Safeties, Syncs};
@@ -58,6 +59,7 @@ pub struct Sim {
     plan: Plan,
     pub extras: Option<Extras>,
     changes: Option<Changes>,
+    paces: Option<Paces>,
 }
 
 fn limits(rng: &mut Rng, lossy: bool) -> Limits {
@@ -185,7 +187,13 @@ impl Sim {
         world.syncs = safe.then(|| Syncs::new(seed));
         world.engine = on_disk.then(|| Engine::new(seed, shards));
         world.tell_rights(&mut shadow);
-        Self { world, shadow, clients, rng, plan, extras, changes }
+        // Where queues refuse, who is refused comes back at once, for as long as time stands still:
+        // acknowledgements that would make room wait behind a PUBLISH that is over its rate.
+        let paced = today && !shadow.refuses;
+        let mut paces = if paced { Paces::new(seed, lossy) } else { None };
+        world.quotas = paces.as_mut().map(Paces::draw);
+        world.tell_quotas(&mut shadow);
+        Self { world, shadow, clients, rng, plan, extras, changes, paces }
     }
 
     /// Runs to the end. Panics where the broker is wrong.
@@ -193,6 +201,9 @@ impl Sim {
         for _ in 0..self.plan.steps {
             if let Some(changes) = &mut self.changes {
                 changes.step(&mut self.world, &mut self.shadow);
+            }
+            if let Some(paces) = &mut self.paces {
+                paces.step(&mut self.world, &mut self.shadow);
             }
             if !self.extra_step() {
                 self.step();
@@ -209,7 +220,10 @@ impl Sim {
             inputs: self.world.inputs,
             published: self.shadow.msgs.len(),
             delivered: self.shadow.deliveries,
-            met: self.world.engine.map_or_else(Met::default, |engine| engine.met),
+            met: Met {
+                throttled: self.world.throttled(),
+                ..self.world.engine.map_or_else(Met::default, |engine| engine.met)
+            },
         }
     }
 

@@ -11,6 +11,7 @@ use std::ops::Not;
 use std::sync::Arc;
 
 use stonechat::auth::Identity;
+use stonechat::auth::quota::Quotas;
 use stonechat::broker::{
     Answer, Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening,
     Outbox, PeerMessage, QueueFull, RetainedTree, Safety, Seq, ShardId, Time,
@@ -116,6 +117,7 @@ pub struct World {
     pub loads: Vec<Pending>,
     /// `None`: each batch is synced as it is written
     pub syncs: Option<Syncs>,
+    pub quotas: Option<Arc<Quotas>>,
 }
 
 pub fn topic_named(text: &str) -> Option<&'static str> {
@@ -182,6 +184,7 @@ impl World {
             inbound2: BTreeMap::new(),
             loads: Vec::new(),
             syncs: None,
+            quotas: None,
         }
     }
 
@@ -405,12 +408,13 @@ impl World {
                 let refusals = self.refusals(shard);
                 let cause = self.foresee(id, &packet, shadow);
                 self.feed(shard, Input::Packet(link, packet), &cause, shadow);
+                let left = self.was_left(id);
                 if let (Some(p), Some(known)) = (publish, known)
-                    && self.refusals(shard) > refusals
+                    && (left || self.refusals(shard) > refusals)
                 {
-                    self.take_back(id, &p, known, shadow);
+                    self.take_back(id, (&p, left), known, shadow);
                 }
-                if self.was_left(id) { 0 } else { len }
+                if left { 0 } else { len }
             }
             Err(error) if opened => {
                 self.feed(shard, Input::Malformed(link, error), &Cause::default(), shadow);

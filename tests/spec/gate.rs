@@ -17,6 +17,12 @@ pub(crate) const ROWS: &[Row] = &[
         "a joins v5 expiry=9; a cut; hold commits; a> connect v5 clean; commit; a< connack",
     ),
     row(
+        "[MQTT-3.1.2-4] so does one behind a DISCONNECT that ended the session, clean or not",
+        "a joins v5 expiry=9; b joins v5 expiry=9; hold commits; a> disconnect 00 expiry=0
+         a! closed 00; b> disconnect 00 expiry=0; b! closed 00; a> connect v5 clean; b> connect v5
+         c> connect v5; c< connack; commit; a< connack; b< connack",
+    ),
+    row(
         "[MQTT-3.2.0-1] nothing else leaves before it, though the client did not wait",
         "hold commits
          a> connect v5 expiry=9 + pingreq + subscribe 1 t 0 + publish u x q1#1 + pubrel 7 + pubrec 8
