@@ -787,13 +787,14 @@ fn check_looks_for_the_files_that_settings_name() {
     let text = format!(
         "[[listener]]\naddress = \"h:1\"\nkey_file = \"{key}\"\ncertificate_file = \"{key}\"\n\
          sni = \"a={folder}/no:{password}\"\n\
-         [auth]\npassword_file = \"{password}\"\nacl_file = \"{folder}\"\n"
+         [auth]\npassword_file = \"{password}\"\nacl_file = \"{folder}\"\n\
+         hook_url = \"https://h/\"\nhook_ca_file = \"{folder}\"\nhook_token_file = \"{key}\"\n"
     );
     let file = temporary("files.toml", text.as_bytes());
     let (code, out, err) = stonechat(&["check", "--config", &file], &[]);
     assert_eq!((code, out.as_str()), (0, "configuration ok\n"));
     let told: Vec<_> = err.lines().collect();
-    assert_eq!(told.len(), 3, "{err}");
+    assert_eq!(told.len(), 5, "{err}");
     let everybody =
         format!("warning: listener h:1: key_file: everybody on this machine can read {key}");
     assert_eq!(told[0], everybody);
@@ -801,6 +802,10 @@ fn check_looks_for_the_files_that_settings_name() {
         told[1].starts_with(&format!("warning: listener h:1: sni: {folder}/no cannot be read"))
     );
     assert_eq!(told[2], format!("warning: auth.acl_file: {folder} is not a file"));
+    assert_eq!(told[3], format!("warning: auth.hook_ca_file: {folder} is not a file"));
+    let everybody =
+        format!("warning: auth.hook_token_file: everybody on this machine can read {key}");
+    assert_eq!(told[4], everybody);
 }
 
 // The whole file

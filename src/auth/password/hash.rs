@@ -136,8 +136,8 @@ impl Argon2Cost {
     fn hash(self, password: &[u8], salt: &[u8], out: &mut [u8]) -> bool {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(out.len()));
         let Ok(params) = params else { return false };
-        // It is made of the password, and the library would leave its own behind as it is. A box
-        // has no spare room, which a vector's end would zero byte by byte once more.
+        // It is made of the password, and the library would leave its own as it is. A box, for a
+        // vector zeroes all of its room a second time, byte by byte.
         let memory = vec![Block::new(); params.block_count()].into_boxed_slice();
         let mut memory = Zeroizing::new(memory);
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
