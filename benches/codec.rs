@@ -40,23 +40,10 @@ fn publish(qos: QoS, properties: &'static [u8], payload: &'static [u8]) -> Packe
 
 fn connect(version: Version) -> Packet<'static> {
     Packet::Connect(Box::new(Connect {
-        version,
-        bridge: false,
-        clean_start: true,
         keep_alive_s: 60,
-        session_expiry_s: 0,
-        receive_maximum: NonZeroU16::MAX,
-        maximum_packet_size: u32::MAX,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: UserProperties::default(),
-        authentication_method: None,
-        authentication_data: None,
-        client_id: "device-345-of-line-12",
-        will: None,
         user_name: Some("device-345"),
         password: Some(b"correct horse battery staple"),
+        ..Connect::new(version, "device-345-of-line-12")
     }))
 }
 

@@ -474,6 +474,11 @@ fn ways_to_show_who_one_is_that_are_not_there() {
         ),
         ("jwt_user_claim = \"\"", &["expected a name, found \"\""]),
         ("hook_acl = true", &["auth.hook_acl: is of no effect without auth.hook_url"]),
+        (
+            "hook_token_file = \"t\"",
+            &["auth.hook_token_file: is of no effect without auth.hook_url"],
+        ),
+        ("hook_url = \"http://h/\"\nhook_token_file = \"t\"", &[]),
         ("hook_url = \"ftp://h/\"", &["expected \"http://host:port/path\" or https"]),
         (
             "wrong_password_delay_ms = 2\nwrong_password_delay_max_ms = 1",
@@ -680,7 +685,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 113);
+    assert_eq!(explained.len(), 114);
 }
 
 /// The range that the comment tells is the one that is enforced.
@@ -782,13 +787,14 @@ fn check_looks_for_the_files_that_settings_name() {
     let text = format!(
         "[[listener]]\naddress = \"h:1\"\nkey_file = \"{key}\"\ncertificate_file = \"{key}\"\n\
          sni = \"a={folder}/no:{password}\"\n\
-         [auth]\npassword_file = \"{password}\"\nacl_file = \"{folder}\"\n"
+         [auth]\npassword_file = \"{password}\"\nacl_file = \"{folder}\"\n\
+         hook_url = \"https://h/\"\nhook_ca_file = \"{folder}\"\nhook_token_file = \"{key}\"\n"
     );
     let file = temporary("files.toml", text.as_bytes());
     let (code, out, err) = stonechat(&["check", "--config", &file], &[]);
     assert_eq!((code, out.as_str()), (0, "configuration ok\n"));
     let told: Vec<_> = err.lines().collect();
-    assert_eq!(told.len(), 3, "{err}");
+    assert_eq!(told.len(), 5, "{err}");
     let everybody =
         format!("warning: listener h:1: key_file: everybody on this machine can read {key}");
     assert_eq!(told[0], everybody);
@@ -796,6 +802,10 @@ fn check_looks_for_the_files_that_settings_name() {
         told[1].starts_with(&format!("warning: listener h:1: sni: {folder}/no cannot be read"))
     );
     assert_eq!(told[2], format!("warning: auth.acl_file: {folder} is not a file"));
+    assert_eq!(told[3], format!("warning: auth.hook_ca_file: {folder} is not a file"));
+    let everybody =
+        format!("warning: auth.hook_token_file: everybody on this machine can read {key}");
+    assert_eq!(told[4], everybody);
 }
 
 // The whole file

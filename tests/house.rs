@@ -91,7 +91,8 @@ impl Source {
 
     /// Whether the whole file is compiled for tests alone.
     fn is_test(&self) -> bool {
-        !self.path.starts_with("src/") || self.path.ends_with("/tests.rs")
+        let path = &self.path;
+        !path.starts_with("src/") || path.ends_with("/tests.rs") || path.contains("/tests/")
     }
 
     fn place(&self, at: usize) -> String {

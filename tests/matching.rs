@@ -1,28 +1,19 @@
 //! The trees and the cache against the plain matcher, `TopicFilter::matches`, over random
 //! histories. Few and odd levels, so that filters and topics meet often.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use stonechat::broker::matching::MatchCache;
-use stonechat::broker::matching::{FilterTree, NodeValue};
-use stonechat::broker::{Message, MessageParts, Time};
-use stonechat::broker::{RetainedCursor, RetainedStore, RetainedTree};
-use stonechat::codec::{Properties, QoS};
-use stonechat::topic::{TopicFilter, TopicName};
+use stonechat::broker::matching::{FilterTree, MatchCache};
+use stonechat::broker::{Message, RetainedCursor, RetainedStore, RetainedTree, Time};
+
+#[path = "support/matching.rs"]
+mod material;
+use material::{Count, matched, message, name, parsed};
 
 const DEPTH_MAX: usize = 10;
-
-#[derive(Default)]
-struct Count(u32);
-
-impl NodeValue for Count {
-    fn is_empty(&self) -> bool {
-        self.0 == 0
-    }
-}
 
 /// Up to three levels mostly, as these meet most, at times as deep as [`DEPTH_MAX`].
 fn levels(level: &'static [&'static str]) -> impl Strategy<Value = Vec<&'static str>> {
@@ -49,14 +40,6 @@ fn filter() -> impl Strategy<Value = String> {
             levels.join("/")
         })
         .prop_filter("not empty", |s| !s.is_empty())
-}
-
-fn parsed(s: &str) -> TopicFilter<'_> {
-    TopicFilter::new(s).unwrap()
-}
-
-fn name(s: &str) -> TopicName<'_> {
-    TopicName::new(s).unwrap()
 }
 
 #[derive(Clone, Debug)]
@@ -150,30 +133,6 @@ impl World {
 fn prefixes(filter: &str) -> impl Iterator<Item = &str> {
     let ends = filter.match_indices('/').map(|(i, _)| i).chain([filter.len()]);
     ends.map(|end| &filter[..end])
-}
-
-fn matched(tree: &FilterTree<Count>, topic: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    tree.matches(name(topic), &mut |id, _| {
-        let mut text = String::new();
-        tree.filter_text(id, &mut text);
-        found.push(text);
-    });
-    found.sort();
-    found
-}
-
-fn message(topic: &str, payload: u8, expires: Time) -> Message {
-    let parts = MessageParts {
-        qos: QoS::AtMostOnce,
-        retain: true,
-        expires,
-        publisher: 0,
-        topic: name(topic),
-        properties: Properties::default(),
-        payload: &[payload],
-    };
-    Message::new(&parts, &mut Vec::new())
 }
 
 #[derive(Clone, Debug)]

@@ -122,25 +122,7 @@ impl Shards {
         let link = LinkKey::new(s.links, 0);
         s.links += 1;
         self.clients[shard].push(version);
-        let connect = Connect {
-            version,
-            bridge: false,
-            clean_start: true,
-            keep_alive_s: 0,
-            session_expiry_s: 0,
-            receive_maximum: NonZeroU16::MAX,
-            maximum_packet_size: u32::MAX,
-            topic_alias_maximum: 0,
-            request_response_information: false,
-            request_problem_information: true,
-            user_properties: UserProperties::default(),
-            authentication_method: None,
-            authentication_data: None,
-            client_id,
-            will: None,
-            user_name: None,
-            password: None,
-        };
+        let connect = Connect::new(version, client_id);
         s.fx.sends.open(link);
         let opening = Opening {
             connect: &connect,

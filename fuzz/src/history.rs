@@ -3,24 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stonechat::broker::matching::{FilterTree, MatchCache, NodeValue};
+use stonechat::broker::matching::{FilterTree, MatchCache};
 use stonechat::broker::{
-    Message, MessageParts, RetainedCursor, RetainedStore, RetainedTree, RetainedUsage, Time,
+    Message, RetainedCursor, RetainedStore, RetainedTree, RetainedUsage, Time,
 };
-use stonechat::codec::{Properties, QoS};
-use stonechat::topic::{TopicFilter, TopicName};
+
+#[path = "../../tests/support/matching.rs"]
+mod material;
+use material::{Count, matched, message, name, parsed};
 
 /// How many readers of retained messages there may be at once.
 const READERS_MAX: usize = 4;
-
-#[derive(Default)]
-struct Count(u32);
-
-impl NodeValue for Count {
-    fn is_empty(&self) -> bool {
-        self.0 == 0
-    }
-}
 
 /// Someone who reads retained messages page by page.
 struct Reader {
@@ -41,38 +34,6 @@ pub struct History {
     messages: BTreeMap<String, Message>,
     readers: Vec<Reader>,
     now: Time,
-}
-
-fn parsed(text: &str) -> TopicFilter<'_> {
-    TopicFilter::new(text).expect("a filter")
-}
-
-fn name(text: &str) -> TopicName<'_> {
-    TopicName::new(text).expect("a topic")
-}
-
-fn message(topic: &str, payload: u8, expires: Time) -> Message {
-    let parts = MessageParts {
-        qos: QoS::AtMostOnce,
-        retain: true,
-        expires,
-        publisher: 0,
-        topic: name(topic),
-        properties: Properties::default(),
-        payload: &[payload],
-    };
-    Message::new(&parts, &mut Vec::new())
-}
-
-fn matched(tree: &FilterTree<Count>, topic: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    tree.matches(name(topic), &mut |id, _| {
-        let mut text = String::new();
-        tree.filter_text(id, &mut text);
-        found.push(text);
-    });
-    found.sort();
-    found
 }
 
 impl History {

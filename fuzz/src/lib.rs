@@ -1,9 +1,8 @@
 //! The bodies of the fuzz targets: plain functions of some bytes, that panic when a law is broken.
 //!
 //! The fuzzer calls them with what it makes up, `tests/corpus.rs` (which includes this file) with
-//! what was kept. They use `std`, the crate and a second opinion on WebSocket alone, and the same bytes are always the same run.
-//! what was kept. They use `std`, the crate and its libraries that compute, and the same bytes are
-//! always the same run.
+//! what was kept. They use `std`, the crate, its libraries that compute and a second
+//! opinion on WebSocket, and the same bytes are always the same run.
 
 pub mod acl_file;
 pub mod acl_naive;

@@ -14,6 +14,10 @@ use tungstenite::{Error, Message};
 
 use super::source::Source;
 
+#[path = "../../tests/support/websocket.rs"]
+mod feed;
+use feed::{Got, read};
+
 /// The other implementation makes room for a frame when it sees its header.
 const OTHER_BYTES_MAX: usize = 1 << 16;
 
@@ -98,45 +102,6 @@ fn frame(first: u8, payload: &mut [u8], how: u8, stream: &mut Vec<u8>) {
         unmask(&mut mask, payload);
     }
     stream.extend_from_slice(payload);
-}
-
-/// What came of a stream.
-#[derive(Debug, Default, PartialEq)]
-struct Got {
-    payload: Vec<u8>,
-    pings: Vec<Vec<u8>>,
-    close: Option<Option<u16>>,
-    error: Option<u16>,
-}
-
-fn read(stream: &[u8], cut: usize) -> Got {
-    let (mut decoder, mut got) = (Decoder::default(), Got::default());
-    for piece in stream.chunks(cut) {
-        let mut piece = piece.to_vec();
-        let mut at = 0;
-        while at < piece.len() {
-            let (used, event) = match decoder.step(&mut piece[at..]) {
-                Ok(step) => step,
-                Err(error) => {
-                    got.error = Some(error.code);
-                    return got;
-                }
-            };
-            assert!(used > 0 && at + used <= piece.len());
-            match event {
-                Event::Nothing => {}
-                Event::Data(range) => got.payload.extend(&piece[at..at + used][range]),
-                Event::Ping(bytes) => {
-                    assert!(bytes.len() <= CONTROL_BYTES_MAX);
-                    got.pings.push(bytes);
-                }
-                Event::Close(code) => got.close = Some(code),
-            }
-            at += used;
-        }
-        assert!(decoder.kept_bytes() <= CONTROL_BYTES_MAX + 14);
-    }
-    got
 }
 
 fn check_stream(stream: &[u8]) {

@@ -31,23 +31,11 @@ pub(super) fn decode_connect(body: &[u8]) -> Result<Connect<'_>, DecodeError> {
     let keep_alive_s = r.u16()?;
     let clean_start = flags & CLEAN_START != 0;
     let mut c = Connect {
-        version,
         bridge,
         clean_start,
         keep_alive_s,
         session_expiry_s: if clean_start { 0 } else { u32::MAX },
-        receive_maximum: NonZeroU16::MAX,
-        maximum_packet_size: u32::MAX,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: UserProperties::default(),
-        authentication_method: None,
-        authentication_data: None,
-        client_id: "",
-        will: None,
-        user_name: None,
-        password: None,
+        ..Connect::new(version, "")
     };
     if version.is_v5() {
         c.session_expiry_s = 0;

@@ -117,6 +117,32 @@ pub struct Connect<'a> {
     pub password: Option<&'a [u8]>,
 }
 
+impl<'a> Connect<'a> {
+    /// What a CONNECT says that says nothing else: Clean Start, no Keep Alive, no Will, and what
+    /// properties mean that are absent.
+    pub fn new(version: Version, client_id: &'a str) -> Self {
+        Self {
+            version,
+            bridge: false,
+            clean_start: true,
+            keep_alive_s: 0,
+            session_expiry_s: 0,
+            receive_maximum: NonZeroU16::MAX,
+            maximum_packet_size: u32::MAX,
+            topic_alias_maximum: 0,
+            request_response_information: false,
+            request_problem_information: true,
+            user_properties: UserProperties::default(),
+            authentication_method: None,
+            authentication_data: None,
+            client_id,
+            will: None,
+            user_name: None,
+            password: None,
+        }
+    }
+}
+
 /// The Will of a CONNECT (3.1.3.2 to 3.1.3.4).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Will<'a> {

@@ -475,7 +475,12 @@ pub fn unmask(mask: &mut [u8; 4], bytes: &mut [u8]) {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/websocket.rs"]
+mod feed;
+
+#[cfg(test)]
 mod tests {
+    use super::feed::{Got, read};
     use super::*;
 
     const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -599,42 +604,6 @@ mod tests {
         let mut masked = payload.to_vec();
         unmask(&mut mask.clone(), &mut masked);
         [&header[..len], &mask, &masked].concat()
-    }
-
-    /// What came of a stream: payload, pings, and its end.
-    #[derive(Debug, Default, PartialEq)]
-    struct Got {
-        payload: Vec<u8>,
-        pings: Vec<Vec<u8>>,
-        close: Option<Option<u16>>,
-        error: Option<u16>,
-    }
-
-    /// Reads `stream` in pieces of `cut` bytes.
-    fn read(stream: &[u8], cut: usize) -> Got {
-        let (mut decoder, mut got) = (Decoder::default(), Got::default());
-        for piece in stream.chunks(cut) {
-            let mut piece = piece.to_vec();
-            let mut at = 0;
-            while at < piece.len() {
-                let (used, event) = match decoder.step(&mut piece[at..]) {
-                    Ok(step) => step,
-                    Err(error) => {
-                        got.error = Some(error.code);
-                        return got;
-                    }
-                };
-                match event {
-                    Event::Nothing => {}
-                    Event::Data(range) => got.payload.extend(&piece[at..][range]),
-                    Event::Ping(bytes) => got.pings.push(bytes),
-                    Event::Close(code) => got.close = Some(code),
-                }
-                at += used;
-            }
-            assert!(decoder.kept_bytes() <= CONTROL_BYTES_MAX + 14);
-        }
-        got
     }
 
     fn check(stream: &[u8], expected: &Got) {

@@ -154,6 +154,7 @@ pub(super) const KEYS: &[Key] = &[
     key("auth", "jwt_leeway_s", Int(0, 3600)),
     key("auth", "hook_url", Url),
     key("auth", "hook_ca_file", Path),
+    key("auth", "hook_token_file", Path),
     key("auth", "hook_timeout_ms", Int(10, 60_000)),
     key("auth", "hook_cache_s", Int(0, 86_400)),
     key("auth", "hook_concurrent_max", Int(1, 1024)),

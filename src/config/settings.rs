@@ -73,6 +73,9 @@ pub struct Auth {
     /// PEM; whom an `https` hook is trusted by. Set exactly if it is `https`.
     #[serde(deserialize_with = "unless_empty")]
     pub hook_ca_file: Option<PathBuf>,
+    /// A token that the hook's server is shown.
+    #[serde(deserialize_with = "unless_empty")]
+    pub hook_token_file: Option<PathBuf>,
     /// For one question.
     pub hook_timeout_ms: u64,
     /// How long an answer holds; 0 asks each time.
@@ -294,6 +297,8 @@ impl Settings {
             ("auth.jwt_key_file", &self.auth.jwt_key_file, false),
             ("auth.jwt_secret_file", &self.auth.jwt_secret_file, true),
             ("auth.jwks_file", &self.auth.jwks_file, false),
+            ("auth.hook_ca_file", &self.auth.hook_ca_file, false),
+            ("auth.hook_token_file", &self.auth.hook_token_file, true),
         ];
         let of_auth = auth.into_iter().filter_map(|(setting, path, secret)| {
             Some(NamedFile { setting: setting.into(), path: path.as_deref()?, secret })

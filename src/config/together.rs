@@ -243,6 +243,11 @@ const RULES: &[Rule<Settings>] = &[
         "is of no effect without auth.hook_url with https",
     ),
     Rule(
+        "auth.hook_token_file",
+        |s| s.auth.hook_token_file.is_some() && s.auth.hook_url.is_none(),
+        "is of no effect without auth.hook_url",
+    ),
+    Rule(
         "auth.hook_acl",
         |s| s.auth.hook_acl && s.auth.hook_url.is_none(),
         "is of no effect without auth.hook_url",

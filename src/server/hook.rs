@@ -3,7 +3,8 @@
 //! May use: threads that may wait, sockets of its own. Invariants: it fails closed: what is not
 //! answered in time, whole and as it must be, is a refusal; the number of questions under way, of
 //! those that wait, the bytes of an answer and those of the cache are bounded; a password leaves in
-//! the question alone, and is kept in no other form than a keyed hash over all of the question.
+//! the question alone, and is kept in no other form than a keyed hash over all of the question;
+//! the token that the broker shows leaves in its header alone.
 
 mod cache;
 mod question;
@@ -12,6 +13,7 @@ mod question;
 pub(super) mod server;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -21,12 +23,13 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::hmac;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use ureq::http::{StatusCode, Uri};
+use ureq::http::{StatusCode, Uri, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use zeroize::Zeroizing;
 
 use cache::{Cache, Key};
 pub(crate) use question::{ConnectQuestion, TopicQuestion, Wanted};
+pub(crate) use token::Token;
 
 /// Bytes of an answer, headers left out.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
@@ -46,6 +49,8 @@ pub(crate) struct HookRules {
     pub(crate) url: String,
     /// certificates of the authorities that an `https` hook is trusted by, in PEM
     pub(crate) ca_file: PathBuf,
+    /// what the broker shows to it
+    pub(crate) token: Option<Token>,
     /// for a whole question, waiting for its turn included
     pub(crate) timeout_ms: u64,
     /// how long an answer counts that does not say so itself; 0: it is asked each time
@@ -104,6 +109,7 @@ pub(crate) struct Hook {
     url: String,
     /// the same for log lines: what stands behind `?` may be a secret
     name: String,
+    token: Option<Token>,
     timeout: Duration,
     cache_for: Duration,
     slots: Arc<Semaphore>,
@@ -143,6 +149,7 @@ impl Hook {
             agent,
             name: rules.url.split(['?', '#']).next().unwrap_or_default().to_owned(),
             url: rules.url.clone(),
+            token: rules.token.clone(),
             timeout,
             cache_for: Duration::from_secs(rules.cache_s),
             slots: Arc::new(Semaphore::new(rules.concurrent_max.max(1))),
@@ -183,9 +190,9 @@ impl Hook {
             self.counts.busy.fetch_add(1, Relaxed);
             return Err(Unanswered::Busy);
         };
-        let (agent, url) = (self.agent.clone(), self.url.clone());
+        let (agent, url, token) = (self.agent.clone(), self.url.clone(), self.token.clone());
         let job = move || {
-            let answered = post(&agent, &url, &question);
+            let answered = post(&agent, &url, token.as_ref(), &question);
             drop(slot); // not before: the thread is taken, whoever still waits for it
             answered
         };
@@ -254,8 +261,19 @@ impl Drop for Waits<'_> {
 }
 
 /// One question over HTTP, on a thread that may wait: the answer, and how long it was.
-fn post(agent: &ureq::Agent, url: &str, question: &[u8]) -> Result<(Answer, usize), String> {
-    let send = || agent.post(url).content_type("application/json").send(question);
+fn post(
+    agent: &ureq::Agent,
+    url: &str,
+    token: Option<&Token>,
+    question: &[u8],
+) -> Result<(Answer, usize), String> {
+    let send = || {
+        let mut request = agent.post(url).content_type("application/json");
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, token.header());
+        }
+        request.send(question)
+    };
     let mut response = match send() {
         // A connection that was kept had been closed by the other side: that says nothing.
         Err(ureq::Error::Io(_)) => send(),

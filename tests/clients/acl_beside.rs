@@ -1,8 +1,7 @@
 //! What a `Class` says of a mosquitto ACL file, beside what the real mosquitto does with the same
 //! file: each row's client publishes and subscribes, and one who may do everything looks on.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use stonechat::auth::Identity;
@@ -13,7 +12,7 @@ use stonechat::topic::{SubscriptionFilter, TopicName};
 use crate::support::PATIENCE;
 use crate::support::broker::Scratch;
 use crate::support::client::{Client, Heard, connect, publish};
-use crate::tools::{Running, is_here};
+use crate::tools::{self, Running, is_here};
 
 /// The one who looks on: it may do everything, in every file.
 const WATCHER: &str = "user watcher\ntopic #\ntopic $x/#\ntopic $SYS/#\n";
@@ -120,33 +119,12 @@ pub(crate) fn mosquitto(
 ) -> Result<(Running, SocketAddr), String> {
     let acl = scratch.path().join("acl");
     std::fs::write(&acl, rules).unwrap();
-    // It takes no port 0: a port that was free a moment ago.
-    let mut said = String::new();
-    for _ in 0..20 {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let file = scratch.path().join("mosquitto.conf");
-        let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
-             set_tcp_nodelay true\nlog_dest stderr\nlog_type error\nlog_type information\nsys_interval 0\n\
-             acl_file {}\n{more}",
-            address.port(),
-            acl.display()
-        );
-        std::fs::write(&file, text).unwrap();
-        let running = Running::start(Command::new("mosquitto").arg("-c").arg(&file));
-        let up = running.err.wait_until("start of mosquitto", |lines| {
-            let has = |text: &str| lines.iter().any(|l| l.contains(text));
-            if has("running") { Some(true) } else { has("Error").then_some(false) }
-        });
-        if up {
-            return Ok((running, address));
-        }
-        said = running.err.all().join("\n");
-        if !said.contains("in use") {
-            break;
-        }
-    }
-    Err(said)
+    let settings = format!(
+        "set_tcp_nodelay true\nlog_type error\nlog_type information\nsys_interval 0\nacl_file {}\n\
+         {more}",
+        acl.display()
+    );
+    tools::mosquitto(scratch, &settings)
 }
 
 fn client(address: SocketAddr, user: Option<&str>, client_id: &str) -> Client {

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
@@ -13,7 +12,7 @@ use stonechat::codec::{self, Framed, QoS, Version};
 use crate::support::PATIENCE;
 use crate::support::broker::{Broker, Scratch, sharded};
 use crate::support::client::{Client, connect};
-use crate::tools::{Running, is_here};
+use crate::tools::{self, Running, is_here};
 
 /// Passes connections on to a broker, until they are cut.
 struct Wire {
@@ -114,30 +113,14 @@ fn pass_on(mut from: TcpStream, mut to: TcpStream, counts: Option<Arc<Completed>
 
 /// A mosquitto with a bridge to `remote`, and its address.
 fn mosquitto(scratch: &Scratch, remote: SocketAddr, version: &str) -> (Running, SocketAddr) {
-    // mosquitto takes no port 0: a port that was free a moment ago.
-    for _ in 0..20 {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let file = scratch.path().join("mosquitto.conf");
-        let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
-             log_dest stderr\nlog_type all\nmax_queued_messages 0\nmax_inflight_messages 600\n\
-             connection bridge\naddress {remote}\nbridge_protocol_version {version}\n\
-             try_private true\ncleansession false\nremote_clientid bridge\n\
-             notifications false\nrestart_timeout 1\nkeepalive_interval 60\n\
-             topic up/# out 1\ntopic down/# in 1\ntopic both/# both 2\n",
-            address.port()
-        );
-        std::fs::write(&file, text).unwrap();
-        let running = Running::start(Command::new("mosquitto").arg("-c").arg(&file));
-        let up = running.err.wait_until("start of mosquitto", |lines| {
-            let has = |text: &str| lines.iter().any(|l| l.contains(text));
-            if has("running") { Some(true) } else { has("Error").then_some(false) }
-        });
-        if up {
-            return (running, address);
-        }
-    }
-    panic!("mosquitto does not start");
+    let settings = format!(
+        "log_type all\nmax_queued_messages 0\nmax_inflight_messages 600\n\
+         connection bridge\naddress {remote}\nbridge_protocol_version {version}\n\
+         try_private true\ncleansession false\nremote_clientid bridge\n\
+         notifications false\nrestart_timeout 1\nkeepalive_interval 60\n\
+         topic up/# out 1\ntopic down/# in 1\ntopic both/# both 2\n"
+    );
+    tools::mosquitto(scratch, &settings).unwrap_or_else(|said| panic!("no mosquitto: {said}"))
 }
 
 fn client_at(address: SocketAddr, id: &str) -> Client {

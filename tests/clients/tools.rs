@@ -1,12 +1,13 @@
 //! Programs of others: whether they are there, and how they are run.
 
 use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::support::broker::Lines;
+use crate::support::broker::{Lines, Scratch};
 
 /// How long a whole script of checks may take.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(150);
@@ -32,6 +33,39 @@ pub(crate) fn is_here(program: &str, argument: &str, what: &str) -> bool {
         skip(&format!("{what} ({program} is not installed)"));
     }
     here
+}
+
+/// A mosquitto on loopback, for anonymous clients, that keeps nothing; or what it says instead of a
+/// start.
+pub(crate) fn mosquitto(
+    scratch: &Scratch,
+    settings: &str,
+) -> Result<(Running, SocketAddr), String> {
+    // It takes no port 0: a port that was free a moment ago.
+    let mut said = String::new();
+    for _ in 0..20 {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let file = scratch.path().join("mosquitto.conf");
+        let text = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\npersistence false\nuser root\n\
+             log_dest stderr\n{settings}",
+            address.port()
+        );
+        std::fs::write(&file, text).unwrap();
+        let running = Running::start(Command::new("mosquitto").arg("-c").arg(&file));
+        let up = running.err.wait_until("start of mosquitto", |lines| {
+            let has = |text: &str| lines.iter().any(|l| l.contains(text));
+            if has("running") { Some(true) } else { has("Error").then_some(false) }
+        });
+        if up {
+            return Ok((running, address));
+        }
+        said = running.err.all().join("\n");
+        if !said.contains("in use") {
+            break;
+        }
+    }
+    Err(said)
 }
 
 /// How a program ended.

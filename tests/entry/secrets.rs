@@ -17,10 +17,13 @@ fn secrets_stay_out_of_the_log() {
     let hash = stonechat::auth::password::new_scram(b"hushhush", b"0123456789abcdef");
     std::fs::write(&passwords, format!("u:{hash}\n")).unwrap();
     std::fs::write(&key, KEY).unwrap();
+    let shown = scratch.path().join("shown");
+    std::fs::write(&shown, "showshow\n").unwrap();
     let settings = format!(
         "log.level = \"trace\"\nauth.wrong_password_delay_ms = 0\n\
          auth.password_file = {passwords:?}\nauth.jwt_secret_file = {key:?}\n\
-         auth.hook_url = \"http://127.0.0.1:9/?key=hookhook\""
+         auth.hook_url = \"http://127.0.0.1:9/?key=hookhook\"\n\
+         auth.hook_token_file = {shown:?}"
     );
     let mut broker = Setup { settings: &settings, ..Setup::default() }.start();
     let good = token(r#"{"alg":"HS256"}"#, &format!(r#"{{"sub":"u","exp":{}}}"#, now_s() + 60));
@@ -31,6 +34,7 @@ fn secrets_stay_out_of_the_log() {
         "hushhush".to_owned(),
         "wrongwrong".to_owned(),
         "hookhook".to_owned(),
+        "showshow".to_owned(),
         KEY.to_owned(),
         signature(&good),
         signature(&bad),
@@ -55,8 +59,11 @@ fn secrets_stay_out_of_the_log() {
     }
     // A password file with a mistake: its line is named, and not shown.
     std::fs::write(&passwords, "u:hushhush\n").unwrap();
+    // So is a token that none is.
+    std::fs::write(&shown, "showshow showshow\n").unwrap();
     broker.signal(Signal::HUP);
     broker.log.wait_for(&["what was in force stays", "passwords:1:"]);
+    broker.log.wait_for(&["what was in force stays", "shown: no header can carry this"]);
     broker.signal(Signal::TERM);
     let status = broker.wait(std::time::Duration::from_secs(20));
     assert!(status.success() && status.signal().is_none());

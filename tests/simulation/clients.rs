@@ -224,7 +224,6 @@ impl Client {
         });
         let name = self.name.clone();
         let connect = Connect {
-            version: is.version,
             bridge: is.bridge,
             clean_start,
             keep_alive_s: is.keep_alive_s,
@@ -232,15 +231,8 @@ impl Client {
             receive_maximum: NonZeroU16::new(is.receive_maximum).unwrap_or(NonZeroU16::MAX),
             maximum_packet_size: is.maximum_packet_size,
             topic_alias_maximum: is.topic_alias_maximum,
-            request_response_information: false,
-            request_problem_information: true,
-            user_properties: UserProperties::default(),
-            authentication_method: None,
-            authentication_data: None,
-            client_id: &name,
             will,
-            user_name: None,
-            password: None,
+            ..Connect::new(is.version, &name)
         };
         self.start_connection();
         self.conn = Some(world.dial(self.index, self.shard, &connect));

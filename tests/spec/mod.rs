@@ -59,6 +59,7 @@ mod disconnect;
 mod entrance;
 mod flow;
 mod gate;
+mod inbox;
 mod malformed;
 mod notation;
 mod publish;

@@ -6,6 +6,7 @@ use stonechat::broker::{Limits, Message, MessageParts, QueueFull, Safety, Time};
 use stonechat::codec::{Properties, QoS, Version};
 use stonechat::topic::TopicName;
 
+use super::inbox::Inboxes;
 use super::notation::{encode_words, hex, version, with_length};
 use super::words::Words;
 use super::world::{Done, World};
@@ -276,14 +277,6 @@ impl Run {
         self.world().send(name, &bytes)
     }
 
-    fn next_of(&mut self, name: &str) -> Result<Words, String> {
-        let client = self.world().clients.get_mut(name).ok_or("there is no such client")?;
-        client.inbox.pop_front().ok_or_else(|| match client.closed {
-            Some(reason) => format!("nothing came, closed ({:02x}: {reason})", reason.as_u8()),
-            None => "nothing came".to_owned(),
-        })
-    }
-
     /// `a<` and, if exactly one of several receives it, `a|b<`.
     fn expect(&mut self, names: &str, rest: &str) -> Done {
         let names: Vec<&str> = names.split('|').collect();
@@ -292,28 +285,6 @@ impl Run {
         let name = *names.iter().find(has).unwrap_or(&names[0]);
         let got = self.next_of(name)?;
         if Words::parse(rest).matches(&got) { Ok(()) } else { Err(format!("{name} got `{got}`")) }
-    }
-
-    fn expect_any_order(&mut self, name: &str, rest: &str) -> Done {
-        let mut wanted: Vec<Words> = rest.split(" | ").map(Words::parse).collect();
-        while !wanted.is_empty() {
-            let got = self.next_of(name)?;
-            let at = wanted.iter().position(|want| want.matches(&got));
-            wanted.swap_remove(at.ok_or(format!("{name} got `{got}`"))?);
-        }
-        Ok(())
-    }
-
-    /// `a gets 3 publish`: so many packets of a kind, whatever they say.
-    fn expect_number(&mut self, name: &str, rest: &str) -> Done {
-        let (number, kind) = rest.split_once(' ').ok_or("gets how many of what?")?;
-        for _ in 0..number.parse().map_err(|_| "gets how many?")? {
-            let got = self.next_of(name)?;
-            if got.kind != kind {
-                return Err(format!("{name} got `{got}`"));
-            }
-        }
-        Ok(())
     }
 
     fn expect_closed(&mut self, name: &str, rest: &str) -> Done {
@@ -399,5 +370,15 @@ impl Run {
             Some(world) => world.reload(&self.limits),
             None => Ok(()),
         }
+    }
+}
+
+impl Inboxes for Run {
+    fn next_of(&mut self, name: &str) -> Result<Words, String> {
+        let client = self.world().clients.get_mut(name).ok_or("there is no such client")?;
+        client.inbox.pop_front().ok_or_else(|| match client.closed {
+            Some(reason) => format!("nothing came, closed ({:02x}: {reason})", reason.as_u8()),
+            None => "nothing came".to_owned(),
+        })
     }
 }

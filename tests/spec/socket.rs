@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use stonechat::codec::{Framed, Version, frame};
 
+use super::inbox::Inboxes;
 use super::script::{Row, piece, versions};
 use super::words::Words;
 use super::world::{Done, spoken_version, unpack};
@@ -369,23 +370,6 @@ impl Run {
         self.clients.get_mut(name).ok_or_else(|| format!("there is no client {name}"))
     }
 
-    fn next_of(&mut self, name: &str) -> Result<Words, String> {
-        let client = self.client(name)?;
-        let mut packet = loop {
-            match client.inbox.pop_front() {
-                Some(packet) => break packet,
-                None if client.closed => return Err(format!("nothing came, {name} is closed")),
-                None if !client.read(PATIENCE)? => return Err("nothing came".to_owned()),
-                None => {}
-            }
-        };
-        if let Some((_, id)) = packet.attributes.iter_mut().find(|(n, _)| n == "assigned") {
-            self.assigned.push(id.clone());
-            *id = format!("assigned-{}", self.assigned.len());
-        }
-        Ok(packet)
-    }
-
     /// `a<` and, if exactly one of several receives it, `a|b<`.
     fn expect(&mut self, names: &str, rest: &str) -> Done {
         let names: Vec<&str> = names.split('|').collect();
@@ -408,27 +392,6 @@ impl Run {
         if Words::parse(rest).matches(&got) { Ok(()) } else { Err(format!("{name} got `{got}`")) }
     }
 
-    fn expect_any_order(&mut self, name: &str, rest: &str) -> Done {
-        let mut wanted: Vec<Words> = rest.split(" | ").map(Words::parse).collect();
-        while !wanted.is_empty() {
-            let got = self.next_of(name)?;
-            let at = wanted.iter().position(|want| want.matches(&got));
-            wanted.swap_remove(at.ok_or(format!("{name} got `{got}`"))?);
-        }
-        Ok(())
-    }
-
-    fn expect_number(&mut self, name: &str, rest: &str) -> Done {
-        let (number, kind) = rest.split_once(' ').ok_or("gets how many of what?")?;
-        for _ in 0..number.parse().map_err(|_| "gets how many?")? {
-            let got = self.next_of(name)?;
-            if got.kind != kind {
-                return Err(format!("{name} got `{got}`"));
-            }
-        }
-        Ok(())
-    }
-
     fn expect_closed(&mut self, name: &str) -> Done {
         let client = self.client(name)?;
         while !client.closed {
@@ -441,6 +404,25 @@ impl Run {
         }
         self.clients.remove(name);
         Ok(())
+    }
+}
+
+impl Inboxes for Run {
+    fn next_of(&mut self, name: &str) -> Result<Words, String> {
+        let client = self.client(name)?;
+        let mut packet = loop {
+            match client.inbox.pop_front() {
+                Some(packet) => break packet,
+                None if client.closed => return Err(format!("nothing came, {name} is closed")),
+                None if !client.read(PATIENCE)? => return Err("nothing came".to_owned()),
+                None => {}
+            }
+        };
+        if let Some((_, id)) = packet.attributes.iter_mut().find(|(n, _)| n == "assigned") {
+            self.assigned.push(id.clone());
+            *id = format!("assigned-{}", self.assigned.len());
+        }
+        Ok(packet)
     }
 }
 

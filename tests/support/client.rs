@@ -49,25 +49,7 @@ pub(crate) enum Heard {
 
 /// CONNECT of `version` with defaults: Clean Start, no Keep Alive, no Will.
 pub(crate) fn connect(version: Version, client_id: &str) -> Connect<'_> {
-    Connect {
-        version,
-        bridge: false,
-        clean_start: true,
-        keep_alive_s: 0,
-        session_expiry_s: 0,
-        receive_maximum: NonZeroU16::MAX,
-        maximum_packet_size: u32::MAX,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: UserProperties::default(),
-        authentication_method: None,
-        authentication_data: None,
-        client_id,
-        will: None,
-        user_name: None,
-        password: None,
-    }
+    Connect::new(version, client_id)
 }
 
 /// CONNECT of a session that stays.

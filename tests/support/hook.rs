@@ -10,10 +10,18 @@ use std::thread::JoinHandle;
 /// A server on a free port of loopback; it ends when it is dropped.
 pub(crate) struct HookServer {
     pub(crate) address: SocketAddr,
-    /// the bodies of all requests so far
-    pub(crate) asked: Arc<Mutex<Vec<String>>>,
+    /// all requests so far
+    asked: Arc<Mutex<Vec<Request>>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What came.
+#[derive(Clone)]
+pub(crate) struct Request {
+    /// the header of this name
+    authorization: Option<String>,
+    body: String,
 }
 
 /// What is said to one request.
@@ -30,7 +38,7 @@ impl HookServer {
     pub(crate) fn new(answer: impl Fn(&str) -> Said + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (asked, stop) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (asked, stop) = (Arc::<Mutex<Vec<Request>>>::default(), Arc::<AtomicBool>::default());
         let (list, stopped, answer) = (Arc::clone(&asked), Arc::clone(&stop), Arc::new(answer));
         let thread = std::thread::spawn(move || {
             let mut streams = Vec::new();
@@ -62,8 +70,14 @@ impl HookServer {
         format!("http://{}/mqtt", self.address)
     }
 
+    /// The bodies of all requests so far.
     pub(crate) fn asked(&self) -> Vec<String> {
-        self.asked.lock().unwrap().clone()
+        self.asked.lock().unwrap().iter().map(|request| request.body.clone()).collect()
+    }
+
+    /// How all requests so far say whose they are.
+    pub(crate) fn authorizations(&self) -> Vec<Option<String>> {
+        self.asked.lock().unwrap().iter().map(|request| request.authorization.clone()).collect()
     }
 }
 
@@ -80,7 +94,7 @@ impl Drop for HookServer {
 /// The requests of one connection.
 pub(crate) fn serve<S>(
     stream: S,
-    asked: &Mutex<Vec<String>>,
+    asked: &Mutex<Vec<Request>>,
     answer: &dyn Fn(&str) -> Said,
 ) -> std::io::Result<()>
 where
@@ -88,21 +102,24 @@ where
 {
     let mut stream = BufReader::new(stream);
     loop {
-        let mut length = 0;
+        let (mut length, mut authorization) = (0, None);
         let mut line = String::new();
         while line != "\r\n" {
             line.clear();
             if stream.read_line(&mut line)? == 0 {
                 return Ok(());
             }
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap();
+            let (name, value) = line.split_once(':').unwrap_or_default();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().unwrap(),
+                "authorization" => authorization = Some(value.trim().to_owned()),
+                _ => {}
             }
         }
         let mut body = vec![0; length];
         stream.read_exact(&mut body)?;
         let body = String::from_utf8(body).unwrap();
-        asked.lock().unwrap().push(body.clone());
+        asked.lock().unwrap().push(Request { authorization, body: body.clone() });
         match answer(&body) {
             Said::Answer(status, body) => {
                 let head = format!(

@@ -1,13 +1,13 @@
 //! Password hashes: mosquitto's two, argon2id and SCRAM verifiers; read, verified, made.
 //!
 //! May use libraries that compute. Invariants: to verify a hash costs no more than the [`Costs`]
-//! that it was read within; what was computed is compared in constant time and zeroed; `Debug` and
-//! errors show nothing of a hash but its kind.
+//! that it was read within; what was computed is compared in constant time and zeroed, as is the
+//! memory that argon2 computes in; `Debug` and errors show nothing of a hash but its kind.
 
 use std::fmt;
 use std::num::NonZeroU32;
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::{constant_time, digest, pbkdf2};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -134,10 +134,14 @@ struct Argon2Cost {
 impl Argon2Cost {
     /// False if argon2 does not take such arguments.
     fn hash(self, password: &[u8], salt: &[u8], out: &mut [u8]) -> bool {
-        Params::new(self.memory_kib, self.passes, self.lanes, Some(out.len()))
-            .map(|params| Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-            .and_then(|argon2| argon2.hash_password_into(password, salt, out))
-            .is_ok()
+        let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(out.len()));
+        let Ok(params) = params else { return false };
+        // It is made of the password, and the library would leave its own as it is. A box, for a
+        // vector zeroes all of its room a second time, byte by byte.
+        let memory = vec![Block::new(); params.block_count()].into_boxed_slice();
+        let mut memory = Zeroizing::new(memory);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        argon2.hash_password_into_with_memory(password, salt, out, &mut **memory).is_ok()
     }
 
     fn memory_bytes(self) -> usize {

@@ -17,7 +17,7 @@ use crate::auth::password::PasswordFile;
 use crate::auth::quota::{Excess, Quota, Quotas};
 use crate::auth::throttle::ThrottleLimits;
 use crate::config::{self, Listener, Method, Settings, UserFrom};
-use crate::server::hook::{Hook, HookCounts, HookRules};
+use crate::server::hook::{Hook, HookCounts, HookRules, Token};
 
 /// A file that is read into memory as a whole is not larger.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -73,7 +73,7 @@ impl Piece {
             Self::Passwords => "password file",
             Self::Tokens => "keys of tokens",
             Self::Acl => "ACL file",
-            Self::Hook => "certificates for the hook",
+            Self::Hook => "files of the hook",
         }
     }
 
@@ -83,7 +83,7 @@ impl Piece {
             Self::Passwords => &[&auth.password_file],
             Self::Tokens => &[&auth.jwt_key_file, &auth.jwt_secret_file, &auth.jwks_file],
             Self::Acl => &[&auth.acl_file],
-            Self::Hook => &[&auth.hook_ca_file],
+            Self::Hook => &[&auth.hook_ca_file, &auth.hook_token_file],
         };
         files.iter().filter_map(|file| file.as_ref()).cloned().collect()
     }
@@ -258,11 +258,16 @@ fn hook(
     let rules = HookRules {
         url: url.clone(),
         ca_file: auth.hook_ca_file.clone().unwrap_or_default(),
+        token: auth.hook_token_file.as_deref().map(hook_token).transpose()?,
         timeout_ms: auth.hook_timeout_ms,
         cache_s: auth.hook_cache_s,
         concurrent_max: auth.hook_concurrent_max,
     };
     Ok(Some(Arc::new(Hook::new(&rules, random, Arc::clone(counts))?)))
+}
+
+fn hook_token(path: &Path) -> Result<Token, String> {
+    Token::new(secret(&read(path)?)).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Where in a file something is wrong.

@@ -1,7 +1,6 @@
 //! Who enters, without a network: every method, what it answers to what is wrong, and reloads.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -11,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::*;
 use crate::auth::password::{new_hash, new_scram};
-use crate::codec::{UserProperties, Version};
+use crate::codec::Version;
 use crate::config::{ConfigFile, Sources, UserFrom};
 
 #[path = "../../../tests/support/scram.rs"]
@@ -60,25 +59,8 @@ const ELSEWHERE: Peer =
 const HERE: Peer = Peer::Unix { uid: 1, pid: 2 };
 
 fn connect<'a>(user: Option<&'a str>, password: Option<&'a str>) -> Connect<'a> {
-    Connect {
-        version: Version::V5,
-        bridge: false,
-        clean_start: true,
-        keep_alive_s: 0,
-        session_expiry_s: 0,
-        receive_maximum: NonZeroU16::MAX,
-        maximum_packet_size: u32::MAX,
-        topic_alias_maximum: 0,
-        request_response_information: false,
-        request_problem_information: true,
-        user_properties: UserProperties::default(),
-        authentication_method: None,
-        authentication_data: None,
-        client_id: "client",
-        will: None,
-        user_name: user,
-        password: password.map(str::as_bytes),
-    }
+    let password = password.map(str::as_bytes);
+    Connect { user_name: user, password, ..Connect::new(Version::V5, "client") }
 }
 
 fn run<T>(future: impl Future<Output = T>) -> T {
@@ -543,4 +525,49 @@ fn sources() {
     assert_ne!(of("[2001:db8:0:1::1]:1"), of("[2001:db8:0:2::1]:1"));
     assert_eq!(source_of(&HERE), source_of(&Peer::Unix { uid: 1, pid: 3 }));
     assert_ne!(source_of(&HERE), source_of(&Peer::Unix { uid: 2, pid: 2 }));
+}
+
+/// The broker's token for the hook: it is in force from the next question on, and a file that has
+/// none in it, or what none can be, changes nothing.
+#[test]
+fn the_hooks_token_is_read_again() {
+    let files = Files::new();
+    let hook = HookServer::saying(200, r#"{"allow":true}"#);
+    let file = files.put("token", "first\n");
+    let text = format!(
+        "{FAST}auth.hook_url = {:?}\nauth.hook_token_file = {file:?}\nauth.hook_cache_s = 0",
+        hook.url()
+    );
+    let authority = authority(&text);
+    let shown = || {
+        assert!(user_of(&authority, &connect(Some("u"), Some("yes"))).is_ok());
+        hook.authorizations().pop().unwrap().unwrap()
+    };
+    assert_eq!(shown(), "Bearer first");
+    let watched = &authority.watched()[3];
+    assert_eq!(watched.paths(), [PathBuf::from(&file)]);
+    files.put("token", "second\r\n");
+    watched.reload().unwrap();
+    assert_eq!(shown(), "Bearer second");
+    for (broken, why) in [
+        ("", "there is no token in it"),
+        ("\n", "there is no token in it"),
+        ("hush\nhush\n", "no header can carry this"),
+        ("hush h\u{fc}sh", "no header can carry this"),
+        (&"hush".repeat(1025), "more than 4096 bytes"),
+    ] {
+        files.put("token", broken);
+        let told = watched.reload().unwrap_err();
+        assert!(told.contains(&file) && told.contains(why) && !told.contains("hush"), "{told}");
+        assert_eq!(authority.reload(&settings(&text)), std::slice::from_ref(&told));
+        assert_eq!(shown(), "Bearer second", "{broken:?}");
+        let opened = Authority::open(&settings(&text), Instant::now());
+        assert!(told.ends_with(&opened.err().unwrap()), "{told}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    assert!(watched.reload().unwrap_err().contains(&file));
+    assert_eq!(shown(), "Bearer second");
+    files.put("token", "third");
+    assert!(authority.reload(&settings(&text)).is_empty());
+    assert_eq!(shown(), "Bearer third");
 }

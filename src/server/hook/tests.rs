@@ -9,6 +9,7 @@ fn hook(url: &str, change: impl FnOnce(&mut HookRules)) -> Hook {
     let mut rules = HookRules {
         url: url.to_owned(),
         ca_file: PathBuf::new(),
+        token: None,
         timeout_ms: 20_000,
         cache_s: 60,
         concurrent_max: 2,
@@ -120,6 +121,22 @@ fn a_hook_that_is_slow_or_down() {
     assert_eq!(connects(&hook(&down, |_| {}), "u"), Err(Unanswered::Failed));
 }
 
+/// In each question, also over a connection that is kept; without one there is no such header.
+#[test]
+fn the_broker_shows_its_token() {
+    let server = HookServer::saying(200, r#"{"allow":true}"#);
+    let with = hook(&server.url(), |rules| {
+        rules.token = Some(Token::new(b"hush").unwrap());
+        rules.cache_s = 0;
+    });
+    assert_eq!(connects(&with, "u"), Ok(true));
+    let topic = TopicQuestion { client_id: "c", user: Some("u"), topic: Wanted::Publish("t") };
+    assert_eq!(run(with.may(&topic)), Ok(true));
+    assert_eq!(connects(&hook(&server.url(), |_| {}), "u"), Ok(true));
+    let shown = Some("Bearer hush".to_owned());
+    assert_eq!(server.authorizations(), [shown.clone(), shown, None]);
+}
+
 /// Two questions are under way and not answered: a third waits for its turn, as long as it may.
 #[test]
 fn questions_under_way_are_bounded() {
@@ -157,6 +174,7 @@ fn urls_that_are_none() {
         let rules = HookRules {
             url: url.to_owned(),
             ca_file: PathBuf::new(),
+            token: None,
             timeout_ms: 1,
             cache_s: 0,
             concurrent_max: 1,
