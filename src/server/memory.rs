@@ -1,9 +1,9 @@
-//! Memory goes back to the system: after a crowd has gone, and when nobody is there.
+//! Memory goes back to the system: after a crowd has gone, and what only the start needed.
 //!
 //! What lives here: when that is worth its while, and the calls into the C library. Invariant:
 //! nothing of it is on the way of a message: a timer looks at two numbers every few seconds. Only
 //! when many connections have ended, and few end any more, are shards and allocator asked; the
-//! program's own pages are let go only while nobody is connected.
+//! program's own pages are let go once, before there is anybody.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,23 +16,17 @@ use super::totals::Totals;
 
 /// How often it is looked whether there is something to give back.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The first look: by then all that goes on without clients was done once.
-const FIRST_LOOK: Duration = Duration::from_millis(500);
 /// What fewer connections leave behind is not worth it.
 const ENDED_MIN: u64 = 256;
 /// It is quiet when fewer than one in so many of them have ended since the last look.
 const QUIET_PART: u64 = 8;
 
 /// Gives back what crowds and the start leave behind, as long as there are shards.
-pub(crate) async fn give_back(shards: Vec<Sender>, totals: Arc<Totals>, program: Program) {
-    let mut timer = interval_at(Instant::now() + FIRST_LOOK, LOOK_EVERY);
-    let (mut crowd, mut empty) = (Crowd::default(), Empty::default());
+pub(crate) async fn give_back(shards: Vec<Sender>, totals: Arc<Totals>) {
+    let mut timer = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    let mut crowd = Crowd::default();
     loop {
         timer.tick().await;
-        if empty.is_new(totals.connections(), totals.ended_connections()) {
-            ask(Ask::Trim);
-            program.forget();
-        }
         if !crowd.has_gone(totals.ended_connections()) {
             continue;
         }
@@ -69,31 +63,6 @@ impl Crowd {
             self.settled = ended;
         }
         gone
-    }
-}
-
-/// Whether nobody is there, and was not at the last look either.
-#[derive(Debug, Default)]
-struct Empty {
-    /// connections ended at the last look
-    ended: u64,
-    /// looks since then that saw nobody
-    looks: u32,
-}
-
-impl Empty {
-    /// So often pages are let go once nobody is there: what goes on at the first time (files are
-    /// prepared after a start) is over at the second.
-    const TIMES: u32 = 2;
-
-    /// Whether that is so only since a short time ago. `ended`: all that ever ended.
-    fn is_new(&mut self, connections: usize, ended: u64) -> bool {
-        if connections > 0 || ended != self.ended {
-            *self = Self { ended, looks: 0 };
-            return false;
-        }
-        self.looks = self.looks.saturating_add(1);
-        self.looks <= Self::TIMES
     }
 }
 
@@ -168,9 +137,8 @@ impl Program {
         Self(unwritten_pages_of_files(&maps))
     }
 
-    /// Lets go of them: what of it is needed from here on comes back from the system's cache, a few
-    /// pages at a time, and what only the start needed does not. That is more than half of all that
-    /// a broker without clients holds.
+    /// Lets go of them once the start is over: what of it is needed from here on comes back from the
+    /// system's cache, a few pages at a time, and what only the start needed does not.
     pub(crate) fn forget(&self) {
         for (address, bytes) in &self.0 {
             ask(Ask::Forget(*address, *bytes));
@@ -314,25 +282,6 @@ mod tests {
         let code = a_program_finds_itself as fn() as usize;
         let is_in = |(from, bytes): &Pages| (*from..from + bytes).contains(&code);
         assert!(Program::find().0.iter().any(is_in));
-    }
-
-    #[test]
-    fn it_is_newly_empty_twice() {
-        let mut empty = Empty::default();
-        for (connections, ended, is_new) in [
-            (0, 0, true),
-            (0, 0, true),
-            (0, 0, false),
-            (1, 0, false),
-            (0, 1, false), // gone only just now
-            (0, 1, true),
-            (0, 1, true),
-            (0, 1, false),
-            (0, 9, false), // came and went between two looks
-            (0, 9, true),
-        ] {
-            assert_eq!(empty.is_new(connections, ended), is_new, "{connections} {ended}");
-        }
     }
 
     /// A steady coming and going has its turn now and then.

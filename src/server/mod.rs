@@ -205,7 +205,7 @@ fn serve(settings: &Settings, sources: Sources, log: &LogGuard) -> Result<(), St
         let log_watch = log_threads.as_ref().map(StorageThreads::watch);
         tokio::spawn(publish_sys(settings.mqtt.sys_interval_s, &house, log.dropped(), log_watch));
         let totals = Arc::clone(&house.totals);
-        tokio::spawn(memory::give_back(house.shards.clone(), totals, program));
+        tokio::spawn(memory::give_back(house.shards.clone(), totals));
         let authority = Arc::clone(&house.authority);
         tokio::spawn(authority::answer_shards(authority, asked, house.shards.clone()));
         received.serve(&house.shards, |hung_up| watch.run(hung_up, log)).await;

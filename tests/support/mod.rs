@@ -13,21 +13,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a process holds of its own, in KiB (`RssAnon`): what it allocated, stacks, what the loader
 /// wrote. The honest quantity for what grows with clients and goes back after them. All that it
-/// holds (`VmRSS`) is that and `file_kib`, which comes as code is used and goes while nobody is
-/// there: megabytes, and none of them tells whether something was kept. What an empty broker holds
+/// holds (`VmRSS`) is that and pages that are as in their files (`RssFile`), which come as code is
+/// used: megabytes, and none of them tells whether something was kept. What an empty broker holds
 /// of both together, `.ci/run` checks.
 pub(crate) fn own_kib(pid: u32) -> usize {
-    status_kib(pid, "RssAnon:")
-}
-
-/// What a process holds of pages that are as in their files, in KiB: code and constants.
-pub(crate) fn file_kib(pid: u32) -> usize {
-    status_kib(pid, "RssFile:")
-}
-
-fn status_kib(pid: u32, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 

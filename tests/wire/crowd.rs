@@ -207,22 +207,3 @@ fn settled(broker: &Broker) {
         Client::new(broker, &format!("settle-{n}")).ping();
     }
 }
-
-/// Of code and constants, what only the start and clients needed goes once nobody is there.
-#[test]
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-fn an_empty_broker_lets_go_of_its_code() {
-    use crate::support::{PATIENCE, file_kib};
-    let broker = sharded(1, "");
-    let mut client = Client::new(&broker, "guest");
-    client.subscribe("code", QoS::AtLeastOnce);
-    client.publish("code", b"used", QoS::AtLeastOnce);
-    let with = file_kib(broker.pid());
-    client.disconnect();
-    let until = Instant::now() + PATIENCE;
-    while file_kib(broker.pid()) > with / 2 {
-        assert!(Instant::now() < until, "{with} KiB with a client, {} KiB", file_kib(broker.pid()));
-        thread::sleep(Duration::from_millis(100)); // nobody tells when pages have gone
-    }
-    broker.stop();
-}
