@@ -137,8 +137,8 @@ impl Program {
         Self(unwritten_pages_of_files(&maps))
     }
 
-    /// Lets go of them once the start is over: what of it is needed from here on comes back from the
-    /// system's cache, a few pages at a time, and what only the start needed does not.
+    /// Lets go of them once the start is over: what of it is needed from here on comes back from
+    /// the system's cache, a few pages at a time, and what only the start needed does not.
     pub(crate) fn forget(&self) {
         for (address, bytes) in &self.0 {
             ask(Ask::Forget(*address, *bytes));

@@ -5,8 +5,8 @@
 //! most `LINES_MAX` wait or are being written, and those beyond are dropped and counted.
 //!
 //! A line is written at once if none was for a moment; while many come, all that came in a moment
-//! are written together. To wake a thread for each line costs more than to make it: that was a tenth
-//! of the processor time of clients that connect one after the other, with a line for each.
+//! are written together. To wake a thread for each line costs more than to make it: that was a
+//! tenth of the processor time of clients that connect one after the other, with a line for each.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
