@@ -229,6 +229,12 @@ struct Capped {
 
 impl Write for Capped {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
+        // Most pieces need nothing, and there is one for each client that connects.
+        let fits = !self.full && self.text.len() + piece.len() <= VALUE_BYTES_MAX;
+        if fits && piece.bytes().all(is_plain) {
+            self.text.push_str(piece);
+            return Ok(());
+        }
         for c in piece.chars() {
             // An error also ends the formatting of what would not be kept.
             if self.full {
@@ -239,11 +245,19 @@ impl Write for Capped {
                 self.text.push('…');
                 return Err(fmt::Error);
             }
-            self.quote |= !c.is_alphanumeric() && !"-_./:@+#$%*~".contains(c);
+            self.quote |= !c.is_alphanumeric() && !PLAIN.contains(c);
             (self.escape)(c, &mut self.text);
         }
         Ok(())
     }
+}
+
+/// What stands in a value without quotes, besides letters and digits.
+const PLAIN: &str = "-_./:@+#$%*~";
+
+/// Whether it is written as it is, and needs no quotes.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || PLAIN.as_bytes().contains(&byte)
 }
 
 /// As in a Rust string: also what is invisible or turns the reading direction.
