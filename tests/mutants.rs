@@ -19,8 +19,12 @@ fn patches() -> Vec<PathBuf> {
     let files = fs::read_dir(root().join("tests/mutants")).unwrap().map(|f| f.unwrap().path());
     let mut patches: Vec<_> =
         files.filter(|f| f.extension().is_some_and(|e| e == "patch")).collect();
-    patches.sort();
+    patches.sort_by_key(|p| name(p).split('-').next().and_then(|n| n.parse::<usize>().ok()));
     patches
+}
+
+fn name(patch: &Path) -> String {
+    patch.file_name().unwrap().to_str().unwrap().to_owned()
 }
 
 /// What of a hunk has to stand in the file, and what stands there once it is applied.
@@ -80,7 +84,6 @@ fn check(patch: &Path) -> Result<(), String> {
 fn every_patch_applies() {
     let patches = patches();
     assert!(patches.len() >= MUTANTS_MIN, "{} mutants", patches.len());
-    let name = |p: &PathBuf| p.file_name().unwrap().to_str().unwrap().to_owned();
     for (at, patch) in patches.iter().enumerate() {
         let number = format!("{:02}-", at + 1);
         assert!(name(patch).starts_with(&number), "{}: numbers run from 01", name(patch));
