@@ -129,7 +129,7 @@ const LOCK: &str = "lock";
 pub struct FileDisk {
     path: PathBuf,
     directory: File,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
     blocks: Mutex<Blocks>,
 }
 
@@ -315,12 +315,25 @@ impl FileDisk {
     }
 
     fn new(path: &Path, directory: File, lock: Option<File>) -> Self {
-        Self { path: path.to_owned(), directory, _lock: lock, blocks: Mutex::default() }
+        let _lock = lock.map(Lock);
+        Self { path: path.to_owned(), directory, _lock, blocks: Mutex::default() }
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// A lock that was taken. It is given back in so many words: to close the file is not enough while
+/// a process that another thread is just about to start has it too.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // What cannot be given back goes with the last that has the file.
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
     }
 }
 
@@ -448,5 +461,24 @@ impl Disk for FileDisk {
     fn free_bytes(&self) -> io::Result<u64> {
         let stat = rustix::fs::fstatvfs(&self.directory)?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_goes_though_another_process_still_has_the_file() {
+        let name = format!("stonechat-lock-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let disk = FileDisk::open(&path).unwrap();
+        // As between fork and exec.
+        let inherited = disk._lock.as_ref().map(|lock| lock.0.try_clone().unwrap());
+        assert!(matches!(FileDisk::open(&path), Err(DirectoryError::InUse { .. })));
+        drop(disk);
+        drop(FileDisk::open(&path).unwrap());
+        drop(inherited);
+        std::fs::remove_dir_all(&path).unwrap();
     }
 }
