@@ -479,6 +479,6 @@ mod tests {
         drop(disk);
         drop(FileDisk::open(&path).unwrap());
         drop(inherited);
-        std::fs::remove_dir_all(&path).unwrap();
+        fs::remove_dir_all(&path).unwrap();
     }
 }
