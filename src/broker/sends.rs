@@ -22,6 +22,10 @@ const COMPACT_BYTES_MIN: usize = 64 * 1024;
 /// What the empty buffers that are kept for reuse may hold. Not their number: a message to
 /// thousands fills thousands of small ones in one pass.
 const POOLED_BYTES_MAX: usize = 8 << 20;
+/// An outbox fills if it got so many packets since it was written empty,
+const FILLING_PACKETS_MIN: u32 = 4;
+/// and not more than this: what is larger gains nothing by being written with more.
+const FILLING_BYTES_MAX: usize = 16 * 1024;
 
 /// Why the broker ends a Network Connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,9 @@ pub struct Outbox {
     /// What comes after `bytes` once a large payload was sent by reference.
     later: Option<Box<Later>>,
     closing: Option<Box<Closing>>,
+    /// Packets since it was written empty.
+    packets: u32,
+    /// It is in the list of those that got something, or held back from it.
     dirty: bool,
     /// The broker wants to be told (`Input::Wrote`) when there is room again.
     pub wants_room: bool,
@@ -229,6 +236,7 @@ impl Sends {
                 outbox.bytes = buffer;
             }
         }
+        outbox.packets = outbox.packets.wrapping_add(1);
         let tail = outbox.tail();
         let before = tail.len();
         let result = write(tail);
@@ -299,6 +307,24 @@ impl Sends {
         }
     }
 
+    /// Whether `link` is likely to get more as soon as others have been read: it got several
+    /// packets since its outbox was written empty, and not yet much in all.
+    pub fn is_filling(&self, link: LinkKey) -> bool {
+        self.outbox(link).is_some_and(|outbox| {
+            outbox.packets >= FILLING_PACKETS_MIN
+                && outbox.closing.is_none()
+                && outbox.backlog() <= FILLING_BYTES_MAX
+        })
+    }
+
+    /// Keeps the outbox of `link` off the list of those that got something, or no longer. Whoever
+    /// holds it writes it.
+    pub fn hold(&mut self, link: LinkKey, hold: bool) {
+        if let Some(outbox) = self.outbox_mut(link) {
+            outbox.dirty = hold;
+        }
+    }
+
     /// Swaps the list of links that may be read again into `list`.
     pub fn take_resumed(&mut self, list: &mut Vec<LinkKey>) {
         list.clear();
@@ -311,6 +337,7 @@ impl Sends {
         if outbox.generation == link.generation() && outbox.backlog() == 0 {
             let buffer = std::mem::take(&mut outbox.bytes);
             outbox.sent = 0;
+            outbox.packets = 0;
             outbox.later = None;
             if buffer.capacity() > 0
                 && buffer.capacity() <= POOLED_BUFFER_BYTES_MAX
@@ -428,6 +455,30 @@ mod tests {
         }
         read.extend(sends.outbox(link).unwrap().to_vec());
         assert!(read.chunks(4).eq((0..next).map(u32::to_be_bytes)), "in order, none missing");
+    }
+
+    #[test]
+    fn an_outbox_fills_between_several_packets_and_much() {
+        let link = LinkKey::new(0, 1);
+        let mut sends = Sends::default();
+        sends.open(link);
+        let mut list = Vec::new();
+        for n in 1..=FILLING_PACKETS_MIN {
+            sends.append(link, |out| out.push(1));
+            assert_eq!(sends.is_filling(link), n == FILLING_PACKETS_MIN, "{n}");
+        }
+        sends.take_dirty(&mut list);
+        assert_eq!(list, [link]);
+        sends.hold(link, true);
+        sends.append(link, |out| out.push(1));
+        assert!(!sends.is_dirty(), "held");
+        sends.append(link, |out| out.resize(FILLING_BYTES_MAX + 1, 1));
+        assert!(!sends.is_filling(link), "enough");
+        sends.hold(link, false);
+        sends.outbox_mut(link).unwrap().advance(FILLING_BYTES_MAX + 1);
+        sends.recycle(link);
+        sends.append(link, |out| out.push(1));
+        assert!(sends.is_dirty() && !sends.is_filling(link), "it begins anew");
     }
 
     #[test]

@@ -20,6 +20,8 @@ impl<S: Store> Shard<S> {
         if self.ended.is_empty() {
             return;
         }
+        self.more_is_ready = false;
+        self.write_held(); // who only half closes still reads what this pass has for it
         for link in std::mem::take(&mut self.ended) {
             if self.is_current(link) {
                 self.over(link, None);

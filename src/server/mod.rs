@@ -11,6 +11,7 @@ mod connection;
 mod doors;
 mod ends;
 mod guests;
+mod held;
 mod hook;
 mod interests;
 mod layers;

@@ -90,19 +90,23 @@ impl Poller {
         self.poll.registry().deregister(&mut SourceFd(&socket.as_raw_fd()))
     }
 
-    /// Waits for `at_most`, and calls `each` for what has changed.
-    pub(crate) fn wait(&mut self, at_most: Option<Duration>, mut each: impl FnMut(Change)) {
+    /// Waits for `at_most`, and calls `each` for what has changed. True when there was no room
+    /// for more, so that the next wait is likely to have some at once.
+    pub(crate) fn wait(&mut self, at_most: Option<Duration>, mut each: impl FnMut(Change)) -> bool {
         if let Err(error) = self.poll.poll(&mut self.events, at_most) {
             // A signal came in between, which is no news. Nothing else happens to a list that is
             // valid: it is looked at again in the next pass.
             debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);
-            return;
+            return false;
         }
+        let mut count = 0;
         for event in &self.events {
             let over = event.is_read_closed() || event.is_error();
             let readable = over || event.is_readable();
             each(Change { who: Who::of(event.token()), readable, over });
+            count += 1;
         }
+        count == EVENTS_MAX
     }
 }
 

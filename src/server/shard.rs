@@ -6,8 +6,8 @@
 //! waker and no lock.
 //!
 //! May use: sockets that never block, the clock. Invariants: nothing in a pass waits but its
-//! beginning; what a connection may read in a pass is bounded; output is never held back once the
-//! pass is over.
+//! beginning; what a connection may read in a pass is bounded; output is held back beyond its pass
+//! only while more connections are ready, and for few passes (`server/held.rs`).
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -20,6 +20,7 @@ use super::authority::Asked;
 use super::connection::{Connection, ReadEnd, Stage};
 use super::ends::log_end;
 use super::guests::Doors;
+use super::held::Held;
 use super::interests::SharedInterests;
 use super::mailbox::{Receiver, Report, Sender, ToShard};
 use super::memory::take_cached_blocks;
@@ -95,6 +96,9 @@ pub(super) struct Shard<S> {
     /// connections that get a turn in the next pass
     ready: Vec<usize>,
     dirty: Vec<LinkKey>,
+    pub(super) held: Held,
+    /// the system has told of as many as it was asked for
+    pub(super) more_is_ready: bool,
     void: Vec<Seq>,
     resumed: Vec<LinkKey>,
     /// connections whose client has closed: they end once their pass has been flushed
@@ -124,6 +128,8 @@ pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) {
         mail_waits: false,
         ready: Vec::new(),
         dirty: Vec::new(),
+        held: Held::default(),
+        more_is_ready: false,
         void: Vec::new(),
         resumed: Vec::new(),
         ended: Vec::new(),
@@ -196,12 +202,13 @@ impl<S: Store> Shard<S> {
         let busy = !self.ready.is_empty()
             || self.mail_waits
             || self.fx.sends.is_dirty()
+            || !self.held.is_empty()
             || !self.fx.records.is_empty()
             || self.fx.sync
             || !self.fx.peers.is_empty();
         let at_most = if busy { Some(Duration::ZERO) } else { self.idle_for() };
         let Self { parts, connections, ready, doors, mail_waits, .. } = self;
-        parts.poller.wait(at_most, |change| match change.who {
+        self.more_is_ready = parts.poller.wait(at_most, |change| match change.who {
             Who::Connection(slot) => {
                 if let Some(c) = connections.get_mut(slot) {
                     c.readable |= change.readable;
@@ -310,6 +317,7 @@ impl<S: Store> Shard<S> {
         shrink_list(&mut self.fx.peers);
         shrink_list(&mut self.ready);
         shrink_list(&mut self.dirty);
+        self.held.shrink();
         shrink_list(&mut self.resumed);
         shrink_queue(&mut self.mail);
         let connections = &self.connections;
@@ -505,6 +513,7 @@ impl<S: Store> Shard<S> {
     /// Commits, sends to the other shards, and flushes, until nothing is left that can be done
     /// without waiting.
     pub(super) fn settle(&mut self) {
+        self.write_held();
         for _ in 0..FLUSHES_PER_PASS {
             self.resume();
             self.commit();
@@ -517,7 +526,9 @@ impl<S: Store> Shard<S> {
             let mut dirty = std::mem::take(&mut self.dirty);
             self.fx.sends.take_dirty(&mut dirty);
             for &link in &dirty {
-                self.flush(link);
+                if !self.hold(link) {
+                    self.flush(link);
+                }
             }
             if dirty.capacity() <= LIST_KEPT_MAX {
                 self.dirty = dirty;
@@ -589,7 +600,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Writes a connection's outbox; closes when the broker has ended the link and all is said.
-    fn flush(&mut self, link: LinkKey) {
+    pub(super) fn flush(&mut self, link: LinkKey) {
         if !self.is_current(link) {
             return;
         }
