@@ -9,10 +9,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::batch::BATCH_HEADER_BYTES;
+use super::disk::BLOCK_BYTES;
 use super::index::Index;
 use super::owner::StoredOwner;
 use super::record::Record;
-use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
+use super::stored::{Content, DeliveryNote, Entry, EntryNote, MessageNote, Stored, Timeline};
 use super::wire::{Reader, put_crc, put_varint};
 use crate::broker::Message;
 
@@ -28,24 +29,29 @@ const KEPT_BYTES: usize = 512 << 10;
 pub(super) enum What {
     Message(MessageNote),
     Queued(EntryNote),
+    /// two records: a message, which ends at `between`, and its entry
+    Delivery(DeliveryNote, u32),
     Other,
 }
 
-/// A record of the batch.
+/// A record of the batch, or two.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Note {
     pub(super) what: What,
-    /// where the record ends
+    /// where the record ends, from the batch's beginning
     pub(super) end: u32,
 }
 
 /// A batch in the making.
 pub(super) struct Encoder {
-    /// room for the header, then records
-    pub(super) bytes: Vec<u8>,
+    /// from `start` on: room for the header, then records
+    bytes: Vec<u8>,
+    /// as far behind a block's beginning in memory as the batch will stand in the file: so it can
+    /// be written where it is
+    start: usize,
     pub(super) records: u32,
-    /// a note for each record
-    pub(super) notes: Vec<Note>,
+    /// what the records are, in order
+    notes: Vec<Note>,
     /// what has no checksum yet
     unchecked: Vec<Range<usize>>,
     /// how large batches were lately
@@ -71,6 +77,7 @@ impl Encoder {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             bytes: Vec::new(),
+            start: 0,
             records: 0,
             notes: Vec::new(),
             unchecked: Vec::new(),
@@ -86,15 +93,23 @@ impl Encoder {
         }
     }
 
-    /// Begins a batch.
-    pub(super) fn clear(&mut self) {
+    /// Begins a batch, which will probably stand at `offset` in the file.
+    pub(super) fn begin(&mut self, offset: u64) {
         // What one large batch took is not kept for ever.
-        self.recent_bytes = self.bytes.len().max(self.recent_bytes - self.recent_bytes / 8);
+        self.recent_bytes = self.len().max(self.recent_bytes - self.recent_bytes / 8);
+        let wanted = self.recent_bytes.max(KEPT_BYTES) + 3 * BLOCK_BYTES;
         self.bytes.clear();
-        self.bytes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES));
+        if self.bytes.capacity() > 4 * wanted {
+            self.bytes.shrink_to(wanted);
+        }
         self.notes.clear();
-        self.notes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES) / size_of::<Note>());
-        self.bytes.resize(BATCH_HEADER_BYTES, 0);
+        if self.notes.capacity() > 4 * wanted / size_of::<Note>() {
+            self.notes.shrink_to(wanted / size_of::<Note>());
+        }
+        self.bytes.reserve(self.recent_bytes + 3 * BLOCK_BYTES);
+        let block = self.bytes.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+        self.start = block + (offset % BLOCK_BYTES as u64) as usize;
+        self.bytes.resize(self.start + BATCH_HEADER_BYTES, 0);
         self.unchecked.clear();
         self.records = 0;
         self.first_message = self.last_message;
@@ -103,6 +118,33 @@ impl Encoder {
         self.entries = 0;
         self.counts = None;
         self.content_bytes = 0;
+    }
+
+    /// How long the batch is.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// The batch.
+    pub(super) fn batch(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
+    /// What its records are, and the batch.
+    pub(super) fn notes_and_batch(&self) -> (&[Note], &[u8]) {
+        (&self.notes, &self.bytes[self.start..])
+    }
+
+    /// Where the batch stands, with room for the blocks at whose ends it does not end.
+    pub(super) fn in_blocks(&mut self) -> (&mut [u8], Range<usize>) {
+        let batch = self.start..self.bytes.len();
+        self.bytes.resize(batch.end + BLOCK_BYTES, 0);
+        (&mut self.bytes, batch)
+    }
+
+    /// What was added behind the batch goes: it ends there.
+    pub(super) fn end_at(&mut self, end: usize) {
+        self.bytes.truncate(end);
     }
 
     /// Appends what is stored already.
@@ -147,9 +189,23 @@ impl Encoder {
 
     fn note(&mut self, what: What) {
         // A batch that is longer does not fit into a segment: `Log::append` refuses it.
-        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
-        self.notes.push(Note { what, end });
+        let end = u32::try_from(self.len()).unwrap_or(u32::MAX);
         self.records += 1;
+        if let What::Queued(entry) = &what
+            && entry.sealed
+            && !entry.copied
+            && let Some(last) = self.notes.last_mut()
+            && let What::Message(message) = &last.what
+            && message.number == entry.message
+            && !message.copied
+        {
+            let &EntryNote { session, order, nth, message: number, .. } = entry;
+            let message_bytes = message.bytes;
+            let note = DeliveryNote { session, order, nth, message: number, message_bytes };
+            *last = Note { what: What::Delivery(note, last.end), end };
+            return;
+        }
+        self.notes.push(Note { what, end });
     }
 
     /// The message's number in the log, where it is written if it is not there.

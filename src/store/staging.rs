@@ -1,8 +1,9 @@
 //! Where records wait for the committer; and where those that nobody needs any more become void.
 //!
 //! May use: records, hashbrown. On the way of every durable message: a `Queued` costs one insert
-//! into a small table, what ends it one removal, nothing else. Invariants: records are taken in the
-//! order in which they were pushed; a void record is never taken, and its number is told once.
+//! into a small table when something comes that may end it (never, if its receiver is away), what
+//! ends it one removal, nothing else. Invariants: records are taken in the order in which they were
+//! pushed; a void record is never taken, and its number is told once.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -104,6 +105,8 @@ pub struct Staging {
     /// what waited when `mark` was called: records, and the last numbers
     mark: Option<(usize, Vec<(ShardId, Seq)>)>,
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
+    /// up to here, counted as `taken` is, what may become void is in that table
+    listed: u64,
     /// the last number pushed, by shard, where it is not reported as committed yet
     last: Vec<(ShardId, Seq)>,
     /// something that waits here waits for a sync
@@ -120,6 +123,7 @@ impl Staging {
             urgent: 0,
             mark: None,
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
+            listed: 0,
             last: Vec::new(),
             wants_sync: false,
             counts: StagingCounts::default(),
@@ -210,12 +214,6 @@ impl Staging {
         let at = self.taken + self.records.len() as u64;
         let mut urgent = true;
         match record {
-            Record::Queued { session, order, qos, .. } => {
-                let is_quick = *qos == QoS::AtLeastOnce;
-                let voidable =
-                    Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE, is_quick };
-                self.voidable.insert((session.0, *order), voidable);
-            }
             Record::InFlight { session, order, .. } => {
                 let key = (session.0, *order);
                 if self.add_to(key, |voidable| &mut voidable.in_flight, at)
@@ -230,6 +228,7 @@ impl Staging {
                 self.add_to((session.0, *order), |voidable| &mut voidable.released, at);
             }
             Record::Acknowledged { session, order } | Record::Dropped { session, order, .. } => {
+                self.list();
                 if let Some(voidable) = self.voidable.remove(&(session.0, *order))
                     && voidable.queued >= self.taken
                 {
@@ -248,9 +247,25 @@ impl Staging {
         Some(urgent)
     }
 
+    /// Lists the entries that came since this was called last: now one may come to its end.
+    fn list(&mut self) {
+        let from = self.listed.max(self.taken);
+        let new = self.records.iter().skip((from - self.taken) as usize);
+        for (at, staged) in (from..).zip(new) {
+            if let Some(Record::Queued { session, order, qos, .. }) = &staged.record {
+                let is_quick = *qos == QoS::AtLeastOnce;
+                let voidable =
+                    Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE, is_quick };
+                self.voidable.insert((session.0, *order), voidable);
+            }
+        }
+        self.listed = self.taken + self.records.len() as u64;
+    }
+
     /// Notes one more record of an entry that may become void. False: it is none. A second one of a
     /// kind is not foreseen: then all of them are written.
     fn add_to(&mut self, key: (u64, u64), part: fn(&mut Voidable) -> &mut u64, at: u64) -> bool {
+        self.list();
         let Some(voidable) = self.voidable.get_mut(&key) else { return false };
         let is_known =
             voidable.queued >= self.taken && std::mem::replace(part(voidable), at) == NOWHERE;
@@ -327,7 +342,7 @@ impl Staging {
     /// Nothing waits, to what is counted of it.
     fn begin_anew(&mut self) {
         self.voidable.clear();
-        (self.taken, self.urgent, self.mark) = (0, 0, None);
+        (self.taken, self.urgent, self.mark, self.listed) = (0, 0, None, 0);
     }
 
     /// Puts back what could not be committed, before everything that came since; some of it may be

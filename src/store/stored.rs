@@ -113,7 +113,8 @@ impl<'a> Content<'a> {
     }
 
     pub(super) fn note(&self, number: u64) -> MessageNote {
-        MessageNote { number, bytes: self.bytes(), copied: self.copied }
+        let bytes = u32::try_from(self.bytes()).unwrap_or(u32::MAX);
+        MessageNote { number, bytes, copied: self.copied }
     }
 
     /// How many bytes `put` appends.
@@ -217,7 +218,7 @@ impl Entry<'_> {
 pub(super) struct MessageNote {
     pub(super) number: u64,
     /// see `Content::bytes`
-    pub(super) bytes: usize,
+    pub(super) bytes: u32,
     pub(super) copied: bool,
 }
 
@@ -230,6 +231,18 @@ pub(super) struct EntryNote {
     pub(super) message: u64,
     pub(super) sealed: bool,
     pub(super) copied: bool,
+}
+
+/// What the index keeps of a message and its one entry, which is sealed and no copy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeliveryNote {
+    pub(super) session: u64,
+    pub(super) order: u64,
+    pub(super) nth: u64,
+    /// the message's number
+    pub(super) message: u64,
+    /// see `Content::bytes`
+    pub(super) message_bytes: u32,
 }
 
 /// A record on disk.
