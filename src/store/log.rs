@@ -16,6 +16,7 @@ use super::counts::{LEVELS, Pace};
 use super::disk::Disk;
 use super::encode::{Encoder, What};
 use super::queue::Place;
+use super::record::Record;
 use super::spare::Spare;
 use super::staging::Taken;
 use super::state::Shared;
@@ -140,6 +141,9 @@ pub(super) enum Use {
 
 /// The oldest, the one that is written to, the next one, and the reserve (see `Use`).
 const SEGMENTS_MIN: u64 = 5;
+
+/// Messages are touched so many records before they are encoded.
+const TOUCHED_AHEAD: usize = 4;
 
 /// So much room is seen to ahead.
 const AHEAD_BYTES: u64 = 4 << 20;
@@ -342,7 +346,14 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         for portion in taken.records.chunks(256) {
             shared.with(|state| {
                 let time_ms = state.timeline.log_ms(clock.now);
-                for record in portion.iter().filter_map(|staged| staged.record.as_ref()) {
+                for (at, staged) in portion.iter().enumerate() {
+                    // What another thread has written takes a while to come.
+                    if let Some(Record::Queued { message, .. }) =
+                        portion.get(at + TOUCHED_AHEAD).and_then(|staged| staged.record.as_ref())
+                    {
+                        std::hint::black_box(message.touch());
+                    }
+                    let Some(record) = &staged.record else { continue };
                     encoder.add(record, &state.index, state.timeline, time_ms);
                 }
             });

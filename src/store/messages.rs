@@ -56,8 +56,7 @@ impl Messages {
 
     pub(super) fn get(&self, number: u64) -> Option<Slot> {
         let at = number / CHUNK;
-        let chunk =
-            if at == self.newest.0 { &self.newest.1 } else { self.chunks.get(&at)? };
+        let chunk = if at == self.newest.0 { &self.newest.1 } else { self.chunks.get(&at)? };
         let slot = chunk.slots[(number % CHUNK) as usize];
         (!slot.is_free()).then_some(slot)
     }
@@ -271,7 +270,10 @@ mod tests {
                     plain.remove(&number);
                 }
             }
-            assert_eq!((messages.get(number), messages.len()), (plain.get(&number).copied(), plain.len()));
+            assert_eq!(
+                (messages.get(number), messages.len()),
+                (plain.get(&number).copied(), plain.len())
+            );
         }
         for number in std::mem::take(&mut plain).into_keys() {
             assert!(messages.get(number).is_some());

@@ -35,7 +35,7 @@ struct Voidable {
 }
 
 const NOWHERE: u64 = u64::MAX;
-/// Room for so many records is made ahead.
+/// Room for so many records is made ahead, and kept.
 const RESERVED_MAX: usize = 1 << 13;
 
 /// What one batch is to hold.
@@ -47,6 +47,8 @@ pub struct Taken {
     /// those of them that stand behind that
     pub(super) ahead: Vec<(ShardId, Seq)>,
     wants_sync: bool,
+    /// how many records it held before they were spent
+    count: usize,
 }
 
 impl Taken {
@@ -64,6 +66,7 @@ impl Taken {
     pub(super) fn spend(&mut self) -> Vec<(ShardId, Spent)> {
         let mut all: Vec<(ShardId, Spent)> = Vec::new();
         let mut at = 0;
+        self.count = self.records.len();
         for staged in self.records.drain(..) {
             let Some(Record::Queued { message, .. }) = staged.record else { continue };
             if all.get(at).is_none_or(|(shard, _)| *shard != staged.shard) {
@@ -104,6 +107,8 @@ pub struct Staging {
     urgent: usize,
     /// what waited when `mark` was called: records, and the last numbers
     mark: Option<(usize, Vec<(ShardId, Seq)>)>,
+    /// room for records that was used already
+    room: Vec<Staged>,
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
     /// up to here, counted as `taken` is, what may become void is in that table
     listed: u64,
@@ -122,6 +127,7 @@ impl Staging {
             taken: 0,
             urgent: 0,
             mark: None,
+            room: Vec::new(),
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
             listed: 0,
             last: Vec::new(),
@@ -323,19 +329,30 @@ impl Staging {
         let wants_sync = self.wants_sync;
         self.wants_sync &= !self.last.is_empty();
         self.mark();
-        Taken { records, upto, ahead: Vec::new(), wants_sync }
+        Taken { records, upto, wants_sync, ..Taken::default() }
     }
 
     /// Takes everything of all shards: one batch.
     pub fn take(&mut self) -> Taken {
         self.begin_anew();
+        let mut next = std::mem::take(&mut self.room);
         // The next batch will be about as large.
-        let next = Vec::with_capacity(self.records.len().min(RESERVED_MAX));
+        next.reserve(self.records.len().min(RESERVED_MAX));
         Taken {
             records: std::mem::replace(&mut self.records, next),
             upto: std::mem::take(&mut self.last),
-            ahead: Vec::new(),
             wants_sync: std::mem::take(&mut self.wants_sync),
+            ..Taken::default()
+        }
+    }
+
+    /// What was taken is written: its room serves again, if it is not much more than is needed.
+    pub(super) fn reuse(&mut self, taken: Taken) {
+        let Taken { mut records, count, .. } = taken;
+        records.clear();
+        let room = records.capacity();
+        if room <= 2 * RESERVED_MAX && room / 4 <= count.max(1) && room > self.room.capacity() {
+            self.room = records;
         }
     }
 
@@ -382,7 +399,7 @@ impl Staging {
             }
         }
         debug_assert_eq!(void, 0, "what ends an entry was voided with it");
-        Taken { records, upto, ahead, wants_sync }
+        Taken { records, upto, ahead, wants_sync, count: 0 }
     }
 
     /// Up to where the shards' records are committed if only `waiting` are not.
