@@ -39,8 +39,8 @@ pub trait Disk {
     /// zeros then.
     fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Writes `room[bytes]` as `write_at` does. What stands around them in `room` may be changed: if
-    /// they stand there as in a file's blocks ([`BLOCK_BYTES`]), with all of the first and the last
-    /// one, they need not be copied.
+    /// they stand there as they will in the file's blocks of 4096 bytes, with room for all of the
+    /// first and the last one, they need not be copied.
     fn write_within(
         &self,
         file: &Self::File,
@@ -559,6 +559,47 @@ mod tests {
         drop(disk);
         drop(FileDisk::open(&path).unwrap());
         drop(inherited);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    /// However it stands in memory: what is written reads back, and what stands behind it stays.
+    #[test]
+    fn in_place_or_copied_the_file_holds_the_same() {
+        let path = std::env::temp_dir().join(format!("stonechat-room-{}", std::process::id()));
+        let disk = FileDisk::open(&path).unwrap();
+        let file = disk.create("a").unwrap();
+        disk.allocate(&file, 2 << 20).unwrap();
+        let (mut plain, mut at, mut in_place) = (vec![0_u8; 2 << 20], 128_usize, 0);
+        let mut write = |at: usize, len: usize, n: usize| {
+            let mut room = vec![1_u8; len + 3 * BLOCK_BYTES];
+            let from = room.as_ptr().align_offset(BLOCK_BYTES) + at % BLOCK_BYTES;
+            let (from, fits) = if n.is_multiple_of(3) { (from + 1, false) } else { (from, true) };
+            let bytes = from..from + len;
+            room[bytes.clone()].fill(n as u8 | 1);
+            plain[at..at + len].fill(n as u8 | 1);
+            if let Writer::Direct(direct) = &mut *file.writer()
+                && n.is_multiple_of(2)
+            {
+                let (at, bytes) = (at as u64, bytes.clone());
+                let done = direct.write_in_place(&file.file, &mut room, bytes, at).unwrap();
+                assert_eq!(done, fits);
+                in_place += usize::from(done);
+            }
+            disk.write_within(&file, &mut room, bytes, at as u64).unwrap();
+            let mut read = vec![0; plain.len()];
+            read_exact(&disk, &file, &mut read, 0).unwrap();
+            assert!(read == plain, "{n}: {len} bytes at {at}");
+        };
+        for n in 0..60 {
+            let len = 1 + n * 2_654_435 % 20_000;
+            write(at, len, n);
+            at += len;
+        }
+        for n in 60..80 {
+            write(n * 4_001, 1 + n * 97 % 5_000, n);
+        }
+        let is_direct = matches!(&*file.writer(), Writer::Direct(_));
+        assert_eq!(in_place > 0, is_direct);
         fs::remove_dir_all(&path).unwrap();
     }
 }
