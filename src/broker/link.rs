@@ -117,6 +117,13 @@ impl HeldQueue {
     pub(super) fn pop_front(&mut self) -> Option<Held> {
         self.0.as_mut()?.pop_front()
     }
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.0.iter().flat_map(|held| held.iter())
+    }
+    /// Takes out the first `count`.
+    pub(super) fn drain(&mut self, count: usize) -> impl Iterator<Item = Held> {
+        self.0.as_mut().map(|held| held.drain(..count)).into_iter().flatten()
+    }
 }
 
 impl Link {

@@ -16,7 +16,7 @@ use super::seal::Then;
 use super::session::Replay;
 use super::void::{Settled, Span};
 use super::{Broker, Time};
-use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties};
+use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties, encode_within};
 
 /// How many answers other than PUBACK and PUBREC may be held.
 const HELD_BESIDE_MAX: usize = 64;
@@ -181,6 +181,7 @@ impl Broker {
     pub(super) fn open_gate(&mut self, now: Time, fx: &mut Effects) {
         let mut links = std::mem::take(&mut self.gate.links);
         links.retain(|&link| {
+            self.release_pubacks(link, fx);
             while let Some(l) = self.links.get_mut(link) {
                 let Some(head) = l.held.front() else {
                     l.in_gate = false;
@@ -194,10 +195,7 @@ impl Broker {
                 self.resolve(&until);
                 let Some(l) = self.links.get_mut(link) else { return false };
                 let held = l.held.pop_front();
-                if l.is_held(Hold::GateFull) && l.held.len() <= held_max(l) / 2 {
-                    l.hold(Hold::GateFull, false);
-                    fx.sends.hold_reads(link, l.reads_held());
-                }
+                read_again(l, fx);
                 if let Some(held) = held {
                     self.release(now, link, held.packet, fx);
                 }
@@ -207,6 +205,35 @@ impl Broker {
         // Releasing may have put links in; those that stay come first.
         links.append(&mut self.gate.links);
         self.gate.links = links;
+    }
+
+    /// Lets out the PUBACKs at the front of a link's queue that waited for records alone, all at
+    /// once: of what is ever held, nearly all is of this kind.
+    fn release_pubacks(&mut self, link: LinkKey, fx: &mut Effects) {
+        let settled = &self.gate.settled;
+        let Some(l) = self.links.get_mut(link) else { return };
+        let leaves = |Held { packet, until }: &&Held| {
+            let &Until { records, interest, wait, safety } = until;
+            matches!(packet, HeldPacket::PubAck(..))
+                && (interest, wait) == (0, None)
+                && settled.covers(records, safety)
+        };
+        let count = l.held.iter().take_while(leaves).count();
+        if count == 0 {
+            return;
+        }
+        let (version, max) = (l.version, l.maximum_packet_size);
+        let left = l.held.drain(count);
+        fx.sends.append(link, |out| {
+            for Held { packet, .. } in left {
+                if let HeldPacket::PubAck(id, reason) = packet {
+                    encode_within(&Packet::PubAck(Ack::new(id, reason)), version, max, out);
+                }
+            }
+        });
+        self.counters.packets_sent += count as u64;
+        l.inbound_used = l.inbound_used.saturating_sub(count as u16);
+        read_again(l, fx);
     }
 
     fn release(&mut self, now: Time, link: LinkKey, packet: HeldPacket, fx: &mut Effects) {
@@ -331,6 +358,14 @@ impl Broker {
         } else {
             self.counters.stale_inputs += 1;
         }
+    }
+}
+
+/// A link whose queue was full is read again once half of it is free.
+fn read_again(l: &mut Link, fx: &mut Effects) {
+    if l.is_held(Hold::GateFull) && l.held.len() <= held_max(l) / 2 {
+        l.hold(Hold::GateFull, false);
+        fx.sends.hold_reads(l.key, l.reads_held());
     }
 }
 

@@ -63,7 +63,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             Plan::Free(oldest) => {
                 self.sync()?;
                 self.oldest = oldest;
-                self.encoder.clear();
+                self.begin_batch();
                 self.append(clock, Use::Cleaning)?;
                 self.sync()?;
                 while self.first < oldest {
@@ -116,7 +116,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
             return Ok(false);
         };
         let seed = seed(self.id, segment);
-        self.encoder.clear();
+        self.begin_batch();
         let mut at = 0;
         while let Some((header, records)) = batch_at(&bytes, at, seed) {
             let start = from + (at + header.len as usize - records.len()) as u64;

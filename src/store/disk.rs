@@ -38,6 +38,18 @@ pub trait Disk {
     /// them stays; but if they go on where the last ones ended, the rest of their last page may be
     /// zeros then.
     fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes `room[bytes]` as `write_at` does. What stands around them in `room` may be changed: if
+    /// they stand there as they will in the file's blocks of 4096 bytes, with room for all of the
+    /// first and the last one, they need not be copied.
+    fn write_within(
+        &self,
+        file: &Self::File,
+        room: &mut [u8],
+        bytes: Range<usize>,
+        offset: u64,
+    ) -> io::Result<()> {
+        self.write_at(file, &room[bytes], offset)
+    }
     /// Writes zeros from `from` up to `until`, as `write_at` would.
     fn write_zeros(&self, file: &Self::File, from: u64, until: u64) -> io::Result<()> {
         // In pages: the system's cache would keep a larger write in larger units, and then write
@@ -59,7 +71,7 @@ pub trait Disk {
 }
 
 /// A page, and what a write past the system's cache has to be a multiple of.
-const BLOCK_BYTES: usize = 4096;
+pub(super) const BLOCK_BYTES: usize = 4096;
 
 /// Where the block begins in which `at` is.
 fn block_of(at: u64) -> u64 {
@@ -195,6 +207,16 @@ impl LogFile {
     fn new(file: File) -> Self {
         Self { file, writer: Mutex::new(Writer::New) }
     }
+
+    /// How it is written: from the first write on that is known.
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        let mut writer = lock(&self.writer);
+        if matches!(*writer, Writer::New) {
+            let direct = DirectWriter::open(&self.file);
+            *writer = direct.map_or(Writer::Cached, Writer::Direct);
+        }
+        writer
+    }
 }
 
 impl DirectWriter {
@@ -215,33 +237,75 @@ impl DirectWriter {
         mut bytes: &[u8],
         mut offset: u64,
     ) -> io::Result<()> {
-        let mut behind = Vec::new();
-        if self.end != offset {
-            self.tail = vec![0; (offset - block_of(offset)) as usize];
-            cached.read_exact_at(&mut self.tail, block_of(offset))?;
-            self.end = offset;
-            let end = offset + bytes.len() as u64;
-            behind = vec![0; (end.next_multiple_of(BLOCK_BYTES as u64) - end) as usize];
-            read_up_to(cached, &mut behind, end)?;
-        }
+        let behind = self.go_to(cached, offset, bytes.len())?;
         while !bytes.is_empty() {
             let before = self.tail.len();
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_BYTES - before));
             let end = before + now.len();
             let room = blocks.room(end.next_multiple_of(BLOCK_BYTES));
-            room[..before].copy_from_slice(&self.tail);
             room[before..end].copy_from_slice(now);
-            room[end..].fill(0);
-            if later.is_empty() && !behind.is_empty() {
-                room[end..].copy_from_slice(&behind);
-            }
-            self.file.write_all_at(room, block_of(offset))?;
+            let behind = if later.is_empty() { &behind[..] } else { &[] };
+            self.write_blocks(room, end, behind, offset)?;
             offset += now.len() as u64;
-            self.end = offset;
-            self.tail.clear();
-            self.tail.extend_from_slice(&room[end - end % BLOCK_BYTES..end]);
             bytes = later;
         }
+        Ok(())
+    }
+
+    /// The same for bytes that stand in `room` as they will in the file; false if they do not.
+    fn write_in_place(
+        &mut self,
+        cached: &File,
+        room: &mut [u8],
+        bytes: Range<usize>,
+        offset: u64,
+    ) -> io::Result<bool> {
+        let before = (offset - block_of(offset)) as usize;
+        let len = (before + bytes.len()).next_multiple_of(BLOCK_BYTES);
+        let Some(room) = bytes.start.checked_sub(before).and_then(|at| room.get_mut(at..at + len))
+        else {
+            return Ok(false);
+        };
+        if room.as_ptr().align_offset(BLOCK_BYTES) != 0 {
+            return Ok(false);
+        }
+        let behind = self.go_to(cached, offset, bytes.len())?;
+        self.write_blocks(room, before + bytes.len(), &behind, offset)?;
+        Ok(true)
+    }
+
+    /// What is written next begins at `offset`. Returns what stands behind the `len` bytes that are
+    /// to be written there, up to their last block's end; nothing if nothing does.
+    fn go_to(&mut self, cached: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        if self.end == offset {
+            return Ok(Vec::new());
+        }
+        self.tail = vec![0; (offset - block_of(offset)) as usize];
+        cached.read_exact_at(&mut self.tail, block_of(offset))?;
+        self.end = offset;
+        let end = offset + len as u64;
+        let mut behind = vec![0; (end.next_multiple_of(BLOCK_BYTES as u64) - end) as usize];
+        read_up_to(cached, &mut behind, end)?;
+        Ok(behind)
+    }
+
+    /// Writes `blocks`, which have what goes to `offset` from where `tail` ends up to `end`;
+    /// `behind` comes behind that, or zeros.
+    fn write_blocks(
+        &mut self,
+        blocks: &mut [u8],
+        end: usize,
+        behind: &[u8],
+        offset: u64,
+    ) -> io::Result<()> {
+        let before = self.tail.len();
+        blocks[..before].copy_from_slice(&self.tail);
+        blocks[end..].fill(0);
+        blocks[end..end + behind.len()].copy_from_slice(behind);
+        self.file.write_all_at(blocks, block_of(offset))?;
+        self.end = offset + (end - before) as u64;
+        self.tail.clear();
+        self.tail.extend_from_slice(&blocks[end - end % BLOCK_BYTES..end]);
         Ok(())
     }
 }
@@ -414,12 +478,28 @@ impl Disk for FileDisk {
         let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::WillNeed);
     }
 
-    fn write_at(&self, file: &LogFile, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut writer = lock(&file.writer);
-        if matches!(*writer, Writer::New) {
-            let direct = DirectWriter::open(&file.file);
-            *writer = direct.map_or(Writer::Cached, Writer::Direct);
+    fn write_within(
+        &self,
+        file: &LogFile,
+        room: &mut [u8],
+        bytes: Range<usize>,
+        offset: u64,
+    ) -> io::Result<()> {
+        let written = match &mut *file.writer() {
+            Writer::Direct(direct) => {
+                direct.write_in_place(&file.file, room, bytes.clone(), offset)
+            }
+            _ => Ok(false),
+        };
+        match written {
+            Ok(true) => Ok(()),
+            Err(e) if e.kind() != ErrorKind::InvalidInput => Err(e),
+            _ => self.write_at(file, &room[bytes], offset),
         }
+    }
+
+    fn write_at(&self, file: &LogFile, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut writer = file.writer();
         if let Writer::Direct(direct) = &mut *writer {
             match direct.write(&file.file, &mut lock(&self.blocks), bytes, offset) {
                 // It said that it can, and cannot.
@@ -479,6 +559,47 @@ mod tests {
         drop(disk);
         drop(FileDisk::open(&path).unwrap());
         drop(inherited);
+        fs::remove_dir_all(&path).unwrap();
+    }
+
+    /// However it stands in memory: what is written reads back, and what stands behind it stays.
+    #[test]
+    fn in_place_or_copied_the_file_holds_the_same() {
+        let path = std::env::temp_dir().join(format!("stonechat-room-{}", std::process::id()));
+        let disk = FileDisk::open(&path).unwrap();
+        let file = disk.create("a").unwrap();
+        disk.allocate(&file, 2 << 20).unwrap();
+        let (mut plain, mut at, mut in_place) = (vec![0_u8; 2 << 20], 128_usize, 0);
+        let mut write = |at: usize, len: usize, n: usize| {
+            let mut room = vec![1_u8; len + 3 * BLOCK_BYTES];
+            let from = room.as_ptr().align_offset(BLOCK_BYTES) + at % BLOCK_BYTES;
+            let (from, fits) = if n.is_multiple_of(3) { (from + 1, false) } else { (from, true) };
+            let bytes = from..from + len;
+            room[bytes.clone()].fill(n as u8 | 1);
+            plain[at..at + len].fill(n as u8 | 1);
+            if let Writer::Direct(direct) = &mut *file.writer()
+                && n.is_multiple_of(2)
+            {
+                let (at, bytes) = (at as u64, bytes.clone());
+                let done = direct.write_in_place(&file.file, &mut room, bytes, at).unwrap();
+                assert_eq!(done, fits);
+                in_place += usize::from(done);
+            }
+            disk.write_within(&file, &mut room, bytes, at as u64).unwrap();
+            let mut read = vec![0; plain.len()];
+            read_exact(&disk, &file, &mut read, 0).unwrap();
+            assert!(read == plain, "{n}: {len} bytes at {at}");
+        };
+        for n in 0..60 {
+            let len = 1 + n * 2_654_435 % 20_000;
+            write(at, len, n);
+            at += len;
+        }
+        for n in 60..80 {
+            write(n * 4_001, 1 + n * 97 % 5_000, n);
+        }
+        let is_direct = matches!(&*file.writer(), Writer::Direct(_));
+        assert_eq!(in_place > 0, is_direct);
         fs::remove_dir_all(&path).unwrap();
     }
 }

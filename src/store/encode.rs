@@ -9,10 +9,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::batch::BATCH_HEADER_BYTES;
+use super::disk::BLOCK_BYTES;
 use super::index::Index;
 use super::owner::StoredOwner;
 use super::record::Record;
-use super::stored::{Content, Entry, EntryNote, MessageNote, Stored, Timeline};
+use super::stored::{Content, DeliveryNote, Entry, EntryNote, MessageNote, Stored, Timeline};
 use super::wire::{Reader, put_crc, put_varint};
 use crate::broker::Message;
 
@@ -28,24 +29,29 @@ const KEPT_BYTES: usize = 512 << 10;
 pub(super) enum What {
     Message(MessageNote),
     Queued(EntryNote),
+    /// two records: a message, which ends at `between`, and its entry
+    Delivery(DeliveryNote, u32),
     Other,
 }
 
-/// A record of the batch.
+/// A record of the batch, or two.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Note {
     pub(super) what: What,
-    /// where the record ends
+    /// where the record ends, from the batch's beginning
     pub(super) end: u32,
 }
 
 /// A batch in the making.
 pub(super) struct Encoder {
-    /// room for the header, then records
-    pub(super) bytes: Vec<u8>,
+    /// from `start` on: room for the header, then records
+    bytes: Vec<u8>,
+    /// as far behind a block's beginning in memory as the batch will stand in the file: so it can
+    /// be written where it is
+    start: usize,
     pub(super) records: u32,
-    /// a note for each record
-    pub(super) notes: Vec<Note>,
+    /// what the records are, in order
+    notes: Vec<Note>,
     /// what has no checksum yet
     unchecked: Vec<Range<usize>>,
     /// how large batches were lately
@@ -58,6 +64,8 @@ pub(super) struct Encoder {
     again: Vec<u64>,
     /// entries written, by session, this batch included
     written: HashMap<u64, u64, FixedState>,
+    /// the last session that one was written for, which is not up to date in `written`
+    last_written: Option<(u64, u64)>,
     ids: Vec<u8>,
     /// entries that were added, copies left out
     pub(super) entries: u32,
@@ -71,6 +79,7 @@ impl Encoder {
     pub(super) fn new(seed: u64) -> Self {
         Self {
             bytes: Vec::new(),
+            start: 0,
             records: 0,
             notes: Vec::new(),
             unchecked: Vec::new(),
@@ -79,6 +88,7 @@ impl Encoder {
             first_message: 0,
             again: Vec::new(),
             written: HashMap::with_hasher(FixedState::with_seed(seed)),
+            last_written: None,
             ids: Vec::new(),
             entries: 0,
             counts: None,
@@ -86,37 +96,88 @@ impl Encoder {
         }
     }
 
-    /// Begins a batch.
-    pub(super) fn clear(&mut self) {
+    /// Begins a batch, which will probably stand at `offset` in the file.
+    pub(super) fn begin(&mut self, offset: u64) {
         // What one large batch took is not kept for ever.
-        self.recent_bytes = self.bytes.len().max(self.recent_bytes - self.recent_bytes / 8);
+        self.recent_bytes = self.len().max(self.recent_bytes - self.recent_bytes / 8);
+        let wanted = self.recent_bytes.max(KEPT_BYTES) + 3 * BLOCK_BYTES;
         self.bytes.clear();
-        self.bytes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES));
+        if self.bytes.capacity() > 4 * wanted {
+            self.bytes.shrink_to(wanted);
+        }
         self.notes.clear();
-        self.notes.shrink_to(2 * self.recent_bytes.max(KEPT_BYTES) / size_of::<Note>());
-        self.bytes.resize(BATCH_HEADER_BYTES, 0);
+        if self.notes.capacity() > 4 * wanted / size_of::<Note>() {
+            self.notes.shrink_to(wanted / size_of::<Note>());
+        }
+        self.bytes.reserve(self.recent_bytes + 3 * BLOCK_BYTES);
+        let block = self.bytes.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
+        self.start = block + (offset % BLOCK_BYTES as u64) as usize;
+        self.bytes.resize(self.start + BATCH_HEADER_BYTES, 0);
         self.unchecked.clear();
         self.records = 0;
         self.first_message = self.last_message;
         self.again.clear();
         self.written.clear();
+        self.last_written = None;
         self.entries = 0;
         self.counts = None;
         self.content_bytes = 0;
     }
 
+    /// How long the batch is.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    /// The batch.
+    pub(super) fn batch(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
+    /// What its records are, and the batch.
+    pub(super) fn notes_and_batch(&self) -> (&[Note], &[u8]) {
+        (&self.notes, &self.bytes[self.start..])
+    }
+
+    /// Where the batch stands, with room for the blocks at whose ends it does not end.
+    pub(super) fn in_blocks(&mut self) -> (&mut [u8], Range<usize>) {
+        let batch = self.start..self.bytes.len();
+        self.bytes.resize(batch.end + BLOCK_BYTES, 0);
+        (&mut self.bytes, batch)
+    }
+
+    /// What was added behind the batch goes: it ends there.
+    pub(super) fn end_at(&mut self, end: usize) {
+        self.bytes.truncate(end);
+    }
+
     /// Appends what is stored already.
     pub(super) fn put(&mut self, stored: &Stored<'_>) {
-        self.unchecked.extend(stored.put_unchecked(&mut self.bytes));
+        let what = match stored {
+            Stored::Message { number, content } => {
+                let start = content.put_record(*number, &mut self.bytes);
+                self.check_later(start);
+                What::Message(content.note(*number))
+            }
+            Stored::Queued(entry) => {
+                let start = entry.put_record(&mut self.bytes);
+                self.check_later(start);
+                What::Queued(entry.note())
+            }
+            _ => {
+                stored.put(&mut self.bytes);
+                What::Other
+            }
+        };
+        self.note(what);
+    }
+
+    /// The checksum of the last record, from `start` on, is left for later.
+    fn check_later(&mut self, start: usize) {
         if self.unchecked.len() >= UNCHECKED_MAX {
             self.check();
         }
-        let what = match stored {
-            Stored::Message { number, content } => What::Message(content.note(*number)),
-            Stored::Queued(entry) => What::Queued(entry.note()),
-            _ => What::Other,
-        };
-        self.note(what);
+        self.unchecked.push(start..self.bytes.len());
     }
 
     /// Computes the checksums that are left: before the batch is used.
@@ -145,21 +206,33 @@ impl Encoder {
         self.counts = Some(level);
     }
 
+    /// Where the last record ends. A batch that is longer does not fit into a segment:
+    /// `Log::append` refuses it.
+    fn end(&self) -> u32 {
+        u32::try_from(self.len()).unwrap_or(u32::MAX)
+    }
+
     fn note(&mut self, what: What) {
-        // A batch that is longer does not fit into a segment: `Log::append` refuses it.
-        let end = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+        let end = self.end();
         self.notes.push(Note { what, end });
         self.records += 1;
     }
 
-    /// The message's number in the log, where it is written if it is not there.
-    fn message(&mut self, message: &Message, index: &Index, timeline: Timeline) -> u64 {
+    /// The message's number in the log, where it is written if it is not there: then it is for the
+    /// caller to note that.
+    #[inline]
+    fn message(
+        &mut self,
+        message: &Message,
+        index: &Index,
+        timeline: Timeline,
+    ) -> (u64, Option<MessageNote>) {
         let known = message.number();
         if known > self.first_message && known <= self.last_message || self.again.contains(&known) {
-            return known; // written in this batch
+            return (known, None); // written in this batch
         }
         if known > 0 && index.has_message(known) {
-            return known;
+            return (known, None);
         }
         let number = if known > 0 {
             self.again.push(known);
@@ -170,9 +243,11 @@ impl Encoder {
         };
         message.set_number(number);
         let content = Content::of(message, timeline);
-        self.content_bytes += content.bytes() as u64;
-        self.put(&Stored::Message { number, content });
-        number
+        let note = content.note(number);
+        self.content_bytes += u64::from(note.bytes);
+        let start = content.put_record(number, &mut self.bytes);
+        self.check_later(start);
+        (number, Some(note))
     }
 
     /// Appends a record, with the message that it names.
@@ -204,8 +279,8 @@ impl Encoder {
                 Stored::Unsubscribed { session: session.0, filter }
             }
             Record::Queued { message, .. } => {
-                let message = self.message(message, index, timeline);
-                return self.add_entry(record, message, index);
+                let (number, note) = self.message(message, index, timeline);
+                return self.add_entry(record, number, note, index);
             }
             Record::Inbound { session, packet_id, seals } => {
                 let seals = seals.as_ref().map_or(0, Message::number);
@@ -215,10 +290,13 @@ impl Encoder {
                 if index.has_newer_retained(message.topic_str(), *version) {
                     return;
                 }
-                let number = match message.payload() {
-                    [] => 0,
+                let (number, note) = match message.payload() {
+                    [] => (0, None),
                     _ => self.message(message, index, timeline),
                 };
+                if let Some(note) = note {
+                    self.note(What::Message(note));
+                }
                 let topic = message.topic_str();
                 Stored::Retained { version: *version, message: number, topic }
             }
@@ -231,18 +309,20 @@ impl Encoder {
     }
 
     fn written(&self, session: u64, index: &Index) -> u64 {
+        let last = self.last_written.filter(|(known, _)| *known == session).map(|(_, nth)| nth);
         let before = || index.sessions.get(&session).and_then(|s| s.written);
-        self.written.get(&session).copied().or_else(before).unwrap_or(0)
+        last.or_else(|| self.written.get(&session).copied()).or_else(before).unwrap_or(0)
     }
 
-    fn add_entry(&mut self, record: &Record, number: u64, index: &Index) {
+    /// `new`: its message was written just now, and is not noted yet.
+    fn add_entry(&mut self, record: &Record, number: u64, new: Option<MessageNote>, index: &Index) {
         let Record::Queued { session, order, qos, retain, subscription_ids, group, sealed, .. } =
             record
         else {
             return;
         };
-        let nth = self.written(session.0, index) + 1;
-        self.written.insert(session.0, nth);
+        let between = self.end();
+        let nth = self.next_nth(session.0, index);
         self.entries = self.entries.wrapping_add(1);
         self.ids.clear();
         if !subscription_ids.is_empty() {
@@ -261,8 +341,38 @@ impl Encoder {
             group: group.as_deref(),
         };
         let note = entry.note();
-        self.unchecked.extend(Stored::Queued(entry).put_unchecked(&mut self.bytes));
-        self.note(What::Queued(note));
+        let start = entry.put_record(&mut self.bytes);
+        self.check_later(start);
+        self.records += u32::from(new.is_some());
+        let what = match new {
+            Some(new) if note.sealed => {
+                let (session, order, message_bytes) = (note.session, note.order, new.bytes);
+                let message = number;
+                let delivery = DeliveryNote { session, order, nth, message, message_bytes };
+                What::Delivery(delivery, between)
+            }
+            Some(new) => {
+                self.notes.push(Note { what: What::Message(new), end: between });
+                What::Queued(note)
+            }
+            None => What::Queued(note),
+        };
+        self.note(what);
+    }
+
+    /// How many entries were written for a session, with one that is to be written now.
+    fn next_nth(&mut self, session: u64, index: &Index) -> u64 {
+        if let Some((known, nth)) = &mut self.last_written
+            && *known == session
+        {
+            *nth += 1;
+            return *nth;
+        }
+        let nth = self.written(session, index) + 1;
+        if let Some((before, nth)) = self.last_written.replace((session, nth)) {
+            self.written.insert(before, nth);
+        }
+        nth
     }
 }
 

@@ -17,7 +17,7 @@ use super::counts::{Uncounted, counts_in, put_counts};
 use super::damage::Losses;
 use super::messages::{Messages, Segments, Slot};
 use super::queue::{Place, Queue, QueueEntry};
-use super::stored::{EntryNote, MessageNote, Numbers, Stored};
+use super::stored::{DeliveryNote, EntryNote, MessageNote, Numbers, Stored};
 
 /// A delivery under way.
 #[derive(Clone, Copy, Debug, Default)]
@@ -222,7 +222,6 @@ impl Index {
     pub(super) fn message(&mut self, note: &MessageNote, place: Place) {
         let &MessageNote { number, bytes, copied } = note;
         self.numbers.message = self.numbers.message.max(number);
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let (before, now) = self.messages.change(number, |slot| {
             let before = *slot;
             (slot.place, slot.bytes) = (place, bytes);
@@ -252,6 +251,31 @@ impl Index {
         self.messages.change(number, |slot| slot.refs = slot.refs.saturating_sub(1));
     }
 
+    /// The same for a message and the only entry that names it, written one behind the other: the
+    /// way of most. `entry_bytes`: what the entry's record takes.
+    pub(super) fn delivery(&mut self, note: &DeliveryNote, at: [Place; 2], entry_bytes: usize) {
+        let [message_at, entry_at] = at;
+        let &DeliveryNote { session, order, nth, message, message_bytes } = note;
+        let s = self.sessions.entry(session).or_default();
+        let is_usual = self.losses.is_none() && s.under_way.is_empty() && order >= s.next_order;
+        let slot = Slot { place: message_at, bytes: message_bytes, refs: 1 };
+        if !(is_usual && self.messages.add(message, slot)) {
+            let (number, bytes, copied) = (message, message_bytes, false);
+            self.message(&MessageNote { number, bytes, copied }, message_at);
+            let sealed = true;
+            let entry = EntryNote { session, order, nth, message, sealed, copied };
+            return self.queued(&entry, entry_at, entry_bytes);
+        }
+        self.numbers.message = self.numbers.message.max(message);
+        self.numbers.session = self.numbers.session.max(session);
+        s.written = s.written.max(Some(nth));
+        s.next_order = order + 1;
+        s.queue.set(QueueEntry { order, place: entry_at, message });
+        self.queued += 1;
+        self.uncounted.add(session, &mut s.uncounted, 0);
+        self.segments.delivery_begins(entry_at.segment, message_bytes, entry_bytes as u64);
+    }
+
     /// The same for an entry.
     pub(super) fn queued(&mut self, entry: &EntryNote, place: Place, bytes: usize) {
         let &EntryNote { session, order, nth, message, sealed, copied } = entry;
@@ -273,8 +297,7 @@ impl Index {
         if s.under_way.get(&order).is_some_and(|under_way| !under_way.released.is_none()) {
             return; // only PUBREL is left of it
         }
-        let before = s.queue.get(order);
-        s.queue.set(QueueEntry { order, place, message });
+        let before = s.queue.set(QueueEntry { order, place, message });
         self.segments.record_begins(place);
         match before {
             None => self.queued += 1,

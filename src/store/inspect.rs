@@ -92,7 +92,7 @@ pub fn repair<D: Disk, E: Disk>(
     let opened = open(Arc::clone(to), options, then)?;
     let mut log = Log::new(opened.resume, Rc::new(RefCell::new(opened.state)), then)?;
     log.encoder.last_message = replay.state.index.numbers.message;
-    log.encoder.clear();
+    log.begin_batch();
     log.encoder.put(&Stored::Numbers(replay.state.index.numbers));
     for segment in &replay.segments {
         let bytes = read_segment(&**from, segment)?;
@@ -103,7 +103,7 @@ pub fn repair<D: Disk, E: Disk>(
             let Some((_, records)) = batch_at(&bytes, found, seed) else { break };
             let start = (segment.number, (found + header.bytes()) as u64);
             copy_live(&replay.state.index, records, start, &mut log.encoder);
-            if log.encoder.bytes.len() >= REPAIR_BATCH_BYTES {
+            if log.encoder.len() >= REPAIR_BATCH_BYTES {
                 write(&mut log, then)?;
             }
         }
@@ -120,7 +120,7 @@ fn write<D: Disk, S: super::state::Shared<D::File>>(
     if log.encoder.records > 0 {
         log.append(clock, Use::Opening)?;
         log.apply_last();
-        log.encoder.clear();
+        log.begin_batch();
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ use super::counts::{LEVELS, Pace};
 use super::disk::Disk;
 use super::encode::{Encoder, What};
 use super::queue::Place;
+use super::record::Record;
 use super::spare::Spare;
 use super::staging::Taken;
 use super::state::Shared;
@@ -141,6 +142,9 @@ pub(super) enum Use {
 /// The oldest, the one that is written to, the next one, and the reserve (see `Use`).
 const SEGMENTS_MIN: u64 = 5;
 
+/// Messages are touched so many records before they are encoded.
+const TOUCHED_AHEAD: usize = 4;
+
 /// So much room is seen to ahead.
 const AHEAD_BYTES: u64 = 4 << 20;
 
@@ -243,10 +247,10 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     /// If there is no room, or the disk fails. The log is as good as without it.
     pub fn close(mut self, clock: Clock) -> Result<(), LogError> {
         self.sync()?;
-        self.encoder.clear();
+        self.begin_batch();
         self.count(LEVELS - 1);
-        if !self.fits(self.encoder.bytes.len() as u64 + END_BYTES) {
-            self.encoder.clear(); // it is not worth a segment
+        if !self.fits(self.encoder.len() as u64 + END_BYTES) {
+            self.begin_batch(); // it is not worth a segment
         }
         self.encoder.put(&Stored::Closed);
         self.append(clock, Use::Cleaning)?;
@@ -322,9 +326,14 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         shared.with(|state| encoder.add_counts(level, &state.index));
     }
 
+    /// Empties the encoder for a batch.
+    pub(super) fn begin_batch(&mut self) {
+        self.encoder.begin(self.current.tail);
+    }
+
     fn encode(&mut self, taken: &Taken, clock: Clock) {
+        self.begin_batch();
         let Self { encoder, shared, .. } = self;
-        encoder.clear();
         if !self.full && taken.records.iter().any(|staged| staged.record.is_some()) {
             let segment_bytes = self.options.segment_bytes;
             shared.with(|state| {
@@ -337,7 +346,14 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         for portion in taken.records.chunks(256) {
             shared.with(|state| {
                 let time_ms = state.timeline.log_ms(clock.now);
-                for record in portion.iter().filter_map(|staged| staged.record.as_ref()) {
+                for (at, staged) in portion.iter().enumerate() {
+                    // What another thread has written takes a while to come.
+                    if let Some(Record::Queued { message, .. }) =
+                        portion.get(at + TOUCHED_AHEAD).and_then(|staged| staged.record.as_ref())
+                    {
+                        std::hint::black_box(message.touch());
+                    }
+                    let Some(record) = &staged.record else { continue };
                     encoder.add(record, &state.index, state.timeline, time_ms);
                 }
             });
@@ -347,16 +363,18 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
     /// Writes the batch that the encoder holds.
     pub(super) fn append(&mut self, clock: Clock, use_: Use) -> Result<usize, LogError> {
         self.encoder.check();
-        let need = self.encoder.bytes.len() as u64;
+        let need = self.encoder.len() as u64;
         self.make_room(need, use_, clock)?;
         let time_ms = self.shared.with(|state| state.timeline.log_ms(clock.now));
         let mut header = self.header(clock, time_ms);
         header.records = self.encoder.records;
         let entries = self.entries.wrapping_add(self.encoder.entries);
         header.entries = Some(entries);
-        header.seal(&mut self.encoder.bytes, seed(self.id, self.current.number));
-        let written =
-            self.disk.write_at(&self.current.file, &self.encoder.bytes, self.current.tail);
+        header.seal(self.encoder.batch(), seed(self.id, self.current.number));
+        let Current { file, tail, .. } = &self.current;
+        let (room, batch) = self.encoder.in_blocks();
+        let written = self.disk.write_within(file, room, batch.clone(), *tail);
+        self.encoder.end_at(batch.end);
         self.or_full(written)?;
         self.current.tail += need;
         self.last = (header.number, header.crc);
@@ -364,7 +382,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.pace.wrote(need, self.encoder.counts);
         self.counts.batches += 1;
         self.counts.batch_bytes += need;
-        Ok(self.encoder.bytes.len())
+        Ok(self.encoder.len())
     }
 
     fn header(&self, clock: Clock, time_ms: u64) -> BatchHeader {
@@ -386,26 +404,31 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         if encoder.records == 0 {
             return;
         }
-        let start = current.tail - encoder.bytes.len() as u64;
-        let mut end = BATCH_HEADER_BYTES;
-        for portion in encoder.notes.chunks(256) {
+        let (start, segment) = (current.tail - encoder.len() as u64, current.number);
+        let place = |at: usize| Place { segment, offset: (start + at as u64) as u32 };
+        let (notes, batch) = encoder.notes_and_batch();
+        let mut at = BATCH_HEADER_BYTES;
+        for portion in notes.chunks(256) {
             shared.with(|state| {
                 for note in portion {
-                    let offset = (start + end as u64) as u32;
-                    let place = Place { segment: current.number, offset };
-                    let bytes = note.end as usize - end;
+                    let end = note.end as usize;
+                    let bytes = end - at;
                     match &note.what {
-                        What::Message(message) => state.index.message(message, place),
-                        What::Queued(entry) => state.index.queued(entry, place, bytes),
+                        What::Delivery(delivery, between) => {
+                            let between = *between as usize;
+                            let places = [place(at), place(between)];
+                            state.index.delivery(delivery, places, end - between);
+                        }
+                        What::Message(message) => state.index.message(message, place(at)),
+                        What::Queued(entry) => state.index.queued(entry, place(at), bytes),
                         What::Other => {
                             // The encoder wrote it: it reads back.
-                            let mut r = Reader::new(&encoder.bytes[end..note.end as usize]);
-                            if let Ok(stored) = Stored::read(&mut r) {
-                                state.index.apply(&stored, place, bytes);
+                            if let Ok(stored) = Stored::read(&mut Reader::new(&batch[at..end])) {
+                                state.index.apply(&stored, place(at), bytes);
                             }
                         }
                     }
-                    end = note.end as usize;
+                    at = end;
                 }
             });
         }

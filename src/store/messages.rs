@@ -39,12 +39,15 @@ struct Chunk {
 /// Live messages by number.
 pub(super) struct Messages {
     chunks: HashMap<u64, Box<Chunk>, FixedState>,
+    /// the chunk of the highest numbers, which is not among those: nearly all that comes is there
+    newest: (u64, Box<Chunk>),
     count: usize,
 }
 
 impl Messages {
     pub(super) fn new(seed: u64) -> Self {
-        Self { chunks: HashMap::with_hasher(FixedState::with_seed(seed)), count: 0 }
+        let chunks = HashMap::with_hasher(FixedState::with_seed(seed));
+        Self { chunks, newest: (0, Box::default()), count: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -52,30 +55,57 @@ impl Messages {
     }
 
     pub(super) fn get(&self, number: u64) -> Option<Slot> {
-        let slot = self.chunks.get(&(number / CHUNK))?.slots[(number % CHUNK) as usize];
+        let at = number / CHUNK;
+        let chunk = if at == self.newest.0 { &self.newest.1 } else { self.chunks.get(&at)? };
+        let slot = chunk.slots[(number % CHUNK) as usize];
         (!slot.is_free()).then_some(slot)
+    }
+
+    /// The chunk of these numbers, made if there is none.
+    fn chunk(&mut self, at: u64) -> &mut Chunk {
+        if at > self.newest.0 {
+            let (before, chunk) = std::mem::replace(&mut self.newest, (at, Box::default()));
+            if chunk.used > 0 {
+                self.chunks.insert(before, chunk);
+            }
+        }
+        match at == self.newest.0 {
+            true => &mut self.newest.1,
+            false => self.chunks.entry(at).or_default(),
+        }
+    }
+
+    /// Gives a message that is not known its slot. Returns false if it is known.
+    pub(super) fn add(&mut self, number: u64, slot: Slot) -> bool {
+        let chunk = self.chunk(number / CHUNK);
+        let known = &mut chunk.slots[(number % CHUNK) as usize];
+        let is_new = known.is_free();
+        if is_new {
+            *known = slot;
+            chunk.used += 1;
+            self.count += 1;
+        }
+        is_new
     }
 
     /// Changes a message's slot, which is made if there is none and goes if it is free then.
     pub(super) fn change<R>(&mut self, number: u64, change: impl FnOnce(&mut Slot) -> R) -> R {
-        let chunk = self.chunks.entry(number / CHUNK).or_default();
+        let at = number / CHUNK;
+        let chunk = self.chunk(at);
         let slot = &mut chunk.slots[(number % CHUNK) as usize];
         let before = slot.is_free();
         let result = change(slot);
-        match (before, slot.is_free()) {
-            (true, false) => {
-                chunk.used += 1;
-                self.count += 1;
-            }
-            (false, true) => {
-                *slot = Slot::default();
-                chunk.used -= 1;
-                self.count -= 1;
-            }
-            _ => {}
+        let after = slot.is_free();
+        if before && !after {
+            chunk.used += 1;
+        } else if after && !before {
+            *slot = Slot::default();
+            chunk.used -= 1;
         }
-        if chunk.used == 0 {
-            self.chunks.remove(&(number / CHUNK));
+        let is_over = chunk.used == 0;
+        self.count = self.count + usize::from(before) - usize::from(after);
+        if is_over && at != self.newest.0 {
+            self.chunks.remove(&at);
         }
         result
     }
@@ -167,6 +197,18 @@ impl Segments {
         }
     }
 
+    /// A message of `message_bytes` and its entry, a record of `entry_bytes`, both in force, were
+    /// written.
+    pub(super) fn delivery_begins(&mut self, segment: u32, message_bytes: u32, entry_bytes: u64) {
+        if let Some(usage) = self.get_mut(segment) {
+            usage.messages += 1;
+            usage.message_bytes += u64::from(message_bytes) + MESSAGE_OVERHEAD_BYTES;
+            usage.live += 1;
+            usage.total += 1;
+            usage.total_bytes += entry_bytes;
+        }
+    }
+
     pub(super) fn record_ends(&mut self, place: Place) {
         if !place.is_none()
             && let Some(usage) = self.get_mut(place.segment)
@@ -190,5 +232,53 @@ impl Segments {
             usage.messages = usage.messages.saturating_sub(1);
             usage.message_bytes = usage.message_bytes.saturating_sub(bytes);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn it_is_a_map_by_number() {
+        let (mut messages, mut plain) = (Messages::new(1), BTreeMap::new());
+        let mut state = 1_u64;
+        let mut random = |n: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % n
+        };
+        for step in 0..40_000_u64 {
+            let number = 1 + step / 8 + random(300);
+            let slot = Slot {
+                place: Place { segment: 1 + random(9) as u32, offset: random(9) as u32 },
+                bytes: random(9) as u32,
+                refs: random(9) as u32,
+            };
+            match random(3) {
+                0 => {
+                    let is_new = !plain.contains_key(&number);
+                    assert_eq!(messages.add(number, slot), is_new);
+                    plain.entry(number).or_insert(slot);
+                }
+                1 => {
+                    let before = messages.change(number, |known| std::mem::replace(known, slot));
+                    assert_eq!(before, plain.insert(number, slot).unwrap_or_default());
+                }
+                _ => {
+                    messages.change(number, |known| *known = Slot::default());
+                    plain.remove(&number);
+                }
+            }
+            assert_eq!(
+                (messages.get(number), messages.len()),
+                (plain.get(&number).copied(), plain.len())
+            );
+        }
+        for number in std::mem::take(&mut plain).into_keys() {
+            assert!(messages.get(number).is_some());
+            messages.change(number, |known| *known = Slot::default());
+        }
+        assert_eq!((messages.len(), messages.chunks.len()), (0, 0));
     }
 }

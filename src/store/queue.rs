@@ -58,6 +58,10 @@ impl Packed {
     fn is_none(self) -> bool {
         self.0[0] == 0 && self.0[1] == 0
     }
+
+    fn entry(self, order: u64) -> QueueEntry {
+        QueueEntry { order, place: self.place(), message: self.message() }
+    }
 }
 
 struct Chunk {
@@ -109,23 +113,23 @@ impl Queue {
     pub(super) fn get(&self, order: u64) -> Option<QueueEntry> {
         let chunk = &self.chunks[self.chunk(order).ok()?];
         let packed = chunk.entries[(order - chunk.first) as usize];
-        let entry = QueueEntry { order, place: packed.place(), message: packed.message() };
-        (!packed.is_none()).then_some(entry)
+        (!packed.is_none()).then(|| packed.entry(order))
     }
 
-    /// Puts an entry in, in place of what is there.
-    pub(super) fn set(&mut self, entry: QueueEntry) {
+    /// Puts an entry in, in place of what is there: that is returned.
+    pub(super) fn set(&mut self, entry: QueueEntry) -> Option<QueueEntry> {
         let packed = Packed::new(entry.place, entry.message);
         let at = match self.chunk(entry.order) {
             Ok(at) => {
                 let chunk = &mut self.chunks[at];
                 let slot = &mut chunk.entries[(entry.order - chunk.first) as usize];
-                if slot.is_none() {
+                let before = std::mem::replace(slot, packed);
+                if before.is_none() {
                     chunk.live += 1;
                     self.count += 1;
+                    return None;
                 }
-                *slot = packed;
-                return;
+                return Some(before.entry(entry.order));
             }
             Err(at) => at,
         };
@@ -138,10 +142,11 @@ impl Queue {
             before.entries.resize((entry.order - before.first) as usize, Packed::default());
             before.entries.push(packed);
             before.live += 1;
-            return;
+            return None;
         }
         let chunk = Chunk { first: entry.order, live: 1, entries: vec![packed] };
         self.chunks.insert(at, chunk);
+        None
     }
 
     pub(super) fn remove(&mut self, order: u64) -> Option<QueueEntry> {
@@ -169,11 +174,7 @@ impl Queue {
             .range(at..)
             .flat_map(|chunk| (chunk.first..).zip(&chunk.entries))
             .filter(move |&(n, packed)| n >= order && !packed.is_none())
-            .map(|(order, packed)| QueueEntry {
-                order,
-                place: packed.place(),
-                message: packed.message(),
-            })
+            .map(|(order, packed)| packed.entry(order))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = QueueEntry> {
@@ -199,8 +200,7 @@ mod tests {
             if random(3) > 0 {
                 let place = Place { segment: 1 + random(70_000) as u32, offset: random(9) as u32 };
                 let entry = QueueEntry { order, place, message: 1 + random(1 << 40) };
-                queue.set(entry);
-                plain.insert(order, entry);
+                assert_eq!(queue.set(entry), plain.insert(order, entry));
             } else {
                 assert_eq!(queue.remove(order), plain.remove(&order));
             }

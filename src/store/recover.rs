@@ -640,7 +640,7 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         log.encoder.last_message = last_message;
         log.set_log_bytes_max(options.log_bytes_max);
         if repair.1 > 0 {
-            log.encoder.clear();
+            log.begin_batch();
             log.encoder.put_all(&repair.0);
             log.append(clock, Use::Opening)?;
             log.sync()?;

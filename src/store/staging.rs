@@ -1,8 +1,9 @@
 //! Where records wait for the committer; and where those that nobody needs any more become void.
 //!
 //! May use: records, hashbrown. On the way of every durable message: a `Queued` costs one insert
-//! into a small table, what ends it one removal, nothing else. Invariants: records are taken in the
-//! order in which they were pushed; a void record is never taken, and its number is told once.
+//! into a small table when something comes that may end it (never, if its receiver is away), what
+//! ends it one removal, nothing else. Invariants: records are taken in the order in which they were
+//! pushed; a void record is never taken, and its number is told once.
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -34,7 +35,7 @@ struct Voidable {
 }
 
 const NOWHERE: u64 = u64::MAX;
-/// Room for so many records is made ahead.
+/// Room for so many records is made ahead, and kept.
 const RESERVED_MAX: usize = 1 << 13;
 
 /// What one batch is to hold.
@@ -46,6 +47,8 @@ pub struct Taken {
     /// those of them that stand behind that
     pub(super) ahead: Vec<(ShardId, Seq)>,
     wants_sync: bool,
+    /// how many records it held before they were spent
+    count: usize,
 }
 
 impl Taken {
@@ -63,6 +66,7 @@ impl Taken {
     pub(super) fn spend(&mut self) -> Vec<(ShardId, Spent)> {
         let mut all: Vec<(ShardId, Spent)> = Vec::new();
         let mut at = 0;
+        self.count = self.records.len();
         for staged in self.records.drain(..) {
             let Some(Record::Queued { message, .. }) = staged.record else { continue };
             if all.get(at).is_none_or(|(shard, _)| *shard != staged.shard) {
@@ -103,7 +107,11 @@ pub struct Staging {
     urgent: usize,
     /// what waited when `mark` was called: records, and the last numbers
     mark: Option<(usize, Vec<(ShardId, Seq)>)>,
+    /// room for records that was used already
+    room: Vec<Staged>,
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
+    /// up to here, counted as `taken` is, what may become void is in that table
+    listed: u64,
     /// the last number pushed, by shard, where it is not reported as committed yet
     last: Vec<(ShardId, Seq)>,
     /// something that waits here waits for a sync
@@ -119,7 +127,9 @@ impl Staging {
             taken: 0,
             urgent: 0,
             mark: None,
+            room: Vec::new(),
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
+            listed: 0,
             last: Vec::new(),
             wants_sync: false,
             counts: StagingCounts::default(),
@@ -210,12 +220,6 @@ impl Staging {
         let at = self.taken + self.records.len() as u64;
         let mut urgent = true;
         match record {
-            Record::Queued { session, order, qos, .. } => {
-                let is_quick = *qos == QoS::AtLeastOnce;
-                let voidable =
-                    Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE, is_quick };
-                self.voidable.insert((session.0, *order), voidable);
-            }
             Record::InFlight { session, order, .. } => {
                 let key = (session.0, *order);
                 if self.add_to(key, |voidable| &mut voidable.in_flight, at)
@@ -230,6 +234,7 @@ impl Staging {
                 self.add_to((session.0, *order), |voidable| &mut voidable.released, at);
             }
             Record::Acknowledged { session, order } | Record::Dropped { session, order, .. } => {
+                self.list();
                 if let Some(voidable) = self.voidable.remove(&(session.0, *order))
                     && voidable.queued >= self.taken
                 {
@@ -248,9 +253,25 @@ impl Staging {
         Some(urgent)
     }
 
+    /// Lists the entries that came since this was called last: now one may come to its end.
+    fn list(&mut self) {
+        let from = self.listed.max(self.taken);
+        let new = self.records.iter().skip((from - self.taken) as usize);
+        for (at, staged) in (from..).zip(new) {
+            if let Some(Record::Queued { session, order, qos, .. }) = &staged.record {
+                let is_quick = *qos == QoS::AtLeastOnce;
+                let voidable =
+                    Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE, is_quick };
+                self.voidable.insert((session.0, *order), voidable);
+            }
+        }
+        self.listed = self.taken + self.records.len() as u64;
+    }
+
     /// Notes one more record of an entry that may become void. False: it is none. A second one of a
     /// kind is not foreseen: then all of them are written.
     fn add_to(&mut self, key: (u64, u64), part: fn(&mut Voidable) -> &mut u64, at: u64) -> bool {
+        self.list();
         let Some(voidable) = self.voidable.get_mut(&key) else { return false };
         let is_known =
             voidable.queued >= self.taken && std::mem::replace(part(voidable), at) == NOWHERE;
@@ -308,26 +329,37 @@ impl Staging {
         let wants_sync = self.wants_sync;
         self.wants_sync &= !self.last.is_empty();
         self.mark();
-        Taken { records, upto, ahead: Vec::new(), wants_sync }
+        Taken { records, upto, wants_sync, ..Taken::default() }
     }
 
     /// Takes everything of all shards: one batch.
     pub fn take(&mut self) -> Taken {
         self.begin_anew();
+        let mut next = std::mem::take(&mut self.room);
         // The next batch will be about as large.
-        let next = Vec::with_capacity(self.records.len().min(RESERVED_MAX));
+        next.reserve(self.records.len().min(RESERVED_MAX));
         Taken {
             records: std::mem::replace(&mut self.records, next),
             upto: std::mem::take(&mut self.last),
-            ahead: Vec::new(),
             wants_sync: std::mem::take(&mut self.wants_sync),
+            ..Taken::default()
+        }
+    }
+
+    /// What was taken is written: its room serves again, if it is not much more than is needed.
+    pub(super) fn reuse(&mut self, taken: Taken) {
+        let Taken { mut records, count, .. } = taken;
+        records.clear();
+        let room = records.capacity();
+        if room <= 2 * RESERVED_MAX && room / 4 <= count.max(1) && room > self.room.capacity() {
+            self.room = records;
         }
     }
 
     /// Nothing waits, to what is counted of it.
     fn begin_anew(&mut self) {
         self.voidable.clear();
-        (self.taken, self.urgent, self.mark) = (0, 0, None);
+        (self.taken, self.urgent, self.mark, self.listed) = (0, 0, None, 0);
     }
 
     /// Puts back what could not be committed, before everything that came since; some of it may be
@@ -367,7 +399,7 @@ impl Staging {
             }
         }
         debug_assert_eq!(void, 0, "what ends an entry was voided with it");
-        Taken { records, upto, ahead, wants_sync }
+        Taken { records, upto, ahead, wants_sync, count: 0 }
     }
 
     /// Up to where the shards' records are committed if only `waiting` are not.

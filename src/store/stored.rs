@@ -4,8 +4,6 @@
 //! `decode` returns borrows from the bytes and is well-formed by the grammar (`record.rs`); a
 //! [`Message`] is built only from a topic and properties that are valid.
 
-use std::ops::Range;
-
 use super::counts::check_counts;
 use super::options::{option_byte, options, qos};
 use super::owner::StoredOwner;
@@ -113,7 +111,8 @@ impl<'a> Content<'a> {
     }
 
     pub(super) fn note(&self, number: u64) -> MessageNote {
-        MessageNote { number, bytes: self.bytes(), copied: self.copied }
+        let bytes = u32::try_from(self.bytes()).unwrap_or(u32::MAX);
+        MessageNote { number, bytes, copied: self.copied }
     }
 
     /// How many bytes `put` appends.
@@ -122,6 +121,23 @@ impl<'a> Content<'a> {
         let prefixes =
             varint_len(self.topic.len() as u64) + varint_len(self.properties.len() as u64);
         1 + publisher + self.expires_ms.map_or(0, varint_len) + prefixes + self.bytes()
+    }
+
+    /// Appends the record of the message with this number, without its checksum, for which there is
+    /// room. Returns where what is to be checked begins.
+    #[inline]
+    pub(super) fn put_record(&self, number: u64, out: &mut Vec<u8>) -> usize {
+        // Its length is known before, so that a long payload is copied once.
+        let len = varint_len(number) + self.len() + CRC_BYTES;
+        out.reserve(len + 11);
+        out.push(kind::MESSAGE);
+        put_varint(out, len as u64);
+        let start = out.len();
+        put_varint(out, number);
+        self.put(out);
+        out.extend_from_slice(&[0; CRC_BYTES]);
+        debug_assert_eq!(out.len() - start, len, "the length of a message");
+        start
     }
 
     fn put(&self, out: &mut Vec<u8>) {
@@ -217,7 +233,7 @@ impl Entry<'_> {
 pub(super) struct MessageNote {
     pub(super) number: u64,
     /// see `Content::bytes`
-    pub(super) bytes: usize,
+    pub(super) bytes: u32,
     pub(super) copied: bool,
 }
 
@@ -230,6 +246,18 @@ pub(super) struct EntryNote {
     pub(super) message: u64,
     pub(super) sealed: bool,
     pub(super) copied: bool,
+}
+
+/// What the index keeps of a message and its one entry, which is sealed and no copy.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DeliveryNote {
+    pub(super) session: u64,
+    pub(super) order: u64,
+    pub(super) nth: u64,
+    /// the message's number
+    pub(super) message: u64,
+    /// see `Content::bytes`
+    pub(super) message_bytes: u32,
 }
 
 /// A record on disk.
@@ -355,34 +383,24 @@ fn or_zero(n: Option<u64>) -> u64 {
 impl<'a> Stored<'a> {
     /// Appends it.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        if let Some(checked) = self.put_unchecked(out) {
-            put_crc(out, checked);
+        if let Some(start) = self.put_unchecked(out) {
+            let end = out.len();
+            put_crc(out, start..end);
         }
     }
 
-    /// Appends it, but for its checksum, if it has one: says for what `put_crc` is to be called.
-    pub(super) fn put_unchecked(&self, out: &mut Vec<u8>) -> Option<Range<usize>> {
-        let start = match *self {
-            Self::Message { number, content } => {
-                // Its length is known before, so that a long payload is copied once.
-                let len = varint_len(number) + content.len() + CRC_BYTES;
-                out.reserve(len + 11);
-                out.push(kind::MESSAGE);
-                put_varint(out, len as u64);
-                let start = out.len();
-                put_varint(out, number);
-                content.put(out);
-                out.extend_from_slice(&[0; CRC_BYTES]);
-                debug_assert_eq!(out.len() - start, len, "the length of a message");
-                start
-            }
-            Self::Queued(entry) => entry.put(out),
+    /// Appends it, but for its checksum, if it has one: says where what `put_crc` is to be called
+    /// for begins; it ends with the record. (Not both: what is not returned in registers would be
+    /// waited for behind all that was written before.)
+    pub(super) fn put_unchecked(&self, out: &mut Vec<u8>) -> Option<usize> {
+        match *self {
+            Self::Message { number, content } => Some(content.put_record(number, out)),
+            Self::Queued(entry) => Some(entry.put_record(out)),
             _ => {
                 self.put_other(out);
-                return None;
+                None
             }
-        };
-        Some(start..out.len())
+        }
     }
 
     /// Appends those that have no checksum of their own.
@@ -581,7 +599,7 @@ impl<'a> Stored<'a> {
 impl<'a> Entry<'a> {
     /// Appends it without its checksum, for which there is room. Returns where what is to be
     /// checked begins.
-    fn put(&self, out: &mut Vec<u8>) -> usize {
+    pub(super) fn put_record(&self, out: &mut Vec<u8>) -> usize {
         let flags = self.qos as u8
             | flag(self.retain, RETAIN)
             | flag(self.sealed, SEALED)

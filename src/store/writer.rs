@@ -99,7 +99,10 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
         }
         match self.commit(&mut taken, clock, tell) {
             Err(LogError::Full) => self.write_what_frees(taken, clock, staging, tell),
-            done => done,
+            done => {
+                staging.with(|staging| staging.reuse(taken));
+                done
+            }
         }
     }
 
