@@ -23,6 +23,7 @@ mod porch;
 mod privileges;
 mod restore;
 mod retained;
+mod secrets;
 mod shard;
 mod socket;
 mod storage;
