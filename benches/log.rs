@@ -82,6 +82,18 @@ struct Run {
 }
 
 impl Run {
+    fn new(log: TheLog) -> Self {
+        Self { log, staging: Staging::new(1), seq: 0, records: Vec::new() }
+    }
+
+    /// The session is not committed yet.
+    fn with_session(log: TheLog) -> Self {
+        let mut run = Self::new(log);
+        let (client_id, owner) = ("bench".into(), Owner::default());
+        run.records.push(Record::Session { session: SESSION, client_id, expiry_s: 1000, owner });
+        run
+    }
+
     fn commit(&mut self) -> usize {
         self.seq += self.records.len() as u64;
         self.staging.push(ShardId(0), &mut self.records, Seq(self.seq), true, &mut Vec::new());
@@ -110,14 +122,7 @@ fn median(mut of: Vec<f64>) -> f64 {
 fn appending(root: &Path, batch: u64, batches: u64) {
     let path = root.join("append");
     let (log, ..) = start(&path);
-    let mut run = Run { log, staging: Staging::new(1), seq: 0, records: Vec::new() };
-    let client_id = "bench".into();
-    run.records.push(Record::Session {
-        session: SESSION,
-        client_id,
-        expiry_s: 1000,
-        owner: Owner::default(),
-    });
+    let mut run = Run::with_session(log);
     run.commit();
     while run.log.maintain(CLOCK, 0).unwrap() {}
     let (mut scratch, mut order, mut written) = (Vec::new(), 0, 0);
@@ -162,14 +167,7 @@ fn a_million(root: &Path) {
     const MANY: u64 = 1_000_000;
     let path = root.join("million");
     let (log, ..) = start(&path);
-    let mut run = Run { log, staging: Staging::new(1), seq: 0, records: Vec::new() };
-    let client_id = "bench".into();
-    run.records.push(Record::Session {
-        session: SESSION,
-        client_id,
-        expiry_s: 1000,
-        owner: Owner::default(),
-    });
+    let mut run = Run::with_session(log);
     let mut scratch = Vec::new();
     let empty = resident_kib();
     let written = proc_field("io", "write_bytes:");
@@ -189,7 +187,7 @@ fn a_million(root: &Path) {
     let (log, disk, state) = start(&path);
     println!("opened in {:.2} s", begin.elapsed().as_secs_f64());
     let mut reader = Reader::new(disk, state);
-    let mut run = Run { log, staging: Staging::new(1), seq: 0, records: Vec::new() };
+    let mut run = Run::new(log);
     let begin = Instant::now();
     let (mut from, mut count, mut reading) = (Some(0), 0, 0.0);
     while let Some(order) = from {

@@ -672,45 +672,37 @@ fn check_accepted(packet: &Packet<'_>, sender: Sender, version: Version) {
     assert_eq!(decode(whole(&bytes), sender, version).as_ref(), Ok(packet));
 }
 
+/// Reads a packet with a module of mqttbytes and writes it again.
+macro_rules! rewritten {
+    ($version:ident, $stream:expr, $out:expr, $disconnect:pat => $write_disconnect:expr) => {{
+        use mqttbytes::$version::{Packet, PingReq, PingResp, read};
+        match read($stream, usize::MAX)? {
+            Packet::Connect(p) => p.write($out),
+            Packet::ConnAck(p) => p.write($out),
+            Packet::Publish(p) => p.write($out),
+            Packet::PubAck(p) => p.write($out),
+            Packet::PubRec(p) => p.write($out),
+            Packet::PubRel(p) => p.write($out),
+            Packet::PubComp(p) => p.write($out),
+            Packet::Subscribe(p) => p.write($out),
+            Packet::SubAck(p) => p.write($out),
+            Packet::Unsubscribe(p) => p.write($out),
+            Packet::UnsubAck(p) => p.write($out),
+            Packet::PingReq => PingReq.write($out),
+            Packet::PingResp => PingResp.write($out),
+            $disconnect => $write_disconnect,
+        }
+    }};
+}
+
 /// Reads and writes `bytes` again with mqttbytes.
 fn by_mqttbytes(bytes: &[u8], version: Version) -> Result<Vec<u8>, mqttbytes::Error> {
+    use mqttbytes::v4::Disconnect;
     let (mut stream, mut out) = (BytesMut::from(bytes), BytesMut::new());
     if version.is_v5() {
-        use mqttbytes::v5::{Packet, read};
-        match read(&mut stream, usize::MAX)? {
-            Packet::Connect(p) => p.write(&mut out),
-            Packet::ConnAck(p) => p.write(&mut out),
-            Packet::Publish(p) => p.write(&mut out),
-            Packet::PubAck(p) => p.write(&mut out),
-            Packet::PubRec(p) => p.write(&mut out),
-            Packet::PubRel(p) => p.write(&mut out),
-            Packet::PubComp(p) => p.write(&mut out),
-            Packet::Subscribe(p) => p.write(&mut out),
-            Packet::SubAck(p) => p.write(&mut out),
-            Packet::Unsubscribe(p) => p.write(&mut out),
-            Packet::UnsubAck(p) => p.write(&mut out),
-            Packet::PingReq => mqttbytes::v5::PingReq.write(&mut out),
-            Packet::PingResp => mqttbytes::v5::PingResp.write(&mut out),
-            Packet::Disconnect(p) => p.write(&mut out),
-        }?;
+        rewritten!(v5, &mut stream, &mut out, Packet::Disconnect(p) => p.write(&mut out))?;
     } else {
-        use mqttbytes::v4::{Packet, read};
-        match read(&mut stream, usize::MAX)? {
-            Packet::Connect(p) => p.write(&mut out),
-            Packet::ConnAck(p) => p.write(&mut out),
-            Packet::Publish(p) => p.write(&mut out),
-            Packet::PubAck(p) => p.write(&mut out),
-            Packet::PubRec(p) => p.write(&mut out),
-            Packet::PubRel(p) => p.write(&mut out),
-            Packet::PubComp(p) => p.write(&mut out),
-            Packet::Subscribe(p) => p.write(&mut out),
-            Packet::SubAck(p) => p.write(&mut out),
-            Packet::Unsubscribe(p) => p.write(&mut out),
-            Packet::UnsubAck(p) => p.write(&mut out),
-            Packet::PingReq => mqttbytes::v4::PingReq.write(&mut out),
-            Packet::PingResp => mqttbytes::v4::PingResp.write(&mut out),
-            Packet::Disconnect => mqttbytes::v4::Disconnect.write(&mut out),
-        }?;
+        rewritten!(v4, &mut stream, &mut out, Packet::Disconnect => Disconnect.write(&mut out))?;
     }
     Ok(out.to_vec())
 }

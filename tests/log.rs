@@ -8,6 +8,8 @@
 mod cleaning;
 #[path = "log/damage.rs"]
 mod damage;
+#[path = "support/directory.rs"]
+mod directory;
 #[path = "log/disk.rs"]
 mod disk;
 #[path = "log/files.rs"]

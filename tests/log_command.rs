@@ -1,6 +1,9 @@
 //! `stonechat log` from the outside: the program, over directories whole and spoiled.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "support/directory.rs"]
+mod directory;
+
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -16,32 +19,17 @@ use stonechat::store::{
 };
 use stonechat::topic::TopicName;
 
+use directory::Directory;
+
 const CLOCK: Clock = Clock { now: Time(1), wall_ms: 1_750_000_000_000 };
 const SEGMENT_BYTES: u64 = 64 << 10;
 const BATCHES: u64 = 60;
 const PER_BATCH: u64 = 10;
 
-/// A directory with a log, gone when the test ends.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 impl Directory {
-    fn empty(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("logtool-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     /// Two sessions with 300 messages each, over several segments.
     fn new(name: &str) -> Self {
-        let directory = Self::empty(name);
+        let directory = Self::empty(&format!("logtool-{name}"));
         write(&directory.0);
         directory
     }
@@ -265,7 +253,7 @@ fn not_while_a_broker_runs() {
 
 #[test]
 fn no_log() {
-    let directory = Directory::empty("none");
+    let directory = Directory::empty("logtool-none");
     for arguments in [&["verify"][..], &["dump"], &["repair", "--yes"]] {
         let (code, out, err) = directory.run(arguments);
         assert_eq!((code, out.as_str()), (66, ""), "{arguments:?}");

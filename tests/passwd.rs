@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(clippy::disallowed_methods)] // layer 3 and above
 
+#[path = "support/directory.rs"]
+mod directory;
+
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -13,24 +16,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 use stonechat::auth::password::PasswordFile;
 
-/// A directory, gone when the test ends.
-struct Directory(PathBuf);
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
+use directory::Directory;
 
 impl Directory {
-    fn new(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("passwd-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     fn file(&self) -> PathBuf {
         self.0.join("users")
     }
@@ -113,7 +101,7 @@ fn skip(what: &str) {
 
 #[test]
 fn add_change_and_delete() {
-    let directory = Directory::new("all");
+    let directory = Directory::empty("passwd-all");
     directory.succeeds(&["anna", "--create"], b"quite secret\n");
     assert_eq!(mode(&directory.file()), 0o600);
     assert!(directory.text().starts_with("anna:$argon2id$v=19$"), "{}", directory.text());
@@ -144,7 +132,7 @@ fn add_change_and_delete() {
 
 #[test]
 fn everything_else_stays() {
-    let directory = Directory::new("else");
+    let directory = Directory::empty("passwd-else");
     let (before, behind) = ("# people\r\n\r\n  zoë : $7$no hash\n", "\n#anna:old\njunk\n\tlast");
     directory.write(format!("{before}anna:old\r\n{behind}").as_bytes());
     let chown_to = (1, 1);
@@ -179,7 +167,7 @@ fn everything_else_stays() {
 
 #[test]
 fn refusals() {
-    let directory = Directory::new("no");
+    let directory = Directory::empty("passwd-no");
     directory.write(b"anna:x\n");
     for (user, what) in [
         ("", "the user name is empty"),
@@ -209,7 +197,7 @@ fn refusals() {
 
 #[test]
 fn files_that_are_none() {
-    let directory = Directory::new("none");
+    let directory = Directory::empty("passwd-none");
     directory.refuses(&["anna"], b"quite secret\n", 66, "is not there; with --create it is made");
     directory.refuses(&["anna", "--delete"], b"", 66, "is not there");
     // Nothing is made before there is a password.
@@ -223,7 +211,7 @@ fn files_that_are_none() {
 
 #[test]
 fn a_link_stays_a_link() {
-    let directory = Directory::new("link");
+    let directory = Directory::empty("passwd-link");
     let target = directory.0.join("target");
     fs::write(&target, "").unwrap();
     symlink("target", directory.file()).unwrap();
@@ -235,7 +223,7 @@ fn a_link_stays_a_link() {
 
 #[test]
 fn many_at_once_lose_nothing() {
-    let directory = Directory::new("race");
+    let directory = Directory::empty("passwd-race");
     directory.write(b"");
     let users: Vec<_> = (0..12).map(|n| format!("user{n}")).collect();
     thread::scope(|scope| {
@@ -288,7 +276,7 @@ fn on_a_terminal(file: &Path, typed: &[&str]) -> (Option<i32>, String) {
 
 #[test]
 fn at_a_prompt() {
-    let directory = Directory::new("prompt");
+    let directory = Directory::empty("passwd-prompt");
     directory.write(b"");
     let file = directory.file();
     let (code, shown) = on_a_terminal(&file, &["quite secret\n", "quite secret\n"]);
@@ -311,7 +299,7 @@ fn at_a_prompt() {
 
 #[test]
 fn what_mosquitto_writes() {
-    let directory = Directory::new("mosquitto");
+    let directory = Directory::empty("passwd-mosquitto");
     directory.write(b"");
     let there = Command::new("mosquitto_passwd").arg("--help").output().is_ok();
     if !there {

@@ -61,7 +61,8 @@ impl Default for Rules {
 /// What a good token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Token {
-    /// Who the client is: not empty, without control characters. `None`: the token does not say.
+    /// Who the client is: not empty, without control characters. `None`: the token does not say,
+    /// and lets nobody in.
     pub user: Option<Arc<str>>,
     /// The Client Identifier that the CONNECT must have.
     pub client_id: Option<String>,

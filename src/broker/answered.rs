@@ -47,7 +47,35 @@ impl Broker {
         Some(self.sessions.get_mut(session)?.outbound.get_mut(id)?.stage)
     }
 
-    /// PUBACK (section 3.4). One for an identifier that is not in use changes nothing.
+    /// A delivery whose last answer came: its identifier is free, and what waits has its room.
+    #[inline]
+    fn end(&mut self, now: Time, session: SessionKey, id: PacketId, fx: &mut Effects) {
+        self.complete(session, id, None, fx);
+        self.go_on(now, session, fx);
+    }
+
+    /// The last answer to a delivery, which comes at `stage`; at another one it is refused as
+    /// `wrong`. One for an identifier that is not in use changes nothing. Whether one is in use.
+    #[inline]
+    fn on_last_answer(
+        &mut self,
+        now: Time,
+        session: SessionKey,
+        id: PacketId,
+        (stage, wrong): (Stage, &'static str),
+        fx: &mut Effects,
+    ) -> Result<bool, Refusal> {
+        match self.stage_of(session, id) {
+            None => Ok(false),
+            Some(at) if at == stage => {
+                self.end(now, session, id, fx);
+                Ok(true)
+            }
+            Some(_) => Err(refusal(ReasonCode::ProtocolError, wrong)),
+        }
+    }
+
+    /// PUBACK (section 3.4). A refusal is final too \[MQTT-4.4.0-2\] \[MQTT-4.8.2-6\].
     pub(super) fn on_puback(
         &mut self,
         now: Time,
@@ -55,17 +83,10 @@ impl Broker {
         ack: &Ack<'_>,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        match self.stage_of(session, ack.packet_id) {
-            None => Ok(()),
-            Some(Stage::Publish1) => {
-                // A refusal is final too [MQTT-4.4.0-2] [MQTT-4.8.2-6].
-                self.counters.refused_by_clients += u64::from(ack.reason.is_error());
-                self.complete(session, ack.packet_id, None, fx);
-                self.go_on(now, session, fx);
-                Ok(())
-            }
-            Some(_) => Err(refusal(ReasonCode::ProtocolError, "PUBACK for a QoS 2 message")),
-        }
+        let last = (Stage::Publish1, "PUBACK for a QoS 2 message");
+        let known = self.on_last_answer(now, session, ack.packet_id, last, fx)?;
+        self.counters.refused_by_clients += u64::from(known && ack.reason.is_error());
+        Ok(())
     }
 
     /// PUBREC (section 3.5).
@@ -84,8 +105,7 @@ impl Broker {
             }
             Some(_) if ack.reason.is_error() => {
                 self.counters.refused_by_clients += 1;
-                self.complete(session, id, None, fx);
-                self.go_on(now, session, fx);
+                self.end(now, session, id, fx);
                 Ok(())
             }
             None if ack.reason.is_error() => Ok(()),
@@ -121,17 +141,8 @@ impl Broker {
         ack: &Ack<'_>,
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
-        match self.stage_of(session, ack.packet_id) {
-            None => Ok(()),
-            Some(Stage::Release) => {
-                self.complete(session, ack.packet_id, None, fx);
-                self.go_on(now, session, fx);
-                Ok(())
-            }
-            Some(_) => {
-                Err(refusal(ReasonCode::ProtocolError, "PUBCOMP for a message without PUBREL"))
-            }
-        }
+        let last = (Stage::Release, "PUBCOMP for a message without PUBREL");
+        self.on_last_answer(now, session, ack.packet_id, last, fx).map(drop)
     }
 
     /// PUBREL (section 3.6): the identifier is free once its release is committed.

@@ -138,17 +138,14 @@ impl Broker {
     ) {
         let Some(s) = self.sessions.get_mut(to) else { return };
         let Some(link) = s.link else { return };
-        let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
+        let stage = Stage::first(qos);
         let (order, seal) = (0, SealRef::default());
         let (dup, sent) = (true, true);
         let entry = InFlight { message: None, extra: None, order, seal, stage, retain, dup, sent };
         let packet_id = s.outbound.push(entry);
         self.counters.in_flight += 1;
         let out = Out { dup: false, qos, retain, packet_id: Some(packet_id), extra };
-        if !self.write(now, link, publication, &out, fx) {
-            // Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
-            self.complete(to, packet_id, Some(DropReason::TooLarge), fx);
-        }
+        self.write_in_flight(now, link, to, publication, &out, fx);
     }
 
     /// The log is told of an entry of a persistent session, which gets its number in the session.
@@ -241,7 +238,7 @@ impl Broker {
         }
         let Some(s) = self.sessions.get_mut(to) else { return };
         let Some(link) = s.link else { return };
-        let stage = if qos == QoS::ExactlyOnce { Stage::Publish2 } else { Stage::Publish1 };
+        let stage = Stage::first(qos);
         // One that the log does not know waits for those before it that do wait: it may be new in a
         // session that was resumed with an expiry of 0.
         let others_wait = || self.links.get(link).is_some_and(|l| !l.held.is_empty());
@@ -269,10 +266,7 @@ impl Broker {
         }
         let extra = extra.as_ref();
         let out = Out { dup: false, qos, retain, packet_id: Some(packet_id), extra };
-        if !self.write(now, link, publication, &out, fx) {
-            // Too large for this client: as if it had been delivered [MQTT-3.1.2-25].
-            self.complete(to, packet_id, Some(DropReason::TooLarge), fx);
-        }
+        self.write_in_flight(now, link, to, publication, &out, fx);
     }
 
     /// Sends what stands in flight under `id`.
@@ -291,8 +285,7 @@ impl Broker {
         let (retain, extra) = (entry.retain, entry.extra.clone());
         let dup = std::mem::replace(&mut entry.dup, true);
         let out = Out { dup, qos, retain, packet_id: Some(id), extra: extra.as_ref() };
-        if !self.write(now, link, &mut Publication::of(&message), &out, fx) {
-            self.complete(session, id, Some(DropReason::TooLarge), fx);
+        if !self.write_in_flight(now, link, session, &mut Publication::of(&message), &out, fx) {
             self.more_work(session); // no acknowledgement will say that there is room again
         }
     }
@@ -341,6 +334,25 @@ impl Broker {
         self.counters.publish_sent += 1;
         self.counters.publish_bytes_sent += publication.payload_len() as u64;
         true
+    }
+
+    /// The same for what is in flight. If it is too large for this client it is over, as if it had
+    /// been delivered \[MQTT-3.1.2-25\].
+    #[inline]
+    fn write_in_flight(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        session: SessionKey,
+        publication: &mut Publication<'_>,
+        out: &Out<'_>,
+        fx: &mut Effects,
+    ) -> bool {
+        let written = self.write(now, link, publication, out, fx);
+        if !written && let Some(id) = out.packet_id {
+            self.complete(session, id, Some(DropReason::TooLarge), fx);
+        }
+        written
     }
 
     /// Queues for a session, within the limits.

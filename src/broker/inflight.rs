@@ -12,7 +12,7 @@ use super::message::Message;
 use super::seal::SealRef;
 use super::session::Extra;
 use super::void::Span;
-use crate::codec::PacketId;
+use crate::codec::{PacketId, QoS};
 use triomphe::Arc;
 
 /// Identifiers run from 1 to this, then start again.
@@ -27,6 +27,13 @@ pub(super) enum Stage {
     Publish2,
     /// QoS 2: PUBREL until PUBCOMP
     Release,
+}
+
+impl Stage {
+    /// Where the delivery of a QoS 1 or 2 message begins.
+    pub(super) fn first(qos: QoS) -> Self {
+        if qos == QoS::ExactlyOnce { Self::Publish2 } else { Self::Publish1 }
+    }
 }
 
 /// A delivery under way.

@@ -19,7 +19,7 @@ use nix::unistd::{Group, User};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::StartError;
-use super::porch::Door;
+use super::porch::{Door, Guests};
 use super::tls::Tls;
 use super::watch::Watched;
 use crate::broker::Safety;
@@ -88,6 +88,7 @@ pub(super) fn open(settings: &Settings) -> Result<Opened, StartError> {
                     safety,
                     connections_max: listener.connections_max,
                     connections,
+                    guests: Guests::new(listener.handshakes_max),
                 });
             }
             bound => {

@@ -10,11 +10,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use slab::Slab;
+
+use super::claims::Claims;
 use super::connection::{About, Connection, Stage, version_name};
 use super::layers::Layers;
 use super::mailbox::{HandOff, ToShard};
 use super::poller::{Poller, Who};
-use super::porch::{Door, Entrant, Turned, is_the_peers, refusal};
+use super::porch::{Door, EVICTED, Entrant, Turned, is_the_peers, refusal};
 use super::shard::Shard;
 use super::socket::{Peer, Socket};
 use super::totals::{HalfReceived, Place};
@@ -31,6 +34,9 @@ const ACCEPT_PAUSE_MS: u64 = 200;
 const ACCEPT_WARN_EVERY_MS: u64 = 10_000;
 /// How long a refused client may take to read why, in ms.
 pub(super) const REFUSAL_MS: u64 = 500;
+
+/// Whose porch was another thread's.
+const NO_DOOR: u32 = u32::MAX;
 
 /// The doors of a shard.
 pub(super) struct Doors {
@@ -65,7 +71,9 @@ impl Doors {
 
     /// When accepting goes on.
     pub(super) fn next(&self) -> Time {
-        if self.knocked.is_empty() { Time::NEVER } else { self.rests_until }
+        let knocked = self.knocked.iter().filter_map(|&number| self.doors.get(number));
+        let first = knocked.map(|door| door.guests.full_until).min();
+        first.map_or(Time::NEVER, |first| first.max(self.rests_until))
     }
 }
 
@@ -121,6 +129,9 @@ impl<S: Store> Shard<S> {
     /// Accepts at one door; whether somebody may still stand there.
     fn accept_at(&mut self, number: usize) -> bool {
         for _ in 0..ACCEPTS_PER_PASS {
+            if self.is_full(number) {
+                return true;
+            }
             let Some(door) = self.doors.doors.get(number) else { return false };
             match door.listener.accept() {
                 Ok((stream, peer)) => self.welcome(number, stream.into(), peer),
@@ -138,6 +149,45 @@ impl<S: Store> Shard<S> {
             }
         }
         true
+    }
+
+    /// Whether so many stand on the porch of a door, who all came just now, that whoever comes
+    /// waits with the system.
+    fn is_full(&mut self, number: usize) -> bool {
+        let Some(door) = self.doors.doors.get_mut(number) else { return false };
+        if door.guests.full_until <= self.now {
+            let connections = &self.connections;
+            let oldest = door.guests.oldest(|link| is_guest(connections, link));
+            door.guests.full_until = oldest.map_or(Time(0), |(_, until)| until);
+        }
+        door.guests.full_until > self.now
+    }
+
+    /// Somebody has come: where there are as many as there may be, the oldest goes.
+    fn make_room(&mut self, number: usize) {
+        let (doors, connections) = (&mut self.doors.doors, &self.connections);
+        let oldest = doors
+            .get_mut(number)
+            .and_then(|door| door.guests.oldest(|link| is_guest(connections, link)));
+        let Some((link, _)) = oldest else { return };
+        let totals = &self.parts.porch.totals;
+        totals.failed_connects.fetch_add(1, Relaxed);
+        totals.evicted_guests.fetch_add(1, Relaxed);
+        if let Some(c) = self.connections.get(link.index()) {
+            tracing::info!(peer = %c.about.peer, why = EVICTED, "connection refused");
+        }
+        self.leave_porch(link);
+        self.remove(link);
+    }
+
+    /// A guest has come in, or goes: it is none of its door's any more.
+    fn leave_porch(&mut self, link: LinkKey) {
+        if is_guest(&self.connections, link)
+            && let Some(c) = self.connections.get(link.index())
+            && let Some(door) = self.doors.doors.get_mut(c.about.door as usize)
+        {
+            door.guests.gone();
+        }
     }
 
     fn welcome(&mut self, number: usize, stream: TcpStream, peer: SocketAddr) {
@@ -159,8 +209,12 @@ impl<S: Store> Shard<S> {
         let safety = door.safety;
         let (peer, door) = (Peer::Ip(peer), number as u32);
         let about = About { peer, client_id, door, safety, deadline, half_received, place };
-        if let Some(link) = self.admit(stream.into(), None, about) {
-            self.set_deadline(link, deadline);
+        self.make_room(number);
+        let Some(link) = self.admit(stream.into(), None, about) else { return };
+        self.set_deadline(link, deadline);
+        let connections = &self.connections;
+        if let Some(door) = self.doors.doors.get_mut(number) {
+            door.guests.come(link, self.now, |link| is_guest(connections, link));
         }
     }
 
@@ -203,7 +257,7 @@ impl<S: Store> Shard<S> {
                 bytes.len()
             }
             Err(turned) => {
-                self.turn_away(link, turned);
+                self.turn_away_claiming(link, turned, &Claims::read(bytes));
                 bytes.len()
             }
         }
@@ -211,6 +265,7 @@ impl<S: Store> Shard<S> {
 
     /// The connection becomes a link of this shard.
     fn enter(&mut self, link: LinkKey, entrant: &Entrant<'_>, known: &Known) {
+        self.leave_porch(link);
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         let Entrant { connect, client_id, assigned, .. } = entrant;
         let peer = c.about.peer;
@@ -254,6 +309,7 @@ impl<S: Store> Shard<S> {
         client_id: String,
         assigned: bool,
     ) {
+        self.leave_porch(link);
         let Some(c) = self.connections.try_remove(link.index()) else { return };
         let peer = c.about.peer;
         if let Err(error) = self.parts.poller.remove(&c.socket) {
@@ -287,7 +343,7 @@ impl<S: Store> Shard<S> {
             return;
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
-        let (name, door, deadline) = (Box::default(), 0, Time::NEVER);
+        let (name, door, deadline) = (Box::default(), NO_DOOR, Time::NEVER);
         let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
         let Some(link) = self.admit(socket, layers, about) else { return };
         // The porch there has let it in: here it is only read again.
@@ -303,6 +359,12 @@ impl<S: Store> Shard<S> {
 
     /// A guest that does not get in: it is told why where it can be, then it is gone.
     pub(super) fn turn_away(&mut self, link: LinkKey, turned: Turned) {
+        self.turn_away_claiming(link, turned, &Claims::default());
+    }
+
+    /// The same for one whose CONNECT is whole.
+    fn turn_away_claiming(&mut self, link: LinkKey, turned: Turned, claims: &Claims) {
+        self.leave_porch(link);
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         self.parts.porch.totals.failed_connects.fetch_add(1, Relaxed);
         let peer = c.about.peer;
@@ -313,7 +375,13 @@ impl<S: Store> Shard<S> {
             }
             Turned::Away(version, error) => {
                 let reason = format_args!("{:#04x}", error.reason.as_u8()).to_string();
-                tracing::info!(%peer, why = error.what, reason, "connection refused");
+                let Claims { client_id, user } = claims;
+                let (client_id, unverified_user) = (client_id.as_deref(), user.as_deref());
+                let why = error.what;
+                tracing::info!(
+                    %peer, client_id, unverified_user, why, reason,
+                    "connection refused"
+                );
                 refusal(version, error)
             }
         };
@@ -335,4 +403,9 @@ impl<S: Store> Shard<S> {
         let version = super::porch::version_hint(partial.unwrap_or_default());
         self.turn_away(link, Turned::Away(version, error));
     }
+}
+
+/// Whether it is here, and has not come in.
+fn is_guest(connections: &Slab<Connection>, link: LinkKey) -> bool {
+    connections.get(link.index()).is_some_and(|c| c.link == link && c.stage == Stage::Porch)
 }

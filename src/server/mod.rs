@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "the clock and the system's randomness live here")]
 
 mod authority;
+mod claims;
 mod committer;
 mod connection;
 mod doors;
@@ -24,6 +25,7 @@ mod porch;
 mod privileges;
 mod restore;
 mod retained;
+mod secrets;
 mod shard;
 mod socket;
 mod storage;

@@ -4,6 +4,7 @@
 //! May use: `codec`, OS randomness. Invariants: a connection on the porch has a deadline and a
 //! bounded buffer; it goes to its session's home with every byte read so far.
 
+use std::collections::VecDeque;
 use std::hash::BuildHasher;
 use std::io;
 use std::net::SocketAddr;
@@ -14,10 +15,16 @@ use foldhash::quality::FixedState;
 use mio::net::TcpListener;
 
 use super::totals::Totals;
-use crate::broker::{Safety, ShardId};
+use crate::broker::{LinkKey, Safety, ShardId, Time};
 use crate::codec::{
     self, ConnAck, Connect, DecodeError, Frame, Framed, Packet, ReasonCode, Sender as From, Version,
 };
+
+/// How long every guest may stay, also where others wait to come, in ms: a crowd of honest clients
+/// gets in one after the other, and drives nobody out.
+pub(crate) const GRACE_MS: u64 = 250;
+/// Why the oldest guest of a listener goes.
+pub(crate) const EVICTED: &str = "handshakes_max is reached, and it was the oldest";
 
 /// What every connection on the porch needs to know.
 pub(crate) struct Porch {
@@ -39,6 +46,58 @@ pub(crate) struct Door {
     pub(crate) safety: Option<Safety>,
     pub(crate) connections_max: usize,
     pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) guests: Guests,
+}
+
+/// Who stands on one door's porch, in the order in which they came.
+#[derive(Debug)]
+pub(crate) struct Guests {
+    max: usize,
+    count: usize,
+    /// Among them some that have gone: one that goes would have to be looked for.
+    order: VecDeque<(LinkKey, Time)>,
+    /// There are as many as there may be, and until then nobody is driven out.
+    pub(crate) full_until: Time,
+}
+
+impl Guests {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max: max.max(1), count: 0, order: VecDeque::new(), full_until: Time(0) }
+    }
+
+    /// One more; `is_there` says who has not gone.
+    pub(crate) fn come(&mut self, link: LinkKey, now: Time, is_there: impl Fn(LinkKey) -> bool) {
+        if self.order.len() >= 2 * self.count + 64 {
+            self.order.retain(|(link, _)| is_there(*link));
+        }
+        self.count += 1;
+        self.order.push_back((link, now));
+    }
+
+    /// One has come in, or gone.
+    pub(crate) fn gone(&mut self) {
+        self.full_until = Time(0);
+        self.count = self.count.saturating_sub(1);
+        if self.count == 0 {
+            self.order.clear();
+            self.order.shrink_to(64);
+        }
+    }
+
+    /// Where there are as many as there may be: who has stood there for longest, and until when
+    /// nobody drives it out.
+    pub(crate) fn oldest(&mut self, is_there: impl Fn(LinkKey) -> bool) -> Option<(LinkKey, Time)> {
+        if self.count < self.max {
+            return None;
+        }
+        while let Some(&(link, since)) = self.order.front() {
+            if is_there(link) {
+                return Some((link, since.plus_ms(GRACE_MS)));
+            }
+            self.order.pop_front();
+        }
+        None
+    }
 }
 
 /// Whether an error of accept concerns the one connection that was to be accepted.
@@ -197,6 +256,33 @@ pub(crate) fn refusal(version: Option<Version>, error: DecodeError) -> Option<Ve
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn over_the_limit_the_oldest_is_named() {
+        let link = |n| LinkKey::new(n, 1);
+        let (mut guests, mut there) = (Guests::new(2), vec![link(1), link(2)]);
+        for (n, at) in [(1, 5), (2, 6)] {
+            assert_eq!(guests.oldest(|l| there.contains(&l)), None);
+            guests.come(link(n), Time(at), |l| there.contains(&l));
+        }
+        assert_eq!(guests.oldest(|l| there.contains(&l)), Some((link(1), Time(5 + GRACE_MS))));
+        there.retain(|l| *l != link(1));
+        guests.gone();
+        assert_eq!(guests.oldest(|l| there.contains(&l)), None, "there is room");
+        there.push(link(3));
+        guests.come(link(3), Time(7), |l| there.contains(&l));
+        assert_eq!(guests.oldest(|l| there.contains(&l)), Some((link(2), Time(6 + GRACE_MS))));
+        // One stays and thousands come and go behind it: nothing piles up.
+        for n in 4..10_000 {
+            there[1] = link(n);
+            guests.gone();
+            guests.come(link(n), Time(8), |l| there.contains(&l));
+            assert!(guests.order.len() <= 70);
+        }
+        guests.gone();
+        guests.gone();
+        assert!(guests.order.is_empty());
+    }
 
     #[test]
     fn the_version_of_a_broken_connect() {

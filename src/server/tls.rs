@@ -12,7 +12,6 @@ mod keys;
 pub(super) mod name;
 
 use std::fmt::Display;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,6 +26,7 @@ use x509_cert::crl::CertificateList;
 use x509_cert::der::Decode;
 use zeroize::Zeroizing;
 
+use super::secrets;
 use super::watch::Watched;
 use crate::config::{ClientCertificate, Listener, Protocol, TlsVersion};
 use keys::Keys;
@@ -190,20 +190,7 @@ impl TlsError {
 
 /// The bytes of a file, which may be a key.
 fn read(file: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    let bytes = || -> io::Result<Zeroizing<Vec<u8>>> {
-        use io::Read;
-        let about = std::fs::metadata(file)?;
-        if !about.is_file() || about.len() > FILE_BYTES_MAX {
-            // A pipe would be waited for.
-            let what = "it is no file of at most 64 MiB";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        // Room for all of it at once: a buffer that grows leaves copies behind.
-        let mut bytes = Zeroizing::new(Vec::with_capacity(about.len() as usize + 1));
-        std::fs::File::open(file)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    bytes().map_err(|error| TlsError::new(file, error))
+    secrets::read(file, FILE_BYTES_MAX).map_err(|error| TlsError::new(file, error))
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::certificates::{Ca, Files};
+use crate::support::broker::Broker;
 use crate::support::raise_file_limit;
 use crate::talk::{Talk, TlsClient, listener, open, socket};
 
@@ -20,6 +21,16 @@ fn has_ended(stream: &mut TcpStream) -> bool {
 fn half_open(stream: &mut TcpStream, n: usize) {
     let hello = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03";
     stream.write_all(&hello[..n % hello.len()]).unwrap();
+}
+
+/// Of 2000, where 500 may be on their way in.
+fn the_oldest_have_gone(broker: &Broker, crowd: &mut [TcpStream]) {
+    let evicted = "handshakes_max is reached, and it was the oldest";
+    broker.log.wait_until("1500 evicted", |lines| {
+        (lines.iter().filter(|line| line.contains(evicted)).count() >= 1500).then_some(())
+    });
+    assert!(crowd[..1400].iter_mut().all(has_ended));
+    assert!(!crowd[1600..].iter_mut().any(has_ended));
 }
 
 #[test]
@@ -42,14 +53,43 @@ fn half_open_connections_do_not_keep_others_out() {
     let took = start.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
     broker.log.wait_for(&["client connected", "client_id=good"]);
-    // The oldest have gone, the youngest are still there.
-    let evicted = "handshakes_max is reached, and it was the oldest";
-    broker.log.wait_until("1500 evicted", |lines| {
-        (lines.iter().filter(|line| line.contains(evicted)).count() >= 1500).then_some(())
-    });
-    assert!(crowd[..1400].iter_mut().all(has_ended));
-    assert!(!crowd[1600..].iter_mut().any(has_ended));
+    the_oldest_have_gone(&broker, &mut crowd);
     good.ping();
+    drop(crowd);
+    broker.stop();
+}
+
+/// Where anonymous clients alone speak plain MQTT, a shard's own loop keeps the same limit.
+#[test]
+fn silent_ones_do_not_keep_others_out_of_plain_mqtt() {
+    raise_file_limit();
+    let other = listener("handshakes_max = 1");
+    let listener = listener("handshakes_max = 500");
+    let broker = open(&format!("server.connect_timeout_ms = 60000\n{listener}{other}"));
+    let mut crowd: Vec<_> = (0..2000)
+        .map(|n| {
+            let mut stream = socket(&broker, 0);
+            stream.write_all(&b"\x10\x0d\0\x04MQTT"[..n % 8]).unwrap();
+            stream
+        })
+        .collect();
+    let start = Instant::now();
+    let mut good = Talk::enter(socket(&broker, 0), "good");
+    // The other listener's places are its own.
+    let mut further: Vec<_> =
+        (0..20).map(|n| Talk::enter(socket(&broker, 1), &format!("further-{n}"))).collect();
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    the_oldest_have_gone(&broker, &mut crowd);
+    good.ping();
+    further.iter_mut().for_each(Talk::ping);
+    // Who stays may come in all the same.
+    let mut last = crowd.pop().unwrap();
+    last.write_all(&b"\x10\x0d\0\x04MQTT"[1999 % 8..]).unwrap();
+    last.write_all(b"\x04\x02\0\0\0\x01z").unwrap();
+    let mut answer = [0; 4];
+    last.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"\x20\x02\0\0");
     drop(crowd);
     broker.stop();
 }

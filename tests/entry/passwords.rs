@@ -55,6 +55,32 @@ fn files_of_mosquitto_and_own_ones() {
     broker.stop();
 }
 
+/// The line of one that is refused has who it says it is: escaped, short, without its password.
+#[test]
+fn who_is_refused_is_named_as_it_claims() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("passwords");
+    std::fs::write(&file, format!("u:{SECRET_HASH}\n")).unwrap();
+    let file = format!("auth.wrong_password_delay_ms = 0\nauth.password_file = {file:?}");
+    let long = "l".repeat(3000);
+    let shown = format!(r#"unverified_user="{}…" "#, &long[..64]);
+    for settings in ["", file.as_str()] {
+        let broker = Setup { anonymous: false, settings, ..Setup::default() }.start();
+        for (id, user, wanted) in [
+            ("one", "ann", ["client_id=one ", "unverified_user=ann "]),
+            ("two", "a\" why=\u{202e}\n", ["client_id=two ", r#"="a\" why=\u{202e}\n" "#]),
+            ("three", &long, ["client_id=three ", &shown]),
+        ] {
+            let code = code_of(&broker, as_user(id, user, "hushhush"));
+            assert_eq!(code, if settings.is_empty() { 0x87 } else { 0x86 });
+            broker.log.wait_for(&["connection refused", wanted[0], wanted[1]]);
+        }
+        let log = broker.log.all().join("\n");
+        assert!(!log.contains("hush") && !log.contains(&long[..65]), "{log}");
+        broker.stop();
+    }
+}
+
 /// A client that comes by a proxy from `source`; its CONNECT is sent.
 fn from(address: std::net::SocketAddr, source: &str, connect: Connect<'_>) -> TcpStream {
     let mut socket = TcpStream::connect(address).unwrap();

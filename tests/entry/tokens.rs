@@ -50,11 +50,20 @@ fn tokens() {
         (token(r#"{"alg":"HS512"}"#, &claims(60)), 0x86),
         (token(HS256, r#"{"sub":"u","client_id":"another"}"#), 0x86),
         (token(HS256, &claims(60)) + "A", 0x86),
+        // Who it is has to stand in it, whatever else does.
+        (token(HS256, "{}"), 0x86),
+        (token(HS256, r#"{"sub":""}"#), 0x86),
+        (token(HS256, r#"{"name":"u","client_id":"c","acl":{"publish":["t"]}}"#), 0x86),
         ("a.b.c".to_owned(), 0x86),
     ] {
         assert_eq!(code_of(&broker, with_token("c", &token)), code, "{token}");
     }
     broker.log.wait_for(&["connection refused", "the token is not signed (alg: none)"]);
+    broker.log.wait_for(&[
+        "connection refused",
+        "client_id=c",
+        "names no user (auth.jwt_user_claim)",
+    ]);
     // What a token grants is all that its client may do.
     let acl = r#"{"sub":"u","acl":{"publish":["up/%c"],"subscribe":["down/%c"]}}"#;
     let token_acl = token(HS256, acl);

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::cleaning::queued;
+use crate::directory::Directory;
 use crate::world::{client_id, clock};
 use stonechat::broker::{Seq, ShardId};
 use stonechat::store::{
@@ -14,27 +15,9 @@ use stonechat::store::{
     Sync, open,
 };
 
-/// A directory that is gone when the test ends.
-pub struct Directory(pub PathBuf);
-
-impl Directory {
-    pub fn new(name: &str) -> Self {
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-            .join(format!("{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        Self(path)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn a_directory_belongs_to_one() {
-    let directory = Directory::new("lock");
+    let directory = Directory::empty("log-lock");
     let disk = FileDisk::open(&directory.0).unwrap();
     match FileDisk::open(&directory.0) {
         Err(DirectoryError::InUse { pid, .. }) => {
@@ -48,7 +31,7 @@ fn a_directory_belongs_to_one() {
 
 #[test]
 fn it_works_on_files() {
-    let directory = Directory::new("files");
+    let directory = Directory::empty("log-files");
     let options = LogOptions { segment_bytes: 64 << 10, ..LogOptions::new(5, 6) };
     let session = SessionNumber(1);
     for round in 0..3 {
@@ -91,7 +74,7 @@ fn it_works_on_files() {
 #[test]
 fn what_is_written_is_there() {
     const FILE_BYTES: usize = 3 << 20;
-    let directory = Directory::new("written");
+    let directory = Directory::empty("log-written");
     let disk = FileDisk::open(&directory.0).unwrap();
     let file = disk.create("a").unwrap();
     disk.allocate(&file, FILE_BYTES as u64).unwrap();
@@ -138,7 +121,7 @@ fn what_is_written_is_there() {
 /// A log of the first version, whose headers are written anew over what stands in them.
 #[test]
 fn an_older_log_goes_on_in_its_files() {
-    let directory = Directory::new("older");
+    let directory = Directory::empty("log-older");
     fs::create_dir_all(&directory.0).unwrap();
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/log-v1");
     for entry in fs::read_dir(fixture).unwrap() {

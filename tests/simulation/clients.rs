@@ -16,6 +16,7 @@ use stonechat::codec::{
 };
 use stonechat::topic::{SubscriptionFilter, TopicName};
 
+use super::asked::METHOD;
 use super::rng::Rng;
 use super::shadow::{Msg, Shadow, payload_of};
 use super::world::World;
@@ -71,6 +72,8 @@ pub struct Character {
     pub misbehaves: bool,
     /// uses a Topic Alias of an earlier connection
     pub relapses: bool,
+    /// was authenticated by a method, and does it again
+    pub method: bool,
     /// a probe of the quiet end: only subscribes to `#`
     pub probe: Option<u8>,
 }
@@ -134,6 +137,8 @@ pub struct Client {
     /// by topic, what came with RETAIN
     pub retained_got: BTreeMap<String, Option<usize>>,
     pub received: u64,
+    /// its AUTH is to be answered
+    pub auth_waits: bool,
 }
 
 impl Client {
@@ -167,6 +172,7 @@ impl Client {
             expect_pubrel: VecDeque::new(),
             retained_got: BTreeMap::new(),
             received: 0,
+            auth_waits: false,
         }
     }
 
@@ -231,6 +237,7 @@ impl Client {
             receive_maximum: NonZeroU16::new(is.receive_maximum).unwrap_or(NonZeroU16::MAX),
             maximum_packet_size: is.maximum_packet_size,
             topic_alias_maximum: is.topic_alias_maximum,
+            authentication_method: is.method.then_some(METHOD),
             will,
             ..Connect::new(is.version, &name)
         };
@@ -257,6 +264,7 @@ impl Client {
         self.aliases_in.clear();
         self.expect_pubrel.clear();
         self.alias_max = 0;
+        self.auth_waits = false;
     }
 
     /// The connection is gone, as far as this client is concerned; a prefix of what it wrote may

@@ -77,6 +77,13 @@ pub struct Met {
     pub missing: u64,
     /// a PUBLISH was left because it was over a quota
     pub throttled: u64,
+    /// a message was not retained because its publisher has enough of them
+    pub not_retained: u64,
+    /// questions that were answered, in time and when the link was gone
+    pub answered: u64,
+    pub late: u64,
+    /// links whose time was over
+    pub over: u64,
 }
 
 impl Met {
@@ -90,6 +97,10 @@ impl Met {
         self.damaged += other.damaged;
         self.missing += other.missing;
         self.throttled += other.throttled;
+        self.not_retained += other.not_retained;
+        self.answered += other.answered;
+        self.late += other.late;
+        self.over += other.over;
     }
 }
 

@@ -41,7 +41,10 @@ impl World {
             if self.verbose {
                 println!("    {request:?}");
             }
-            self.loads.push(Pending { shard, request, answer: None });
+            match request {
+                Request::Ask { link, question } => self.take_question(shard, link, question),
+                request => self.loads.push(Pending { shard, request, answer: None }),
+            }
         }
     }
 

@@ -47,6 +47,7 @@ impl World {
         if self.verbose {
             println!("    power is gone too: {power}");
         }
+        self.questions.clear();
         for id in std::mem::take(&mut self.open) {
             let conn = &mut self.conns[id];
             (conn.ended, conn.server_closed) = (true, true);

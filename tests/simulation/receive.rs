@@ -86,9 +86,13 @@ impl Client {
             }
             Packet::SubAck(a) => {
                 let refused = world.conns[conn].refused_subs.contains(&a.packet_id.get());
-                let errors = a.reasons.iter().all(|r| r.is_error());
                 let is_told = self.is.version != Version::V31;
-                assert_eq!(errors, refused && is_told, "{}: {:?}", self.name, a.reasons);
+                let denied = world.conns[conn].told.denied_subs.get(&a.packet_id.get());
+                for (at, reason) in a.reasons.iter().enumerate() {
+                    let denied = denied.is_some_and(|denied| denied.get(at) == Some(&true));
+                    let told = (refused || denied) && is_told;
+                    assert_eq!(reason.is_error(), told, "{}: {:?}", self.name, a.reasons);
+                }
                 let asked = self.subs_pending.remove(&a.packet_id.get());
                 assert!(asked, "{}: a SUBACK that nobody asked for", self.name);
                 shadow.suback(self.index, conn, a.packet_id.get());
@@ -97,6 +101,7 @@ impl Client {
                 let asked = self.subs_pending.remove(&a.packet_id.get());
                 assert!(asked, "{}: an UNSUBACK that nobody asked for", self.name);
             }
+            Packet::Auth(auth) => self.on_auth(world, auth),
             Packet::PingResp | Packet::Disconnect(_) => {}
             other => panic!("{}: the broker sent {other:?}", self.name),
         }
@@ -118,6 +123,7 @@ impl Client {
         if refused {
             return;
         }
+        assert_eq!(ack.authentication_method.is_some(), self.is.method, "{}", self.name);
         let (present, epoch) = (world.conns[conn].present, world.conns[conn].epoch);
         let told = present && self.is.version != Version::V31;
         assert_eq!(ack.session_present, told, "{}: Session Present", self.name);

@@ -160,6 +160,10 @@ impl World {
         }
         let will = c.will.as_ref().map(|will| will.topic.as_str());
         let denied = will.is_some_and(|topic| !rights.may_publish(client, topic));
-        (rights.identity(client), denied)
+        let mut identity = rights.identity(client);
+        if self.asks(client) {
+            identity = Arc::new(Identity { asks: true, ..Identity::clone(&identity) });
+        }
+        (identity, denied)
     }
 }

@@ -59,10 +59,12 @@ fn draw_refusals(seed: u64, limits: &mut Limits, lossy: bool) {
 
 /// What the shadow knew before a PUBLISH was handed in.
 pub struct Before {
-    topic: &'static str,
+    pub topic: &'static str,
     msg: Option<(usize, Msg)>,
-    retained: Option<usize>,
-    unsure: bool,
+    pub retained: Option<usize>,
+    pub unsure: bool,
+    /// how many retained messages are surely the publisher's, and how many may be
+    pub own: (usize, usize),
     inbound: Option<Option<usize>>,
     gate: Option<usize>,
 }
@@ -125,6 +127,7 @@ impl World {
             msg: serial.map(|serial| (serial, shadow.msgs[serial].clone())),
             retained: shadow.retained.get(topic).copied(),
             unsure: shadow.retained_unsure.contains(topic),
+            own: shadow.retained_of(conn.client),
             inbound: self.inbound2.get(&(conn.client, conn.epoch, packet_id)).copied(),
             gate: conn.gate.published.get(&packet_id).copied(),
         })
@@ -140,21 +143,11 @@ impl World {
         shadow: &mut Shadow,
     ) {
         let told_full = self.shards[self.conns[id].shard].told_full;
-        let throttled = left && self.quotas.is_some();
-        let may = throttled || told_full || self.limits.queue_full == QueueFull::Refuse;
+        let throttled = left && (self.quotas.is_some() || self.conns[id].told.waits);
+        let retained = p.retain && self.retained_max(self.conns[id].client) < usize::MAX;
+        let may = throttled || told_full || retained || self.limits.queue_full == QueueFull::Refuse;
         assert!(may, "c{}: refused, and there is room", self.conns[id].client);
-        // A link that ends for it may have published its Will, and that may be retained there.
-        let set = serial_of(p.payload);
-        let is_set = shadow.retained.get(b.topic).copied() == set;
-        if p.retain && is_set {
-            match b.retained {
-                Some(serial) => shadow.retained.insert(b.topic, serial),
-                None => shadow.retained.remove(b.topic),
-            };
-            if b.unsure {
-                shadow.retained_unsure.insert(b.topic);
-            }
-        }
+        unretain(p, &b, shadow);
         if p.qos == QoS::AtMostOnce && !left {
             return;
         }
@@ -186,5 +179,20 @@ impl World {
         let conn = &self.conns[id];
         let outbox = self.shards[conn.shard].fx.sends.outbox_mut(conn.link);
         outbox.is_some_and(|o| std::mem::take(&mut o.not_taken))
+    }
+}
+
+/// The message was not retained: what was there before still is.
+pub fn unretain(p: &Publish<'_>, b: &Before, shadow: &mut Shadow) {
+    // A link that ends for it may have published its Will, and that may be retained there.
+    let is_set = shadow.retained.get(b.topic).copied() == serial_of(p.payload);
+    if p.retain && is_set {
+        match b.retained {
+            Some(serial) => shadow.retained.insert(b.topic, serial),
+            None => shadow.retained.remove(b.topic),
+        };
+        if b.unsure {
+            shadow.retained_unsure.insert(b.topic);
+        }
     }
 }

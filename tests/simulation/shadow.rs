@@ -146,6 +146,8 @@ pub struct Shadow {
     pub in_flight2: BTreeMap<(usize, u16), (usize, u64)>,
     pub retained: BTreeMap<&'static str, usize>,
     pub retained_unsure: BTreeSet<&'static str>,
+    /// a Will may find that its client has enough of them
+    pub retained_quotas: bool,
     will_set_at: BTreeMap<&'static str, Time>,
     /// by group and message: epochs that got it, and how often each as QoS 2
     pub group_got: BTreeMap<(usize, usize), BTreeMap<u64, u32>>,
@@ -235,6 +237,7 @@ impl Shadow {
             in_flight2: BTreeMap::new(),
             retained: BTreeMap::new(),
             retained_unsure: BTreeSet::new(),
+            retained_quotas: false,
             will_set_at: BTreeMap::new(),
             group_got: BTreeMap::new(),
             group_ends: vec![Vec::new(); groups],
@@ -298,6 +301,15 @@ impl Shadow {
         s.will = will;
         s.will_at = Time::NEVER;
         (present, s.epoch)
+    }
+
+    /// How many retained messages are surely a client's, and how many may be.
+    pub fn retained_of(&self, client: usize) -> (usize, usize) {
+        let own = self.retained.iter().filter(|(topic, serial)| {
+            self.msgs[**serial].publisher == client && !self.retained_unsure.contains(*topic)
+        });
+        let sure = own.count();
+        (sure, sure + self.retained_unsure.len())
     }
 
     /// The link of `conn` ended: by DISCONNECT 0x00 if `!will_due`.
@@ -392,8 +404,12 @@ impl Shadow {
         if m.retain {
             let topic = m.topic;
             self.retained.insert(topic, serial);
-            if self.will_set_at.insert(topic, self.now) == Some(self.now) || self.full {
-                self.retained_unsure.insert(topic); // two at the same time: in any order
+            if self.will_set_at.insert(topic, self.now) == Some(self.now)
+                || self.full
+                || self.retained_quotas
+            {
+                // Two at the same time: in any order; or it is not retained.
+                self.retained_unsure.insert(topic);
             } else {
                 self.retained_unsure.remove(topic);
             }

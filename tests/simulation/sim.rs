@@ -3,6 +3,7 @@
 use stonechat::broker::{Limits, QueueFull};
 use stonechat::codec::Version;
 
+use super::asked::Hook;
 use super::clients::{Character, Client, GROUPS, PLAIN_FILTERS};
 use super::engine::{Engine, Met};
 use super::herd::Extras;
@@ -37,7 +38,9 @@ pub enum Vintage {
     /// all that is recorded is to be synced
     Synced,
     Today,
-    /// with the real log, on a disk with faults
+    /// with the real log, on a disk with faults; without the hook
+    Earlier,
+    /// the same with it
     Disk,
 }
 
@@ -99,6 +102,7 @@ fn character(index: usize, rng: &mut Rng) -> Character {
         keep_alive_s: rng.pick(&[0, 0, 4, 60]),
         misbehaves: rng.one_in(8),
         relapses: false,
+        method: false,
         probe: None,
     }
 }
@@ -127,6 +131,7 @@ fn probe(i: usize) -> Character {
         keep_alive_s: 0,
         misbehaves: false,
         relapses: false,
+        method: false,
         probe: Some((i % 3) as u8),
     }
 }
@@ -134,7 +139,7 @@ fn probe(i: usize) -> Character {
 impl Sim {
     /// The run of a seed, as runs were then.
     pub fn new(seed: u64, vintage: Vintage) -> Self {
-        let on_disk = vintage == Vintage::Disk;
+        let (on_disk, earlier) = (vintage >= Vintage::Earlier, vintage == Vintage::Earlier);
         let vintage = vintage.min(Vintage::Today);
         let mut rng = Rng::new(seed, 1);
         let shards = rng.range(1, 4);
@@ -183,14 +188,22 @@ impl Sim {
         }
         let today = vintage == Vintage::Today;
         let changes = if today { Changes::new(seed, count, &mut shadow) } else { None };
+        // Where there are rules they settle everything, and nobody is asked.
+        let asked = today && !earlier && changes.is_none();
+        let mut hook = if asked { Hook::new(seed, &mut clients[..count]) } else { None };
+        if let Some(hook) = &mut hook {
+            limits.hook_cache_ms = hook.cache_ms();
+        }
         let mut world = World::new(shards, seed, &limits, check_every);
+        world.hook = hook;
         world.syncs = safe.then(|| Syncs::new(seed));
         world.engine = on_disk.then(|| Engine::new(seed, shards));
         world.tell_rights(&mut shadow);
         // Where queues refuse, who is refused comes back at once, for as long as time stands still:
         // acknowledgements that would make room wait behind a PUBLISH that is over its rate.
         let paced = today && !shadow.refuses;
-        let mut paces = if paced { Paces::new(seed, lossy) } else { None };
+        let mut paces = if paced { Paces::new(seed, lossy, earlier) } else { None };
+        shadow.retained_quotas = paces.is_some() && !earlier;
         world.quotas = paces.as_mut().map(Paces::draw);
         world.tell_quotas(&mut shadow);
         Self { world, shadow, clients, rng, plan, extras, changes, paces }
@@ -208,7 +221,9 @@ impl Sim {
             if !self.extra_step() {
                 self.step();
             }
+            self.ask_step();
         }
+        self.end_asking();
         let plain = self.extras.is_none();
         self.end_extras();
         self.quiet();
@@ -220,11 +235,16 @@ impl Sim {
             inputs: self.world.inputs,
             published: self.shadow.msgs.len(),
             delivered: self.shadow.deliveries,
-            met: Met {
-                throttled: self.world.throttled(),
-                ..self.world.engine.map_or_else(Met::default, |engine| engine.met)
-            },
+            met: self.met(),
         }
+    }
+
+    fn met(&self) -> Met {
+        let mut met = Met { throttled: self.world.throttled(), ..self.world.met };
+        if let Some(engine) = &self.world.engine {
+            met.add(&engine.met);
+        }
+        met
     }
 
     pub fn actors(&self) -> usize {
@@ -401,6 +421,7 @@ impl Sim {
             progress |= world.commit(shard, true, shadow, rng);
             progress |= world.tick(shard, shadow);
         }
+        progress |= world.answer_question(0, shadow);
         progress | world.load_all(shadow)
     }
 

@@ -26,7 +26,7 @@ impl Conn {
 }
 
 impl World {
-    fn reads_held(&self, id: usize) -> bool {
+    pub fn reads_held(&self, id: usize) -> bool {
         let conn = &self.conns[id];
         let outbox = self.shards[conn.shard].fx.sends.outbox(conn.link);
         conn.opened && outbox.is_some_and(|o| o.reads_held)

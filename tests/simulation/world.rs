@@ -20,12 +20,13 @@ use stonechat::codec::{
     Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
 };
 
+use super::asked::{Hook, Pending, Told, abouts};
 use super::clients::{FILTERS, HERDS, TOPICS};
-use super::engine::Engine;
-use super::loads::Pending;
+use super::engine::{Engine, Met};
+use super::loads;
 use super::rng::Rng;
 use super::safeties::Syncs;
-use super::shadow::{Cause, GateShadow, Shadow, client_of, serial_of};
+use super::shadow::{Cause, GateShadow, Shadow, SubEntry, client_of, serial_of};
 use super::staging::Staging;
 
 /// How often a Tick may be due at one moment before the broker is said to spin.
@@ -56,7 +57,7 @@ pub struct Conn {
     pub client: usize,
     pub shard: usize,
     pub link: LinkKey,
-    version: Version,
+    pub version: Version,
     /// bytes on their way to the broker
     pub up: VecDeque<u8>,
     /// the client's end is gone: when `up` is empty, the broker hears of it
@@ -86,6 +87,8 @@ pub struct Conn {
     pub last_in: Time,
     /// when the broker was last seen to hold the reading: nobody can be heard then
     pub held_at: Time,
+    /// what it was told by who decides elsewhere
+    pub told: Told,
 }
 
 pub struct World {
@@ -114,10 +117,16 @@ pub struct World {
     /// QoS 2 identifiers that the brokers have taken: (client, epoch, identifier)
     pub inbound2: BTreeMap<(usize, u64, u16), Option<usize>>,
     /// what the brokers asked of the log
-    pub loads: Vec<Pending>,
+    pub loads: Vec<loads::Pending>,
     /// `None`: each batch is synced as it is written
     pub syncs: Option<Syncs>,
     pub quotas: Option<Arc<Quotas>>,
+    /// who decides elsewhere
+    pub hook: Option<Hook>,
+    /// what the brokers asked of it
+    pub questions: Vec<Pending>,
+    /// what the run came across, besides what its engine did
+    pub met: Met,
 }
 
 pub fn topic_named(text: &str) -> Option<&'static str> {
@@ -145,8 +154,10 @@ fn concat(slices: &[IoSlice<'_>]) -> Vec<u8> {
 }
 
 pub fn new_shard(i: usize, shards: usize, seed: u64, limits: &Limits) -> Shard {
+    let mut broker = Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone());
+    broker.name_publishers_by(7); // all shards alike, and after a restart as before
     Shard {
-        broker: Broker::new(ShardId(i as u8), shards as u8, seed ^ i as u64, limits.clone()),
+        broker,
         fx: Effects::default(),
         committed: 0,
         written: 0,
@@ -185,6 +196,9 @@ impl World {
             loads: Vec::new(),
             syncs: None,
             quotas: None,
+            hook: None,
+            questions: Vec::new(),
+            met: Met::default(),
         }
     }
 
@@ -231,6 +245,7 @@ impl World {
             keep_alive_ms: u64::from(connect.keep_alive_s) * 1000,
             last_in: self.now,
             held_at: self.now,
+            told: Told::default(),
         });
         self.open.push(id);
         id
@@ -333,6 +348,7 @@ impl World {
             conn.parsed = all.len();
             if let (Some(closing), false) = (closing, conn.ended) {
                 conn.check_keep_alive_is_over(closing, self.now);
+                self.met.over += u64::from(conn.check_end(closing.why, self.now));
                 conn.ended = true;
                 shadow.link_ended(conn.client, id, true);
             }
@@ -405,14 +421,25 @@ impl World {
                     _ => None,
                 };
                 let known = publish.and_then(|p| self.before_publish(id, &p, shadow));
-                let refusals = self.refusals(shard);
+                let (refusals, retained) = (self.refusals(shard), self.not_retained(shard));
+                let (mut asked, subs) = self.asked_of(id, &packet, shadow);
                 let cause = self.foresee(id, &packet, shadow);
                 self.feed(shard, Input::Packet(link, packet), &cause, shadow);
                 let left = self.was_left(id);
-                if let (Some(p), Some(known)) = (publish, known)
-                    && (left || self.refusals(shard) > refusals)
-                {
-                    self.take_back(id, (&p, left), known, shadow);
+                if self.refusals(shard) > refusals {
+                    asked.clear(); // for want of room, whoever may
+                }
+                self.check_asked(id, &asked, left);
+                if let (true, Some(subs)) = (left, subs) {
+                    self.take_subscribe_back(id, cause.packet_id, subs, shadow);
+                }
+                if let (Some(p), Some(known)) = (publish, known) {
+                    if left || self.refusals(shard) > refusals {
+                        self.take_back(id, (&p, left), known, shadow);
+                    } else if p.retain {
+                        let refused = self.not_retained(shard) > retained;
+                        self.check_retained(id, &p, known, refused, shadow);
+                    }
                 }
                 if left { 0 } else { len }
             }
@@ -435,7 +462,7 @@ impl World {
             let conn = &mut self.conns[id];
             (conn.opened, conn.ended, conn.refused) = (true, true, true);
             let link = conn.link;
-            let opening = opening(c, safety, &identity);
+            let opening = opening(c, safety, &identity, Time::NEVER);
             self.feed(shard, Input::Opened(link, opening), &Cause::default(), shadow);
             assert!(self.conns[id].closing.is_some(), "c{client}: let in without room");
             return;
@@ -446,9 +473,11 @@ impl World {
         (conn.present, conn.epoch) = (present, epoch);
         let waits = shadow.safeties.of_link(client);
         let cause = Cause { conn: Some(id), client, answer: 2, safety: waits, ..Cause::default() };
-        let opening = opening(c, safety, &identity);
         let (shard, link) = (conn.shard, conn.link);
+        let ends = self.before_opened(id, c.authentication_method);
+        let opening = opening(c, safety, &identity, ends);
         self.feed(shard, Input::Opened(link, opening), &cause, shadow);
+        self.after_opened(id, c.will.is_some(), shadow);
     }
 
     /// Tells the shadow of a packet that the broker is about to take.
@@ -478,9 +507,12 @@ impl World {
                     self.conns[id].refused_subs.insert(s.packet_id.get());
                     return cause;
                 }
-                let conn = &self.conns[id];
                 for (filter, options) in &s.filters {
                     let filter = filter_named(filter.text).unwrap();
+                    if self.denies_filter(id, s.packet_id.get(), filter) {
+                        continue;
+                    }
+                    let conn = &self.conns[id];
                     let mut options = *options;
                     // A bridge gets nothing back that it sent, and RETAIN flags as they are.
                     options.no_local |= conn.bridge && filter.starts_with("$share/").not();
@@ -510,6 +542,30 @@ impl World {
         cause
     }
 
+    /// What the hook is asked about a packet, and what may have to be taken back.
+    fn asked_of(
+        &self,
+        id: usize,
+        packet: &Packet<'_>,
+        shadow: &Shadow,
+    ) -> (Vec<(bool, String)>, Option<Vec<SubEntry>>) {
+        let conn = &self.conns[id];
+        match packet {
+            Packet::Publish(p) => {
+                let key = (conn.client, conn.epoch, p.packet_id.map_or(0, |id| id.get()));
+                let again = p.qos == QoS::ExactlyOnce && self.inbound2.contains_key(&key);
+                let topic = self.topic_of(id, p).0.filter(|_| !again);
+                (topic.map(|topic| (false, topic.to_owned())).into_iter().collect(), None)
+            }
+            // For want of room it is refused, whoever may.
+            Packet::Subscribe(_) if self.refuses_subscribe(conn.shard, conn.client, shadow) => {
+                (Vec::new(), self.before_subscribe(id, shadow))
+            }
+            Packet::Subscribe(s) => (abouts(s), self.before_subscribe(id, shadow)),
+            _ => (Vec::new(), None),
+        }
+    }
+
     fn foresee_publish(
         &mut self,
         id: usize,
@@ -534,7 +590,8 @@ impl World {
         }
         let key = (client, epoch, packet_id);
         let again = p.qos == QoS::ExactlyOnce && self.inbound2.contains_key(&key);
-        let denied = !again && !shadow.rights.may_publish(client, topic);
+        let may = shadow.rights.may_publish(client, topic) && conn.told.may_publish(topic);
+        let denied = !again && !may;
         // 3.x clients cannot be told, and are answered as if it had been taken.
         if p.qos == QoS::ExactlyOnce && !(denied && conn.version.is_v5()) {
             self.inbound2.insert(key, serial);
@@ -717,6 +774,7 @@ impl World {
             self.tick(shard, shadow);
         });
         self.check_keep_alives();
+        self.check_ends();
     }
 
     /// Inputs that name what is gone: nothing may come of them.
@@ -750,8 +808,9 @@ fn opening<'a>(
     c: &'a Connect<'a>,
     safety: Option<Safety>,
     identity: &'a Arc<Identity>,
+    ends: Time,
 ) -> Opening<'a> {
-    let (ends, authentication) = (Time::NEVER, None);
+    let authentication = c.authentication_method.map(|method| (method, &b"in"[..]));
     Opening {
         connect: c,
         client_id: c.client_id,

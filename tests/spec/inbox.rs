@@ -8,6 +8,25 @@ pub(crate) trait Inboxes {
     /// The next packet of a client; an error if there is none.
     fn next_of(&mut self, name: &str) -> Result<Words, String>;
 
+    /// `a<` and, if exactly one of several receives it, `a|b<`.
+    fn expect(&mut self, names: &str, rest: &str) -> Done;
+
+    fn expect_closed(&mut self, name: &str, rest: &str) -> Done;
+
+    /// Looks, if the statement says what came.
+    fn look(&mut self, first: &str, rest: &str) -> Option<Done> {
+        if let Some(names) = first.strip_suffix('<') {
+            return Some(self.expect(names, rest));
+        }
+        if let Some(name) = first.strip_suffix("<*") {
+            return Some(self.expect_any_order(name, rest));
+        }
+        if let Some(name) = first.strip_suffix('!') {
+            return Some(self.expect_closed(name, rest));
+        }
+        rest.strip_prefix("gets ").map(|rest| self.expect_number(first, rest))
+    }
+
     fn expect_any_order(&mut self, name: &str, rest: &str) -> Done {
         let mut wanted: Vec<Words> = rest.split(" | ").map(Words::parse).collect();
         while !wanted.is_empty() {

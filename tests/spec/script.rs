@@ -163,17 +163,8 @@ impl Run {
     fn statement(&mut self, text: &str) -> Done {
         let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let rest = rest.trim();
-        if let Some(names) = first.strip_suffix('<') {
-            return self.expect(names, rest);
-        }
-        if let Some(name) = first.strip_suffix("<*") {
-            return self.expect_any_order(name, rest);
-        }
-        if let Some(name) = first.strip_suffix('!') {
-            return self.expect_closed(name, rest);
-        }
-        if let Some(rest) = rest.strip_prefix("gets ") {
-            return self.expect_number(first, rest);
+        if let Some(done) = self.look(first, rest) {
+            return done;
         }
         if !matches!(first, "limits" | "shards" | "retained") {
             self.nothing_left()?;
@@ -277,33 +268,6 @@ impl Run {
         self.world().send(name, &bytes)
     }
 
-    /// `a<` and, if exactly one of several receives it, `a|b<`.
-    fn expect(&mut self, names: &str, rest: &str) -> Done {
-        let names: Vec<&str> = names.split('|').collect();
-        let world = self.world();
-        let has = |name: &&&str| world.clients.get(**name).is_some_and(|c| !c.inbox.is_empty());
-        let name = *names.iter().find(has).unwrap_or(&names[0]);
-        let got = self.next_of(name)?;
-        if Words::parse(rest).matches(&got) { Ok(()) } else { Err(format!("{name} got `{got}`")) }
-    }
-
-    fn expect_closed(&mut self, name: &str, rest: &str) -> Done {
-        let client = self.world().clients.get_mut(name).ok_or("there is no such client")?;
-        if let Some(packet) = client.inbox.front() {
-            return Err(format!("{name} received `{packet}` before"));
-        }
-        let Some(reason) = client.closed else { return Err("it is open".to_owned()) };
-        let want = rest.strip_prefix("closed").map(str::trim);
-        let reason = format!("{:02x}", reason.as_u8());
-        match want {
-            Some(code) if code.is_empty() || code == reason => {
-                self.world().clients.remove(name);
-                Ok(())
-            }
-            _ => Err(format!("closed with {reason}")),
-        }
-    }
-
     fn publish_own(&mut self, rest: &str) -> Done {
         let words = Words::parse(rest);
         let parts = MessageParts {
@@ -380,5 +344,31 @@ impl Inboxes for Run {
             Some(reason) => format!("nothing came, closed ({:02x}: {reason})", reason.as_u8()),
             None => "nothing came".to_owned(),
         })
+    }
+
+    fn expect(&mut self, names: &str, rest: &str) -> Done {
+        let names: Vec<&str> = names.split('|').collect();
+        let world = self.world();
+        let has = |name: &&&str| world.clients.get(**name).is_some_and(|c| !c.inbox.is_empty());
+        let name = *names.iter().find(has).unwrap_or(&names[0]);
+        let got = self.next_of(name)?;
+        if Words::parse(rest).matches(&got) { Ok(()) } else { Err(format!("{name} got `{got}`")) }
+    }
+
+    fn expect_closed(&mut self, name: &str, rest: &str) -> Done {
+        let client = self.world().clients.get_mut(name).ok_or("there is no such client")?;
+        if let Some(packet) = client.inbox.front() {
+            return Err(format!("{name} received `{packet}` before"));
+        }
+        let Some(reason) = client.closed else { return Err("it is open".to_owned()) };
+        let want = rest.strip_prefix("closed").map(str::trim);
+        let reason = format!("{:02x}", reason.as_u8());
+        match want {
+            Some(code) if code.is_empty() || code == reason => {
+                self.world().clients.remove(name);
+                Ok(())
+            }
+            _ => Err(format!("closed with {reason}")),
+        }
     }
 }

@@ -306,17 +306,8 @@ impl Run {
     fn statement(&mut self, text: &str) -> Done {
         let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
         let rest = rest.trim();
-        if let Some(names) = first.strip_suffix('<') {
-            return self.expect(names, rest);
-        }
-        if let Some(name) = first.strip_suffix("<*") {
-            return self.expect_any_order(name, rest);
-        }
-        if let Some(name) = first.strip_suffix('!') {
-            return self.expect_closed(name);
-        }
-        if let Some(rest) = rest.strip_prefix("gets ") {
-            return self.expect_number(first, rest);
+        if let Some(done) = self.look(first, rest) {
+            return done;
         }
         if matches!(first, "limits" | "shards" | "count" | "log") {
             return Ok(());
@@ -369,8 +360,26 @@ impl Run {
     fn client(&mut self, name: &str) -> Result<&mut Client, String> {
         self.clients.get_mut(name).ok_or_else(|| format!("there is no client {name}"))
     }
+}
 
-    /// `a<` and, if exactly one of several receives it, `a|b<`.
+impl Inboxes for Run {
+    fn next_of(&mut self, name: &str) -> Result<Words, String> {
+        let client = self.client(name)?;
+        let mut packet = loop {
+            match client.inbox.pop_front() {
+                Some(packet) => break packet,
+                None if client.closed => return Err(format!("nothing came, {name} is closed")),
+                None if !client.read(PATIENCE)? => return Err("nothing came".to_owned()),
+                None => {}
+            }
+        };
+        if let Some((_, id)) = packet.attributes.iter_mut().find(|(n, _)| n == "assigned") {
+            self.assigned.push(id.clone());
+            *id = format!("assigned-{}", self.assigned.len());
+        }
+        Ok(packet)
+    }
+
     fn expect(&mut self, names: &str, rest: &str) -> Done {
         let names: Vec<&str> = names.split('|').collect();
         let mut name = names[0];
@@ -392,7 +401,7 @@ impl Run {
         if Words::parse(rest).matches(&got) { Ok(()) } else { Err(format!("{name} got `{got}`")) }
     }
 
-    fn expect_closed(&mut self, name: &str) -> Done {
+    fn expect_closed(&mut self, name: &str, _: &str) -> Done {
         let client = self.client(name)?;
         while !client.closed {
             if !client.read(PATIENCE)? {
@@ -404,25 +413,6 @@ impl Run {
         }
         self.clients.remove(name);
         Ok(())
-    }
-}
-
-impl Inboxes for Run {
-    fn next_of(&mut self, name: &str) -> Result<Words, String> {
-        let client = self.client(name)?;
-        let mut packet = loop {
-            match client.inbox.pop_front() {
-                Some(packet) => break packet,
-                None if client.closed => return Err(format!("nothing came, {name} is closed")),
-                None if !client.read(PATIENCE)? => return Err("nothing came".to_owned()),
-                None => {}
-            }
-        };
-        if let Some((_, id)) = packet.attributes.iter_mut().find(|(n, _)| n == "assigned") {
-            self.assigned.push(id.clone());
-            *id = format!("assigned-{}", self.assigned.len());
-        }
-        Ok(packet)
     }
 }
 

@@ -262,21 +262,24 @@ impl Authority {
         let now_s = Self::now_s();
         let token = jwt::verify(token, &tokens.keys, &tokens.rules, now_s)
             .map_err(|error| wrong(why_not(&error)))?;
-        if user.is_some() && user != token.user.as_deref() {
+        // Without a name it would come in as an anonymous client, whom the listener may refuse.
+        let Some(name) = token.user else {
+            return Err(wrong("the token names no user (auth.jwt_user_claim)"));
+        };
+        if user.is_some_and(|user| *user != *name) {
             return Err(wrong("the token is another user's"));
         }
         if token.client_id.is_some_and(|id| id != client_id) {
             return Err(wrong("the token is for another Client Identifier"));
         }
-        let name = token.user.as_deref();
         let grants = token.grants.map(|grants| {
-            Arc::new(Grants::of(&grants.publish, &grants.subscribe, name, client_id))
+            Arc::new(Grants::of(&grants.publish, &grants.subscribe, Some(&name), client_id))
         });
         let asks = force.anonymous.asks;
         let ends = token
             .expires_s
             .map_or(Time::NEVER, |at_s| Time(self.now_ms()).plus_s(at_s.saturating_sub(now_s)));
-        let identity = Identity { user: token.user, roles: token.roles, grants, asks };
+        let identity = Identity { user: Some(name), roles: token.roles, grants, asks };
         Ok(Found { identity, ends })
     }
 }

@@ -3,7 +3,6 @@
 //! Invariant: each piece is read as a whole and then replaced as a whole; whoever is being looked
 //! at keeps the pieces that it began with.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use crate::auth::quota::{Excess, Quota, Quotas};
 use crate::auth::throttle::ThrottleLimits;
 use crate::config::{self, Listener, Method, Settings, UserFrom};
 use crate::server::hook::{Hook, HookCounts, HookRules, Token};
+use crate::server::secrets;
 
 /// A file that is read into memory as a whole is not larger.
 const FILE_BYTES_MAX: u64 = 256 << 20;
@@ -276,16 +276,7 @@ fn in_line(path: &Path, line: usize, what: &dyn std::fmt::Display) -> String {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let bytes = file.metadata().map_err(failed)?.len();
-    // With room for all of it: growing would leave copies behind.
-    let mut read = Zeroizing::new(Vec::with_capacity(bytes.min(FILE_BYTES_MAX) as usize + 1));
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut read).map_err(failed)?;
-    if read.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{}: more than {FILE_BYTES_MAX} bytes", path.display()));
-    }
-    Ok(read)
+    secrets::read(path, FILE_BYTES_MAX).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn text(path: &Path) -> Result<Zeroizing<String>, String> {

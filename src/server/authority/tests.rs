@@ -201,6 +201,29 @@ fn token(header: &str, claims: &str) -> String {
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(hmac::sign(&key, text.as_bytes())))
 }
 
+/// Another claim than `sub` has the name: then `sub` says nothing, and a token without that claim
+/// lets nobody in.
+#[test]
+fn tokens_name_their_user_in_the_claim_of_the_settings() {
+    const HS256: &str = r#"{"alg":"HS256"}"#;
+    let files = Files::new();
+    let secret = files.put("secret", SECRET);
+    let authority =
+        authority(&format!("auth.jwt_secret_file = {secret:?}\nauth.jwt_user_claim = \"name\""));
+    for (user, claims, expected) in [
+        (None, r#"{"sub":"ann","name":"bob"}"#, Ok(Some("bob".to_owned()))),
+        (Some("bob"), r#"{"sub":"ann","name":"bob"}"#, Ok(Some("bob".to_owned()))),
+        (Some("ann"), r#"{"sub":"ann","name":"bob"}"#, Err(0x86)),
+        (None, r#"{"sub":"ann"}"#, Err(0x86)),
+        (Some("ann"), r#"{"sub":"ann"}"#, Err(0x86)),
+        (None, r#"{"name":7}"#, Err(0x86)),
+    ] {
+        let password = token(HS256, claims);
+        let found = user_of(&authority, &connect(user, Some(&password)));
+        assert_eq!(found, expected, "{user:?} {claims}");
+    }
+}
+
 #[test]
 fn tokens() {
     const HS256: &str = r#"{"alg":"HS256"}"#;
@@ -219,7 +242,9 @@ fn tokens() {
         (Some("ann"), token(HS256, r#"{"sub":"ann"}"#), Ok(Some("ann"))),
         (Some("bob"), token(HS256, r#"{"sub":"ann"}"#), Err(0x86)),
         (Some("bob"), token(HS256, "{}"), Err(0x86)),
-        (None, token(HS256, "{}"), Ok(None)),
+        (None, token(HS256, "{}"), Err(0x86)),
+        (None, token(HS256, r#"{"name":"ann","acl":{"publish":["t"]}}"#), Err(0x86)),
+        (None, token(HS256, r#"{"sub":""}"#), Err(0x86)),
         (None, token(HS256, r#"{"sub":"ann","client_id":"client"}"#), Ok(Some("ann"))),
         (None, token(HS256, r#"{"sub":"ann","client_id":"other"}"#), Err(0x86)),
         (None, token(HS256, &until(now - 1)), Err(0x86)),

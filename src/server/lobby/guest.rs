@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::super::authority::{Admitted, Caller, ClientName, Denied, Step};
+use super::super::claims::Claims;
 use super::super::layers::Layers;
 use super::super::mailbox::{HandOff, ToShard};
 use super::super::porch::{Entrant, Turned};
@@ -51,7 +52,7 @@ pub(super) struct Guest {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) half_received: HalfReceived,
     /// Once its CONNECT is whole.
-    pub(super) client_id: Option<String>,
+    pub(super) claims: Claims,
     certificate: Option<ClientName>,
     place: Place,
 }
@@ -83,7 +84,7 @@ impl Guest {
             part: Part::Connect,
             bytes: Zeroizing::default(),
             half_received,
-            client_id: None,
+            claims: Claims::default(),
             certificate: None,
             place,
         })
@@ -258,10 +259,14 @@ impl Guest {
     /// Who it is, and whether it may come in.
     async fn enter(&mut self, connect: &[u8]) -> Result<(String, bool, Admitted), Refused> {
         let porch = Arc::clone(&self.desk.porch);
-        let Some(entrant) = porch.receive(true, connect).map_err(Refused::Mqtt)? else {
+        let entrant = porch.receive(true, connect).map_err(|turned| {
+            self.claims = Claims::read(connect);
+            Refused::Mqtt(turned)
+        })?;
+        let Some(entrant) = entrant else {
             return Err(Refused::Silently("CONNECT is not whole")); // it was
         };
-        self.client_id = Some(entrant.client_id.clone());
+        self.claims = Claims::of(&entrant.connect, &entrant.client_id);
         let version = entrant.connect.version;
         let admitted = self.authenticate(&entrant).await.map_err(|refused| match refused {
             Stopped::Denied(Denied { reason, what }) => {

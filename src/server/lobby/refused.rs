@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::Interest;
 
 use super::super::authority::Denied;
-use super::super::porch::{Turned, refusal};
+use super::super::claims::Claims;
+use super::super::porch::{EVICTED, Turned, refusal};
 use super::guest::Guest;
 use crate::codec::websocket::{self, HttpError, NORMAL};
 
@@ -115,9 +116,13 @@ impl Guest {
             totals.failed_handshakes.fetch_add(1, Relaxed);
         }
         let (peer, listener) = (&self.peer, self.ticket.way.entrance.name.as_str());
-        let client_id = self.client_id.as_deref();
+        let Claims { client_id, user: unverified_user } = &self.claims;
+        let (client_id, unverified_user) = (client_id.as_deref(), unverified_user.as_deref());
         let refused_line = |why: &str, status: Option<u16>, reason: Option<String>| {
-            tracing::info!(%peer, listener, client_id, why, status, reason, "connection refused");
+            tracing::info!(
+                %peer, listener, client_id, unverified_user, why, status, reason,
+                "connection refused"
+            );
         };
         match refused {
             Refused::Silently(why) => refused_line(why, None, None),
@@ -129,15 +134,16 @@ impl Guest {
             }
             Refused::Evicted => {
                 totals.evicted_guests.fetch_add(1, Relaxed);
-                refused_line("handshakes_max is reached, and it was the oldest", None, None);
+                refused_line(EVICTED, None, None);
             }
             Refused::Mqtt(Turned::Left(why)) => {
                 let what = "connection without CONNECT closed";
-                tracing::info!(%peer, listener, client_id, why, "{what}");
+                tracing::info!(%peer, listener, client_id, unverified_user, why, "{what}");
             }
             Refused::Late(why) => {
                 let at = self.part.name();
-                tracing::info!(%peer, listener, why, at, "connection without CONNECT closed");
+                let what = "connection without CONNECT closed";
+                tracing::info!(%peer, listener, client_id, unverified_user, why, at, "{what}");
             }
         }
     }

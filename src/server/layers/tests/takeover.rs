@@ -127,16 +127,21 @@ fn read_until(
     true
 }
 
+/// A client that has got all its answers.
+fn entered(sender: &Sender, totals: &Arc<Totals>, kind: Kind) -> (Client, UnixStream) {
+    let (mut client, mut socket) = hand_off(sender, totals, kind);
+    assert!(read_until(&mut client, &mut socket, |c| c.got.len() >= ANSWERS.len()), "{kind:?}");
+    assert_eq!(client.got, ANSWERS, "{kind:?}");
+    client.got.clear();
+    (client, socket)
+}
+
 #[test]
 fn a_shard_takes_over() {
     let (sender, thread, totals) = shard();
     for kind in KINDS {
-        let (mut client, mut socket) = hand_off(&sender, &totals, kind);
-        let whole = |c: &Client| c.got.len() >= ANSWERS.len();
-        assert!(read_until(&mut client, &mut socket, whole), "{kind:?}");
-        assert_eq!(client.got, ANSWERS, "{kind:?}");
+        let (mut client, mut socket) = entered(&sender, &totals, kind);
         // A large message to itself, and DISCONNECT: all in order, then the end.
-        client.got.clear();
         let mut publish = b"\x30\x83\xb5\x18\0\x01t".to_vec(); // 400,003 bytes
         publish.extend(bytes(400_000));
         let mut raw = client.encode(&publish);
@@ -163,9 +168,7 @@ fn a_shard_takes_over() {
 fn a_shard_tells_why() {
     let (sender, thread, totals) = shard();
     for kind in KINDS {
-        let (mut client, mut socket) = hand_off(&sender, &totals, kind);
-        let whole = |c: &Client| c.got.len() >= ANSWERS.len();
-        assert!(read_until(&mut client, &mut socket, whole), "{kind:?}");
+        let (mut client, mut socket) = entered(&sender, &totals, kind);
         let mut raw = client.encrypt(b"\x81\x80\0\0\0\0");
         if client.peer.is_none() {
             raw[7] ^= 1;
@@ -177,8 +180,7 @@ fn a_shard_tells_why() {
             Some(_) => assert_eq!(client.closed, Some(Some(1003)), "{kind:?}"),
         }
     }
-    let (mut client, mut socket) = hand_off(&sender, &totals, Kind::Both);
-    assert!(read_until(&mut client, &mut socket, |c| c.got.len() >= ANSWERS.len()));
+    let (mut client, mut socket) = entered(&sender, &totals, Kind::Both);
     sender.send(ToShard::Shutdown).unwrap();
     assert!(!read_until(&mut client, &mut socket, |_| false));
     assert_eq!((client.closed, client.tls_closed), (Some(Some(1001)), true));
