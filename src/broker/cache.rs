@@ -5,6 +5,10 @@
 //! Invariant: `get` never gives a value that was computed before a change of a filter that matches
 //! the topic; the entries' costs add up to at most `bytes_max`.
 //!
+//! Most topics of a large system come once: retained messages that are set, commands. While the
+//! entries take little, everything is kept. Beyond that a topic is, once it comes again: so a flood
+//! of topics neither fills the memory nor drives out those that are asked for.
+//!
 //! **How an entry is known to be fresh.** There are 4096 counters. A change of a filter F bumps one
 //! of them, chosen by a hash of F's literal prefix: its levels before the first wildcard, of these
 //! at most 8. An entry for a topic T remembers the counters of T's prefixes of 0, 1, … min(levels,
@@ -40,6 +44,11 @@ const PREFIX_LEVELS_MAX: usize = 8;
 const COUNTERS: usize = 4096;
 /// The counter of the prefix of no levels.
 const EVERYTHING: u16 = 0;
+/// While the entries take less than such a part of the limit, everything is kept.
+const OPEN_PART: usize = 8;
+/// One mark of a topic that came once for so many bytes of the limit: about as many as entries.
+const BYTES_PER_MARK: usize = 256;
+const MARKS_MIN: usize = 64;
 /// Per entry in the hash table: 4 bytes and a control byte, when the table is least full.
 const TABLE_ENTRY_BYTES: usize = 12;
 
@@ -112,6 +121,40 @@ impl Generations {
     }
 }
 
+/// Marks of topics that came once, some bits of their hashes each. That two look alike only has one
+/// of them kept too early.
+#[derive(Default)]
+struct Newcomers {
+    /// none until they are needed
+    marks: Box<[u16]>,
+    /// how often two topics wanted the same place
+    clashes: usize,
+}
+
+impl Newcomers {
+    /// Whether it came before; it has now.
+    fn came_before(&mut self, hash: u64, bytes_max: usize) -> bool {
+        if self.marks.is_empty() {
+            self.marks = vec![0; bytes_max.div_ceil(BYTES_PER_MARK).max(MARKS_MIN)].into();
+        }
+        let mark = (hash >> 48) as u16 | 1; // no topic's is 0
+        let at = hash as usize % self.marks.len();
+        let place = &mut self.marks[at];
+        let came_before = *place == mark;
+        if came_before {
+            *place = 0;
+        } else {
+            // Every other time the newer one has to give way: if it always took the place, two that
+            // come in turn would both never be known.
+            self.clashes += usize::from(*place != 0);
+            if *place == 0 || self.clashes % 2 == 0 {
+                *place = mark;
+            }
+        }
+        came_before
+    }
+}
+
 struct Entry<V> {
     hash: u64,
     topic: Box<str>,
@@ -134,8 +177,9 @@ pub struct MatchCache<V> {
     hand: usize,
     bytes: usize,
     bytes_max: usize,
-    /// a value that alone is over the limit, only kept so that it can be given back
-    too_large: Option<V>,
+    newcomers: Newcomers,
+    /// a value that is not kept, but can be given back so
+    unkept: Option<V>,
     hits: u64,
     misses: u64,
 }
@@ -151,7 +195,8 @@ impl<V> MatchCache<V> {
             hand: 0,
             bytes: 0,
             bytes_max,
-            too_large: None,
+            newcomers: Newcomers::default(),
+            unkept: None,
             hits: 0,
             misses: 0,
         }
@@ -168,14 +213,14 @@ impl<V> MatchCache<V> {
         self.lookup(asker, topic).ok().map(|i| &self.entries[i].value)
     }
 
-    /// Keeps `value` for `topic`. It must be computed after the last `changed`. `value_bytes` is
-    /// what it holds besides itself.
+    /// Keeps `value` for `topic`, if that came before or there is much room. It must be computed
+    /// after the last `changed`. `value_bytes` is what it holds besides itself.
     pub fn insert(&mut self, asker: usize, topic: &str, value: V, value_bytes: usize) -> &V {
         let hash = self.hash(topic);
         self.insert_hashed(asker, hash, topic, value, value_bytes)
     }
 
-    /// `get`, or else what `compute` gives with its size, kept.
+    /// `get`, or else what `compute` gives with its size, kept as by `insert`.
     pub fn get_or_insert_with(
         &mut self,
         asker: usize,
@@ -191,7 +236,7 @@ impl<V> MatchCache<V> {
         }
     }
 
-    /// What the asker was answered last, fresh or not, and the topic.
+    /// What is kept of what the asker was answered last, fresh or not, and the topic.
     pub fn last(&self, asker: usize) -> Option<(&str, &V)> {
         let entry = self.entries.get(*self.last.get(asker)? as usize)?;
         Some((&entry.topic, &entry.value))
@@ -220,7 +265,8 @@ impl<V> MatchCache<V> {
         }
     }
 
-    /// What the entries hold. The table of counters (32 KiB) comes on top.
+    /// What the entries hold. On top come the table of counters (32 KiB), and a 128th of the limit
+    /// for marks of topics that came once.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -283,15 +329,18 @@ impl<V> MatchCache<V> {
         value: V,
         value_bytes: usize,
     ) -> &V {
-        self.too_large = None;
+        self.unkept = None;
         // The list of entries grows by half, so up to a third of it stands empty.
         let cost = size_of::<Entry<V>>() * 3 / 2 + TABLE_ENTRY_BYTES + topic.len() + value_bytes;
         let old = self.find(hash, topic);
-        if cost > self.bytes_max {
+        let is_open = old.is_some() || self.bytes < self.bytes_max / OPEN_PART;
+        if cost > self.bytes_max
+            || !is_open && !self.newcomers.came_before(hash, self.bytes_max)
+        {
             if let Some(at) = old {
                 self.remove(at);
             }
-            return self.too_large.insert(value);
+            return self.unkept.insert(value);
         }
         let stamp = self.generations.stamp(topic);
         self.bytes += cost;
@@ -414,7 +463,7 @@ mod tests {
 
     #[test]
     fn many_changes_elsewhere_leave_most_of_it() {
-        let mut cache = MatchCache::new(3, 1_000_000);
+        let mut cache = MatchCache::new(3, 10_000_000);
         let topics: Vec<_> = (0..1000).map(|i| format!("plant/{i}/temperature")).collect();
         for t in &topics {
             cache.insert(0, t, (), 0);
@@ -433,7 +482,9 @@ mod tests {
     fn what_is_used_stays_and_the_bytes_are_bounded() {
         let mut cache = MatchCache::new(3, 20_000);
         for i in 0..10_000 {
-            cache.insert(0, &format!("t/{i}"), i, i % 300);
+            for _ in 0..2 {
+                cache.insert(0, &format!("t/{i}"), i, i % 300);
+            }
             cache.get_or_insert_with(0, "hot", || (0, 0));
             if i % 97 == 0 {
                 cache.check_invariants();
@@ -441,8 +492,8 @@ mod tests {
         }
         assert_eq!(cache.misses(), 1, "the hot entry was never evicted");
         assert!(cache.bytes() > 19_000);
-        for i in 0..1_000 {
-            cache.insert(0, &format!("t/{i}"), i, 5_000);
+        for i in 0..2_000 {
+            cache.insert(0, &format!("t/{}", i / 2), i, 5_000);
         }
         cache.check_invariants();
         assert!(cache.entries.capacity() < 40, "{}", cache.entries.capacity());
@@ -450,7 +501,7 @@ mod tests {
 
     #[test]
     fn stale_entries_are_forgotten_when_told_so() {
-        let mut cache = MatchCache::new(3, 1_000_000);
+        let mut cache = MatchCache::new(3, 10_000_000);
         for i in 0..1000 {
             cache.insert(0, &format!("a/{i}"), i, 100);
         }
@@ -474,19 +525,42 @@ mod tests {
         assert_eq!(off.get(0, "a"), None);
     }
 
+    /// Those that come once leave most of the room, and everything that is in use, alone.
+    #[test]
+    fn a_flood_of_topics_that_come_once_is_not_kept() {
+        let mut cache = MatchCache::new(3, 1 << 20);
+        for i in 0..100_000 {
+            cache.get_or_insert_with(0, &format!("once/{i}"), || (i, 0));
+        }
+        let flood = cache.bytes();
+        assert!((1 << 17..200_000).contains(&flood), "{flood}");
+        // Those that come again are; as many as there are marks are known apart for the most part.
+        let again = || (0..1_000).map(|i| format!("again/{i}"));
+        for _ in 0..8 {
+            again().for_each(|topic| _ = cache.get_or_insert_with(0, &topic, || (7, 0)));
+        }
+        cache.check_invariants();
+        let kept = again().filter(|topic| cache.get(0, topic).is_some()).count();
+        assert!(kept > 900, "{kept} of 1,000");
+    }
+
     #[test]
     fn what_an_asker_had_last_is_never_taken_for_another_topic() {
-        let mut cache = MatchCache::new(3, 2_000);
+        let (mut cache, mut kept) = (MatchCache::new(3, 2_000), 0);
         for round in 0..50 {
             for asker in 0..40 {
                 // More than there is room for: entries move and go all the time.
                 let topic = (asker * 7 + round * 3) % 60;
                 let text = format!("t/{topic}");
                 assert_eq!(cache.get_or_insert_with(asker, &text, || (topic, 0)), &topic);
-                assert_eq!(cache.last(asker), Some((text.as_str(), &topic)));
+                if cache.get(asker, &text).is_some() {
+                    assert_eq!(cache.last(asker), Some((text.as_str(), &topic)));
+                    kept += 1;
+                }
                 cache.check_invariants();
             }
         }
+        assert!(kept > 300, "{kept}");
         assert!(cache.last(40).is_none());
         cache.forget_askers();
         assert!(cache.last(0).is_none());
