@@ -147,7 +147,7 @@ impl Newcomers {
             // Every other time the newer one has to give way: if it always took the place, two that
             // come in turn would both never be known.
             self.clashes += usize::from(*place != 0);
-            if *place == 0 || self.clashes % 2 == 0 {
+            if *place == 0 || self.clashes.is_multiple_of(2) {
                 *place = mark;
             }
         }
@@ -334,9 +334,7 @@ impl<V> MatchCache<V> {
         let cost = size_of::<Entry<V>>() * 3 / 2 + TABLE_ENTRY_BYTES + topic.len() + value_bytes;
         let old = self.find(hash, topic);
         let is_open = old.is_some() || self.bytes < self.bytes_max / OPEN_PART;
-        if cost > self.bytes_max
-            || !is_open && !self.newcomers.came_before(hash, self.bytes_max)
-        {
+        if cost > self.bytes_max || !is_open && !self.newcomers.came_before(hash, self.bytes_max) {
             if let Some(at) = old {
                 self.remove(at);
             }
