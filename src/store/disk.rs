@@ -38,9 +38,9 @@ pub trait Disk {
     /// them stays; but if they go on where the last ones ended, the rest of their last page may be
     /// zeros then.
     fn write_at(&self, file: &Self::File, bytes: &[u8], offset: u64) -> io::Result<()>;
-    /// Writes `room[bytes]` as `write_at` does. What is around them in `room` may be changed: if
-    /// they stand there as they will in the file's blocks of 4096 bytes, with room for all of the
-    /// first and the last one, they need not be copied.
+    /// Writes `room[bytes]` as `write_at` does. What stands around them in `room` may be changed:
+    /// if they stand there as they will in the file's blocks of 4096 bytes, with room for all of
+    /// the first and the last one, they need not be copied.
     fn write_within(
         &self,
         file: &Self::File,

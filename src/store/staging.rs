@@ -34,6 +34,13 @@ struct Voidable {
     is_quick: bool,
 }
 
+impl Voidable {
+    fn new(queued: u64, qos: QoS) -> Self {
+        let is_quick = qos == QoS::AtLeastOnce;
+        Self { queued, in_flight: NOWHERE, released: NOWHERE, is_quick }
+    }
+}
+
 const NOWHERE: u64 = u64::MAX;
 /// Room for so many records is made ahead, and kept.
 const RESERVED_MAX: usize = 1 << 13;
@@ -112,6 +119,8 @@ pub struct Staging {
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
     /// up to here, counted as `taken` is, what may become void is in that table
     listed: u64,
+    /// something ended an entry lately: what comes is listed at once, where it stands
+    ends: bool,
     /// the last number pushed, by shard, where it is not reported as committed yet
     last: Vec<(ShardId, Seq)>,
     /// something that waits here waits for a sync
@@ -130,6 +139,7 @@ impl Staging {
             room: Vec::new(),
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
             listed: 0,
+            ends: false,
             last: Vec::new(),
             wants_sync: false,
             counts: StagingCounts::default(),
@@ -220,6 +230,10 @@ impl Staging {
         let at = self.taken + self.records.len() as u64;
         let mut urgent = true;
         match record {
+            Record::Queued { session, order, qos, .. } if self.ends && self.listed == at => {
+                self.voidable.insert((session.0, *order), Voidable::new(at, *qos));
+                self.listed = at + 1;
+            }
             Record::InFlight { session, order, .. } => {
                 let key = (session.0, *order);
                 if self.add_to(key, |voidable| &mut voidable.in_flight, at)
@@ -259,13 +273,11 @@ impl Staging {
         let new = self.records.iter().skip((from - self.taken) as usize);
         for (at, staged) in (from..).zip(new) {
             if let Some(Record::Queued { session, order, qos, .. }) = &staged.record {
-                let is_quick = *qos == QoS::AtLeastOnce;
-                let voidable =
-                    Voidable { queued: at, in_flight: NOWHERE, released: NOWHERE, is_quick };
-                self.voidable.insert((session.0, *order), voidable);
+                self.voidable.insert((session.0, *order), Voidable::new(at, *qos));
             }
         }
         self.listed = self.taken + self.records.len() as u64;
+        self.ends = true;
     }
 
     /// Notes one more record of an entry that may become void. False: it is none. A second one of a
@@ -359,7 +371,8 @@ impl Staging {
     /// Nothing waits, to what is counted of it.
     fn begin_anew(&mut self) {
         self.voidable.clear();
-        (self.taken, self.urgent, self.mark, self.listed) = (0, 0, None, 0);
+        (self.taken, self.urgent, self.mark) = (0, 0, None);
+        (self.listed, self.ends) = (0, false);
     }
 
     /// Puts back what could not be committed, before everything that came since; some of it may be
