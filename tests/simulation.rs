@@ -98,6 +98,10 @@ const REGRESSIONS_WITH_EXTRAS: &[(u64, &str)] = &[
     (1735, "memory was set aside for a load that nobody waited for"),
 ];
 
+/// The same for seeds with all that there is.
+const REGRESSIONS_OF_TODAY: &[(u64, &str)] =
+    &[(4174, "the Will of an older session, brought back by a crash, reached its own client")];
+
 /// The same for seeds with the real log on a disk, without the hook.
 const REGRESSIONS_ON_DISK: &[(u64, &str)] = &[
     (473, "a segment that was full when the process ended was never synced"),
@@ -197,6 +201,10 @@ fn seeds_that_once_failed_run_clean() {
     for &(seed, what) in REGRESSIONS_WITH_EXTRAS {
         println!("seed {seed}: {what}");
         run(seed, Vintage::Synced);
+    }
+    for &(seed, what) in REGRESSIONS_OF_TODAY {
+        println!("seed {seed}: {what}");
+        run(seed, Vintage::Today);
     }
     for &(seed, what) in REGRESSIONS_ON_DISK {
         println!("seed {seed}: {what}");

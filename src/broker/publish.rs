@@ -631,7 +631,8 @@ impl Broker {
         fx: &mut Effects,
     ) {
         let mut publication = Publication::of(message);
-        publication.publisher = publisher;
+        // No Local and quotas ask for the Client Identifier [MQTT-3.8.3-3].
+        publication.publisher = publisher.map(|session| self.present_session(session));
         if publisher.and_then(|p| self.sessions.get(p)).is_some_and(Session::is_recorded) {
             publication.when = Some(ReceiptWhen::Recorded);
             publication.exactly_once = message.qos() == QoS::ExactlyOnce;

@@ -180,6 +180,13 @@ impl Broker {
         self.arm_session(older);
     }
 
+    /// The session that has the client of `session` now: another one only if that is an older one.
+    pub(super) fn present_session(&self, session: SessionKey) -> SessionKey {
+        let Some(s) = self.sessions.get(session) else { return session };
+        let older = s.client_id.strip_prefix('\0').and_then(|rest| rest.split_once('\0'));
+        older.and_then(|(_, client_id)| self.find_session(client_id)).unwrap_or(session)
+    }
+
     fn restore_state(&mut self, now: Time, session: SessionKey, from: &RestoredSession) {
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.number = from.number;
