@@ -334,9 +334,7 @@ impl<V> MatchCache<V> {
         let cost = size_of::<Entry<V>>() * 3 / 2 + TABLE_ENTRY_BYTES + topic.len() + value_bytes;
         let old = self.find(hash, topic);
         let is_open = old.is_some() || self.bytes < self.bytes_max / OPEN_PART;
-        if cost > self.bytes_max
-            || !is_open && !self.newcomers.came_before(hash, self.bytes_max)
-        {
+        if cost > self.bytes_max || !is_open && !self.newcomers.came_before(hash, self.bytes_max) {
             if let Some(at) = old {
                 self.remove(at);
             }

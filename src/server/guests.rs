@@ -50,9 +50,9 @@ impl Doors {
     }
 
     /// Whoever stands there already is told of in the next pass.
-    fn open(&self, poller: &Poller) -> io::Result<()> {
+    fn open(&self, poller: &mut Poller) -> io::Result<()> {
         for (number, door) in self.doors.iter().enumerate() {
-            poller.add(&door.listener, Who::Door(number))?;
+            poller.add(&door.listener, Who::Door(number), false)?;
         }
         Ok(())
     }
@@ -88,7 +88,7 @@ impl<S: Store> Shard<S> {
     /// From here on clients come.
     pub(super) fn open_doors(&mut self) {
         if self.stop_at.is_none()
-            && let Err(error) = self.doors.open(&self.parts.poller)
+            && let Err(error) = self.doors.open(&mut self.parts.poller)
         {
             tracing::error!(%error, "a shard cannot wait at its listeners");
             std::process::exit(1);
@@ -161,6 +161,11 @@ impl<S: Store> Shard<S> {
         let about = About { peer, client_id, door, safety, deadline, half_received, place };
         if let Some(link) = self.admit(stream.into(), None, about) {
             self.set_deadline(link, deadline);
+            // The CONNECT is there mostly: to be told so would take another wait.
+            if let Some(c) = self.connections.get_mut(link.index()) {
+                c.readable = true;
+            }
+            self.wake(link);
         }
     }
 
@@ -172,7 +177,8 @@ impl<S: Store> Shard<S> {
         about: About,
     ) -> Option<LinkKey> {
         let entry = self.connections.vacant_entry();
-        if let Err(error) = self.parts.poller.add(&socket, Who::Connection(entry.key())) {
+        let who = Who::Connection(entry.key());
+        if let Err(error) = self.parts.poller.add(&socket, who, layers.is_some()) {
             let peer = about.peer;
             tracing::warn!(%peer, %error, "a connection could not be taken over");
             return None;
