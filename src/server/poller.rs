@@ -4,8 +4,8 @@
 //! answer is a list of its own slots, and a connection needs no waker, no lock and no second
 //! bookkeeping. May use: mio. Invariants: everything is registered once, for reading, and told of
 //! once per change; who is told reads or writes until the system says that there is no more, or
-//! remembers that it has not. Of room for writing only those are told that once lacked it: every new
-//! connection has room, and to be told so would cost each of them a wait.
+//! remembers that it has not. Of room for writing only those are told that once lacked it: every
+//! new connection has room, and to be told so would cost each of them a wait.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -90,7 +90,8 @@ impl Poller {
         Waker::new(self.poll.registry(), MAIL)
     }
 
-    /// From now on `who` is told of: a socket that does not block. `room`: also of room for writing.
+    /// From now on `who` is told of: a socket that does not block. `room`: also when it has room
+    /// for writing again.
     pub(crate) fn add(&mut self, socket: &impl AsRawFd, who: Who, room: bool) -> io::Result<()> {
         if let Who::Connection(slot) = who {
             self.note_writer(slot, room);
