@@ -147,7 +147,7 @@ impl Newcomers {
             // Every other time the newer one has to give way: if it always took the place, two that
             // come in turn would both never be known.
             self.clashes += usize::from(*place != 0);
-            if *place == 0 || self.clashes % 2 == 0 {
+            if *place == 0 || self.clashes.is_multiple_of(2) {
                 *place = mark;
             }
         }
