@@ -56,9 +56,9 @@ impl Doors {
     }
 
     /// Whoever stands there already is told of in the next pass.
-    fn open(&self, poller: &Poller) -> io::Result<()> {
+    fn open(&self, poller: &mut Poller) -> io::Result<()> {
         for (number, door) in self.doors.iter().enumerate() {
-            poller.add(&door.listener, Who::Door(number))?;
+            poller.add(&door.listener, Who::Door(number), false)?;
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl<S: Store> Shard<S> {
     /// From here on clients come.
     pub(super) fn open_doors(&mut self) {
         if self.stop_at.is_none()
-            && let Err(error) = self.doors.open(&self.parts.poller)
+            && let Err(error) = self.doors.open(&mut self.parts.poller)
         {
             tracing::error!(%error, "a shard cannot wait at its listeners");
             std::process::exit(1);
@@ -216,6 +216,11 @@ impl<S: Store> Shard<S> {
         if let Some(door) = self.doors.doors.get_mut(number) {
             door.guests.come(link, self.now, |link| is_guest(connections, link));
         }
+        // The CONNECT is there mostly: to be told so would take another wait.
+        if let Some(c) = self.connections.get_mut(link.index()) {
+            c.readable = true;
+        }
+        self.wake(link);
     }
 
     /// Gives a socket a slot and listens to it.
@@ -226,7 +231,8 @@ impl<S: Store> Shard<S> {
         about: About,
     ) -> Option<LinkKey> {
         let entry = self.connections.vacant_entry();
-        if let Err(error) = self.parts.poller.add(&socket, Who::Connection(entry.key())) {
+        let who = Who::Connection(entry.key());
+        if let Err(error) = self.parts.poller.add(&socket, who, layers.is_some()) {
             let peer = about.peer;
             tracing::warn!(%peer, %error, "a connection could not be taken over");
             return None;

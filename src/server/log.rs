@@ -22,6 +22,10 @@ use tracing_subscriber::reload;
 /// Bytes of a message or value, escaped; the rest is cut off.
 const VALUE_BYTES_MAX: usize = 1024;
 
+/// What most messages, and most events' fields, need: so they need not grow.
+const MESSAGE_BYTES: usize = 48;
+const REST_BYTES: usize = 200;
+
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -133,8 +137,11 @@ where
     ) -> fmt::Result {
         let time = Timestamp(SystemTime::now());
         let (level, target) = (event.metadata().level(), event.metadata().target());
-        let mut fields =
-            Fields { format: self.format, message: String::new(), rest: String::new() };
+        let mut fields = Fields {
+            format: self.format,
+            message: String::with_capacity(MESSAGE_BYTES),
+            rest: String::with_capacity(REST_BYTES),
+        };
         event.record(&mut fields);
         let Fields { message, rest, .. } = fields;
         match self.format {
@@ -155,37 +162,45 @@ struct Fields {
 }
 
 impl Fields {
+    /// Begins a field.
+    fn name(&mut self, field: &Field) {
+        let (before, after) = match self.format {
+            config::LogFormat::Text => (" ", "="),
+            config::LogFormat::Json => (",\"", "\":"),
+        };
+        [before, field.name(), after].iter().for_each(|piece| self.rest.push_str(piece));
+    }
+
     /// A number or a truth value, which needs no escape.
     fn plain(&mut self, field: &Field, value: impl fmt::Display) {
-        let name = field.name();
-        // Writing to a string cannot fail.
-        let _ = match self.format {
-            config::LogFormat::Text => write!(self.rest, " {name}={value}"),
-            config::LogFormat::Json => write!(self.rest, r#","{name}":{value}"#),
-        };
+        self.name(field);
+        let _ = write!(self.rest, "{value}"); // to a string it cannot fail
     }
 
     fn text(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let name = field.name();
+        let is_message = field.name() == "message";
         let escape = match self.format {
             config::LogFormat::Json => escape_json,
-            config::LogFormat::Text if name == "message" => escape_message,
+            config::LogFormat::Text if is_message => escape_message,
             config::LogFormat::Text => escape_text,
         };
-        let mut capped = Capped { text: String::new(), full: false, escape, quote: false };
-        let _ = capped.write_fmt(value);
-        let Capped { text, quote, .. } = capped;
-        if name == "message" {
-            self.message = text;
+        if is_message {
+            self.message.clear();
+            let text = std::mem::take(&mut self.message);
+            self.message = Capped::of(text, escape, value).text;
             return;
         }
-        let _ = match self.format {
-            config::LogFormat::Json => write!(self.rest, r#","{name}":"{text}""#),
-            config::LogFormat::Text if quote || text.is_empty() => {
-                write!(self.rest, r#" {name}="{text}""#)
-            }
-            config::LogFormat::Text => write!(self.rest, " {name}={text}"),
-        };
+        self.name(field);
+        let start = self.rest.len();
+        self.rest.push('"');
+        let rest = std::mem::take(&mut self.rest);
+        let Capped { text, start: value_at, quote, .. } = Capped::of(rest, escape, value);
+        self.rest = text;
+        if self.format == config::LogFormat::Json || quote || self.rest.len() == value_at {
+            self.rest.push('"');
+        } else {
+            self.rest.remove(start); // a few bytes move
+        }
     }
 }
 
@@ -221,17 +236,28 @@ impl Visit for Fields {
 /// Takes text until it is full, escaping each character; the cut is marked.
 struct Capped {
     text: String,
+    /// where in `text` it begins
+    start: usize,
     full: bool,
     escape: fn(char, &mut String),
     /// Whether something in it needs quotes as a field's value.
     quote: bool,
 }
 
+impl Capped {
+    /// `value` behind what `text` has already.
+    fn of(text: String, escape: fn(char, &mut String), value: fmt::Arguments<'_>) -> Self {
+        let mut capped = Self { start: text.len(), text, full: false, escape, quote: false };
+        let _ = capped.write_fmt(value);
+        capped
+    }
+}
+
 impl Write for Capped {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         // Most pieces need nothing, and there is one for each client that connects.
-        let fits = !self.full && self.text.len() + piece.len() <= VALUE_BYTES_MAX;
-        if fits && piece.bytes().all(is_plain) {
+        let fits = !self.full && self.text.len() - self.start + piece.len() <= VALUE_BYTES_MAX;
+        if fits && piece.bytes().all(|byte| IS_PLAIN[usize::from(byte)]) {
             self.text.push_str(piece);
             return Ok(());
         }
@@ -240,7 +266,7 @@ impl Write for Capped {
             if self.full {
                 return Err(fmt::Error);
             }
-            if self.text.len() >= VALUE_BYTES_MAX {
+            if self.text.len() - self.start >= VALUE_BYTES_MAX {
                 self.full = true;
                 self.text.push('…');
                 return Err(fmt::Error);
@@ -255,10 +281,20 @@ impl Write for Capped {
 /// What stands in a value without quotes, besides letters and digits.
 const PLAIN: &str = "-_./:@+#$%*~";
 
-/// Whether it is written as it is, and needs no quotes.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || PLAIN.as_bytes().contains(&byte)
-}
+/// Whether a byte is written as it is, and needs no quotes.
+const IS_PLAIN: [bool; 256] = {
+    let (mut table, mut at) = ([false; 256], 0);
+    while at < 256 {
+        table[at] = (at as u8).is_ascii_alphanumeric();
+        at += 1;
+    }
+    at = 0;
+    while at < PLAIN.len() {
+        table[PLAIN.as_bytes()[at] as usize] = true;
+        at += 1;
+    }
+    table
+};
 
 /// As in a Rust string: also what is invisible or turns the reading direction.
 fn escape_text(c: char, out: &mut String) {
@@ -305,7 +341,15 @@ impl fmt::Display for Timestamp {
         let (year, month, day) = civil(seconds / 86_400);
         let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
         let second = seconds % 60;
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z")
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let parts = [(3, year), (6, month), (9, day), (12, hour), (15, minute), (18, second)];
+        for (last, mut number) in parts.into_iter().chain([(22, u64::from(ms))]) {
+            for digit in text[..=last].iter_mut().rev().take_while(|c| c.is_ascii_digit()) {
+                *digit = b'0' + (number % 10) as u8;
+                number /= 10;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 

@@ -607,7 +607,13 @@ impl<S: Store> Shard<S> {
         let Some(c) = self.connections.get_mut(link.index()) else { return };
         let Some(outbox) = self.fx.sends.outbox_mut(link) else { return };
         if outbox.backlog() > 0 || c.blocked {
-            match c.write(outbox) {
+            let written = c.write(outbox).and_then(|n| {
+                if c.blocked {
+                    self.parts.poller.want_room(&c.socket, link.index())?;
+                }
+                Ok(n)
+            });
+            match written {
                 Ok(n) => self.bytes_sent += n as u64,
                 Err(error) => return self.over(link, Some(error)),
             }

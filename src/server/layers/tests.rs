@@ -261,9 +261,9 @@ impl Host {
             half_received: HalfReceived::new(&totals),
             place,
         };
-        let poller = Poller::new().unwrap();
+        let mut poller = Poller::new().unwrap();
         let socket = Socket::from(ours);
-        poller.add(&socket, Who::Connection(0)).unwrap();
+        poller.add(&socket, Who::Connection(0), true).unwrap();
         let c = Connection::new(socket, Some(Box::new(layers)), link(), about);
         let mut sends = Sends::default();
         sends.open(link());
