@@ -1,18 +1,22 @@
-//! How a connection ends that the broker did not end: its client closes it, it breaks, or the
-//! client breaks the rules of what lies below MQTT.
+//! How a connection ends: the broker ends its link, its client closes it, it breaks, or the client
+//! breaks the rules of what lies below MQTT.
 //!
-//! May use: sockets that never block. Invariant: the broker is told once, and what the client sent
-//! before its end has been handled then.
+//! May use: sockets that never block. Invariants: where the broker did not end it, it is told once,
+//! and what the client sent before the end has been handled then; where it did, what it had for the
+//! client is written, and the client has time to read it.
 
 use std::io;
 
-use super::connection::{Connection, Stage, version_name};
+use super::connection::{Connection, ReadEnd, Stage, version_name};
 use super::guests::REFUSAL_MS;
 use super::porch::Turned;
 use super::shard::Shard;
-use crate::broker::{Input, LinkKey};
+use crate::broker::{Closing, Input, LinkKey};
 use crate::codec::ReasonCode;
 use crate::store::Store;
+
+/// How long a client may take to read the last bytes of a connection that the broker ends, in ms.
+const CLOSING_MS: u64 = 5_000;
 
 impl<S: Store> Shard<S> {
     /// Ends the connections that their clients have closed.
@@ -28,6 +32,36 @@ impl<S: Store> Shard<S> {
             }
         }
         self.settle();
+    }
+
+    /// The broker has ended the link: what is left is written, then our side is shut down, and
+    /// the client is given time to read it. Closing at once would make the system throw away what
+    /// the client has not read yet.
+    pub(super) fn close(&mut self, link: LinkKey, why: Closing, backlog: usize) {
+        let Some(c) = self.connections.get_mut(link.index()) else { return };
+        if c.stage != Stage::Closing {
+            c.stage = Stage::Closing;
+            c.partial = Vec::new();
+            c.count_partial(usize::MAX);
+            log_end(c, why.why, why.reason);
+            self.set_deadline(link, self.now.plus_ms(CLOSING_MS));
+            self.wake(link); // reads on, to see the client's end of it
+        }
+        if backlog == 0
+            && let Some(c) = self.connections.get_mut(link.index())
+        {
+            c.shut(why.reason);
+        }
+    }
+
+    /// Reads and forgets what a client still sends on a connection that is being closed.
+    pub(super) fn discard(&mut self, link: LinkKey, scratch: &mut [u8]) {
+        let Some(c) = self.connections.get_mut(link.index()) else { return };
+        match c.discard(scratch) {
+            ReadEnd::Pending => {}
+            ReadEnd::Bytes(_) => self.wake(link),
+            ReadEnd::Over(_) | ReadEnd::Wrong(_) => self.remove(link),
+        }
     }
 
     /// The socket is at its end.

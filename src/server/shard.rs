@@ -18,7 +18,6 @@ use slab::Slab;
 
 use super::authority::Asked;
 use super::connection::{Connection, ReadEnd, Stage};
-use super::ends::log_end;
 use super::guests::Doors;
 use super::held::Held;
 use super::interests::SharedInterests;
@@ -30,8 +29,8 @@ use super::restore::{Restore, tell_loss};
 use super::retained::SharedRetained;
 use super::storage::LoadJob;
 use crate::broker::{
-    Broker, Closing, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time,
-    shrink_list, shrink_queue, shrink_slab,
+    Broker, Commons, Effects, Input, LinkKey, PeerMessage, Seq, ShardId, Time, shrink_list,
+    shrink_queue, shrink_slab,
 };
 use crate::codec::{self, DecodeError, Framed, ReasonCode, Sender as From};
 use crate::store::Store;
@@ -45,8 +44,6 @@ const MAIL_PER_PASS: usize = 256;
 const FLUSHES_PER_PASS: usize = 4;
 /// From so many ready connections on, what their turns need is read beforehand.
 const TOUCHED_MIN: usize = 8;
-/// How long a client may take to read the last bytes of a connection that the broker ends, in ms.
-const CLOSING_MS: u64 = 5_000;
 /// How long clients have to read the last words when the process ends, in ms.
 const LAST_WORDS_MS: u64 = 300;
 /// A partial packet up to this size is read on behind in the scratch buffer, a larger one in its
@@ -630,41 +627,11 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// The broker has ended the link: what is left is written, then our side is shut down, and
-    /// the client is given time to read it. Closing at once would make the system throw away what
-    /// the client has not read yet.
-    fn close(&mut self, link: LinkKey, why: Closing, backlog: usize) {
-        let Some(c) = self.connections.get_mut(link.index()) else { return };
-        if c.stage != Stage::Closing {
-            c.stage = Stage::Closing;
-            c.partial = Vec::new();
-            c.count_partial(usize::MAX);
-            log_end(c, why.why, why.reason);
-            self.set_deadline(link, self.now.plus_ms(CLOSING_MS));
-            self.wake(link); // reads on, to see the client's end of it
-        }
-        if backlog == 0
-            && let Some(c) = self.connections.get_mut(link.index())
-        {
-            c.shut(why.reason);
-        }
-    }
-
     /// From now on the connection must get on, or be gone, at `at`.
     pub(super) fn set_deadline(&mut self, link: LinkKey, at: Time) {
         if let Some(c) = self.connections.get_mut(link.index()) {
             c.about.deadline = at;
             self.deadlines.push(Reverse((at, link)));
-        }
-    }
-
-    /// Reads and forgets what a client still sends on a connection that is being closed.
-    fn discard(&mut self, link: LinkKey, scratch: &mut [u8]) {
-        let Some(c) = self.connections.get_mut(link.index()) else { return };
-        match c.discard(scratch) {
-            ReadEnd::Pending => {}
-            ReadEnd::Bytes(_) => self.wake(link),
-            ReadEnd::Over(_) | ReadEnd::Wrong(_) => self.remove(link),
         }
     }
 

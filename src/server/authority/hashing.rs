@@ -69,7 +69,8 @@ impl Hashing {
         let in_use = InUse::begin(&self.in_use, memory_bytes);
         let job = move || {
             let done = job();
-            drop((place, in_use));
+            drop(in_use); // before the place: whoever gets that would be counted beside it
+            drop(place);
             done
         };
         tokio::task::spawn_blocking(job).await.map_err(|_| NotHashed::Over)
