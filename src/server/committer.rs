@@ -21,7 +21,8 @@ const MAINTAIN_BYTES: usize = 256 << 10;
 
 /// How long it has to be quiet before zeros are written ahead.
 const QUIET: Duration = Duration::from_millis(10);
-/// How long messages that were sent to their receivers may wait to become void.
+/// How long messages that were sent to their receivers may wait to become void: as long as a commit
+/// took lately, and twice as long each time that all of them did, for there is little to wake for.
 const LINGER_MIN: Duration = Duration::from_micros(200);
 const LINGER_MAX: Duration = Duration::from_millis(2);
 
@@ -194,7 +195,7 @@ pub(crate) struct Committer {
     pub(crate) unsynced_since: Option<Instant>,
     /// there is something to be cleaned
     pub(crate) busy: bool,
-    /// how long a commit with a sync took lately
+    /// see [`LINGER_MIN`]
     pub(crate) linger: Duration,
     /// what is told of a batch, when all of it is done
     pub(crate) told: Vec<Told>,
@@ -238,7 +239,7 @@ impl Committer {
 
     fn write(&mut self, taken: Taken) -> Result<(), LogError> {
         let Self { writer, shards, desk, told, .. } = self;
-        let began = Instant::now();
+        let (began, is_void) = (Instant::now(), taken.is_void());
         let written = writer.write(taken, clock(self.started), &**desk, &mut |one| told.push(one));
         let mut spent = writer.take_spent();
         for one in told.drain(..) {
@@ -251,6 +252,8 @@ impl Committer {
         }
         if written? {
             self.linger = began.elapsed().clamp(LINGER_MIN, LINGER_MAX);
+        } else if is_void {
+            self.linger = (2 * self.linger).clamp(LINGER_MIN, LINGER_MAX);
         }
         self.note_unsynced();
         Ok(())

@@ -69,6 +69,11 @@ impl Taken {
         self.records.is_empty() && self.upto.is_empty()
     }
 
+    /// Whether something came, and all of it is void.
+    pub fn is_void(&self) -> bool {
+        !self.upto.is_empty() && self.records.iter().all(|staged| staged.record.is_none())
+    }
+
     /// What it holds of messages that nobody else has: they are written.
     pub(super) fn spend(&mut self) -> Vec<(ShardId, Spent)> {
         let mut all: Vec<(ShardId, Spent)> = Vec::new();

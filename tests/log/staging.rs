@@ -41,6 +41,7 @@ fn what_is_acknowledged_in_time_is_void() {
     assert_eq!(push(&mut staging, vec![queued(2), acknowledged(2)], 16), [15, 16]);
     // Taken: it is too late.
     let taken = staging.take();
+    assert!(!taken.is_void());
     assert!(push(&mut staging, vec![acknowledged(1)], 17).is_empty());
     // Given back, it is not; and what waits stands behind it again.
     let mut void = Vec::new();
@@ -50,7 +51,9 @@ fn what_is_acknowledged_in_time_is_void() {
     let counts = StagingCounts { records: 7, void: 7, staged: 1 };
     assert_eq!(staging.counts(), counts);
     // Nobody waits for anything, but that is still to be said.
-    assert!(!staging.is_empty() && !staging.take().is_empty() && staging.is_empty());
+    let taken = staging.take();
+    assert!(taken.is_void() && !taken.is_empty());
+    assert!(staging.is_empty() && staging.take().is_empty() && !staging.take().is_void());
 }
 
 /// A session is one shard's, and shards number their records alike.
