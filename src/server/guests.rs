@@ -71,9 +71,7 @@ impl Doors {
 
     /// When accepting goes on.
     pub(super) fn next(&self) -> Time {
-        let knocked = self.knocked.iter().filter_map(|&number| self.doors.get(number));
-        let first = knocked.map(|door| door.guests.full_until).min();
-        first.map_or(Time::NEVER, |first| first.max(self.rests_until))
+        if self.knocked.is_empty() { Time::NEVER } else { self.rests_until }
     }
 }
 
@@ -129,9 +127,6 @@ impl<S: Store> Shard<S> {
     /// Accepts at one door; whether somebody may still stand there.
     fn accept_at(&mut self, number: usize) -> bool {
         for _ in 0..ACCEPTS_PER_PASS {
-            if self.is_full(number) {
-                return true;
-            }
             let Some(door) = self.doors.doors.get(number) else { return false };
             match door.listener.accept() {
                 Ok((stream, peer)) => self.welcome(number, stream.into(), peer),
@@ -151,33 +146,22 @@ impl<S: Store> Shard<S> {
         true
     }
 
-    /// Whether so many stand on the porch of a door, who all came just now, that whoever comes
-    /// waits with the system.
-    fn is_full(&mut self, number: usize) -> bool {
-        let Some(door) = self.doors.doors.get_mut(number) else { return false };
-        if door.guests.full_until <= self.now {
-            let connections = &self.connections;
-            let oldest = door.guests.oldest(|link| is_guest(connections, link));
-            door.guests.full_until = oldest.map_or(Time(0), |(_, until)| until);
-        }
-        door.guests.full_until > self.now
-    }
-
-    /// Somebody has come: where there are as many as there may be, the oldest goes.
+    /// Somebody has come: where there are more than there should be, those go that have stood there
+    /// for too long.
     fn make_room(&mut self, number: usize) {
-        let (doors, connections) = (&mut self.doors.doors, &self.connections);
-        let oldest = doors
-            .get_mut(number)
-            .and_then(|door| door.guests.oldest(|link| is_guest(connections, link)));
-        let Some((link, _)) = oldest else { return };
-        let totals = &self.parts.porch.totals;
-        totals.failed_connects.fetch_add(1, Relaxed);
-        totals.evicted_guests.fetch_add(1, Relaxed);
-        if let Some(c) = self.connections.get(link.index()) {
-            tracing::info!(peer = %c.about.peer, why = EVICTED, "connection refused");
+        while let Some(door) = self.doors.doors.get_mut(number) {
+            let connections = &self.connections;
+            let oldest = door.guests.oldest(self.now, |link| is_guest(connections, link));
+            let Some(link) = oldest else { return };
+            let totals = &self.parts.porch.totals;
+            totals.failed_connects.fetch_add(1, Relaxed);
+            totals.evicted_guests.fetch_add(1, Relaxed);
+            if let Some(c) = self.connections.get(link.index()) {
+                tracing::info!(peer = %c.about.peer, why = EVICTED, "connection refused");
+            }
+            self.leave_porch(link);
+            self.remove(link);
         }
-        self.leave_porch(link);
-        self.remove(link);
     }
 
     /// A guest has come in, or goes: it is none of its door's any more.

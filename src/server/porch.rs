@@ -20,9 +20,10 @@ use crate::codec::{
     self, ConnAck, Connect, DecodeError, Frame, Framed, Packet, ReasonCode, Sender as From, Version,
 };
 
-/// How long every guest may stay, also where others wait to come, in ms: a crowd of honest clients
-/// gets in one after the other, and drives nobody out.
-pub(crate) const GRACE_MS: u64 = 250;
+/// How long every guest of a shard may stay, also where there are more than there should be, in ms:
+/// a crowd of honest clients that connect first, all of them, and then speak is not driven out.
+/// Here a guest costs little: no task, and nothing is worked on for it.
+pub(crate) const GRACE_MS: u64 = 2_000;
 /// Why the oldest guest of a listener goes.
 pub(crate) const EVICTED: &str = "handshakes_max is reached, and it was the oldest";
 
@@ -56,13 +57,11 @@ pub(crate) struct Guests {
     count: usize,
     /// Among them some that have gone: one that goes would have to be looked for.
     order: VecDeque<(LinkKey, Time)>,
-    /// There are as many as there may be, and until then nobody is driven out.
-    pub(crate) full_until: Time,
 }
 
 impl Guests {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max: max.max(1), count: 0, order: VecDeque::new(), full_until: Time(0) }
+        Self { max: max.max(1), count: 0, order: VecDeque::new() }
     }
 
     /// One more; `is_there` says who has not gone.
@@ -76,7 +75,6 @@ impl Guests {
 
     /// One has come in, or gone.
     pub(crate) fn gone(&mut self) {
-        self.full_until = Time(0);
         self.count = self.count.saturating_sub(1);
         if self.count == 0 {
             self.order.clear();
@@ -84,15 +82,18 @@ impl Guests {
         }
     }
 
-    /// Where there are as many as there may be: who has stood there for longest, and until when
-    /// nobody drives it out.
-    pub(crate) fn oldest(&mut self, is_there: impl Fn(LinkKey) -> bool) -> Option<(LinkKey, Time)> {
+    /// Where there are as many as there should be: who has stood there for longest, and too long.
+    pub(crate) fn oldest(
+        &mut self,
+        now: Time,
+        is_there: impl Fn(LinkKey) -> bool,
+    ) -> Option<LinkKey> {
         if self.count < self.max {
             return None;
         }
         while let Some(&(link, since)) = self.order.front() {
             if is_there(link) {
-                return Some((link, since.plus_ms(GRACE_MS)));
+                return (since.plus_ms(GRACE_MS) <= now).then_some(link);
             }
             self.order.pop_front();
         }
@@ -261,17 +262,19 @@ mod tests {
     fn over_the_limit_the_oldest_is_named() {
         let link = |n| LinkKey::new(n, 1);
         let (mut guests, mut there) = (Guests::new(2), vec![link(1), link(2)]);
+        let late = Time(6 + GRACE_MS);
         for (n, at) in [(1, 5), (2, 6)] {
-            assert_eq!(guests.oldest(|l| there.contains(&l)), None);
+            assert_eq!(guests.oldest(late, |l| there.contains(&l)), None);
             guests.come(link(n), Time(at), |l| there.contains(&l));
         }
-        assert_eq!(guests.oldest(|l| there.contains(&l)), Some((link(1), Time(5 + GRACE_MS))));
+        assert_eq!(guests.oldest(Time(4 + GRACE_MS), |l| there.contains(&l)), None, "too early");
+        assert_eq!(guests.oldest(Time(5 + GRACE_MS), |l| there.contains(&l)), Some(link(1)));
         there.retain(|l| *l != link(1));
         guests.gone();
-        assert_eq!(guests.oldest(|l| there.contains(&l)), None, "there is room");
+        assert_eq!(guests.oldest(late, |l| there.contains(&l)), None, "there is room");
         there.push(link(3));
         guests.come(link(3), Time(7), |l| there.contains(&l));
-        assert_eq!(guests.oldest(|l| there.contains(&l)), Some((link(2), Time(6 + GRACE_MS))));
+        assert_eq!(guests.oldest(late, |l| there.contains(&l)), Some(link(2)));
         // One stays and thousands come and go behind it: nothing piles up.
         for n in 4..10_000 {
             there[1] = link(n);

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::super::porch::GRACE_MS;
 use super::super::socket::Peer;
 
-/// See there.
-const GRACE: Duration = Duration::from_millis(GRACE_MS);
+/// How long every guest may stay, also where others wait to come: a crowd of honest clients gets in
+/// one after the other, and drives nobody out.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// A guest's number: a later one has a higher.
 pub(super) type Number = u64;
