@@ -149,6 +149,9 @@ impl Shadow {
             (false, Some(at)) => at,
             (false, None) => return false,
         };
+        if s.gaps.iter().any(|&(from, until)| from < m.first_handed && m.first_handed < until) {
+            return false;
+        }
         self.owes(s, client, m, done)
     }
 

@@ -217,6 +217,7 @@ impl Shadow {
         let (now, ev) = (self.now, self.ev);
         let promised = Self::outlives(self.safeties.of_link(client), power);
         let offline_ms = kept.offline_since.map_or(0, |since| now.ms_since(since));
+        s.gaps.extend(s.gone_at.take().map(|since| (since, ev)));
         s.conn = None;
         s.expiry_s = match kept.expiry_s {
             u32::MAX => u32::MAX,

@@ -77,6 +77,11 @@ pub struct SessionShadow {
     /// was resumed with an expiry of 0: nothing durable is owed any more
     pub volatile: bool,
     pub ends_at: Time,
+    /// since when it is discarded
+    pub gone_at: Option<u64>,
+    /// from when until when it was, where a loss has brought it back: of what came meanwhile it has
+    /// nothing
+    pub gaps: Vec<(u64, u64)>,
     pub will: Option<(usize, u32)>,
     pub will_at: Time,
     pub subs: Vec<SubEntry>,
@@ -283,6 +288,8 @@ impl Shadow {
                 expiry_s,
                 volatile: expiry_s == 0,
                 ends_at: Time::NEVER,
+                gone_at: None,
+                gaps: Vec::new(),
                 will: None,
                 will_at: Time::NEVER,
                 subs: Vec::new(),
@@ -338,8 +345,9 @@ impl Shadow {
     }
 
     pub fn end_session(&mut self, client: usize) {
-        let Some(s) = self.sessions[client].take() else { return };
+        let Some(mut s) = self.sessions[client].take() else { return };
         let ev = self.tick();
+        s.gone_at = Some(ev);
         if let Some(group) = self.group_of[client] {
             self.group_ends[group].push(ev);
         }
