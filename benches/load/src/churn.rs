@@ -12,20 +12,25 @@ const ALIVE: u64 = 100;
 pub struct Churn {
     version: u8,
     per_s: f64,
+    first_level: &'static str,
     subscribed: u64,
     sent: u64,
     answered: u64,
 }
 
 impl Churn {
-    /// So many SUBSCRIBEs per second, and as many UNSUBSCRIBEs.
-    pub fn new(version: u8, per_s: f64) -> Self {
-        Self { version, per_s, subscribed: 0, sent: 0, answered: 0 }
+    /// So many SUBSCRIBEs per second, and as many UNSUBSCRIBEs. With `plus` the filters begin with
+    /// a wildcard: they match none of the load's topics, but a broker that remembers what topics
+    /// match cannot tell that by the first level.
+    pub fn new(version: u8, per_s: f64, plus: bool) -> Self {
+        let first_level = if plus { "+" } else { "churn" };
+        Self { version, per_s, first_level, subscribed: 0, sent: 0, answered: 0 }
     }
 
     /// Appends what is due at this time.
     pub fn push(&mut self, now_secs: f64, out: &mut Vec<u8>) {
-        let filter = |n: u64| format!("churn/{}/+/{n}", n % 50);
+        let first = self.first_level;
+        let filter = |n: u64| format!("{first}/{}/+/{n}", n % 50);
         let due = (now_secs * self.per_s) as u64;
         while self.subscribed < due && self.sent < self.answered + WAITING_MAX {
             let id = packets::packet_id(self.sent);

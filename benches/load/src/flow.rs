@@ -170,7 +170,8 @@ impl<'a> Flow<'a> {
             let (topic, bytes) = (shape.topic(n), options.payload_bytes);
             templates.push(Template::new(options.version, &topic, qos, false, bytes, n as u32));
         }
-        let churn = (options.churn > 0.0).then(|| Churn::new(options.version, options.churn));
+        let (version, per_s) = (options.version, options.churn);
+        let churn = (per_s > 0.0).then(|| Churn::new(version, per_s, options.churn_plus));
         if churn.is_some() {
             let client = Client::new(format!("load-churn-{own}"));
             connections.push(Connection::open(options, recipe, &client)?);

@@ -40,6 +40,7 @@ options (and what holds without them)
   --depth N (10000)           --batch N (64)      --dir DIRECTORY (.)
   --noise N (0)               subscriptions, on one connection, that never match
   --churn N (0)               SUBSCRIBEs per second, on one connection, and as many UNSUBSCRIBEs
+  --churn-plus                their filters begin with +, so they may match any topic
   --kept                      the subscribers' sessions outlive their connections
   --nobody                    offline: no session is there, so nothing is kept
   --log                       reads the broker's $SYS topics of its log, which takes 2.2 s more
@@ -87,6 +88,7 @@ pub struct Options {
     pub dir: PathBuf,
     pub noise: usize,
     pub churn: f64,
+    pub churn_plus: bool,
     pub kept: bool,
     pub nobody: bool,
     pub log: bool,
@@ -124,6 +126,7 @@ impl Options {
             dir: ".".into(),
             noise: 0,
             churn: 0.0,
+            churn_plus: false,
             kept: false,
             nobody: false,
             log: false,
@@ -156,6 +159,7 @@ impl Options {
                 "--nobody" => options.nobody = true,
                 "--log" => options.log = true,
                 "--wild" => options.wild = true,
+                "--churn-plus" => options.churn_plus = true,
                 "--tls" => options.tls = true,
                 "--ws" => options.websocket = true,
                 _ => match arguments.next() {
@@ -224,6 +228,8 @@ impl Options {
         } else if !(0.0..=3600.0).contains(&self.secs) || !(0.0..=600.0).contains(&self.warmup_secs)
         {
             "--secs, --warmup: at most 3600 and 600"
+        } else if self.churn_plus && self.churn <= 0.0 {
+            "--churn-plus: --churn says how many"
         } else if self.tls && self.ca_file.is_none() {
             "--tls: --cafile says whose certificates are good"
         } else {
@@ -254,5 +260,7 @@ mod tests {
             assert!(matches!(parse(line), Err(Error::Usage(_))), "{line}");
         }
         assert!(matches!(parse("pairs --tls"), Err(Error::Usage(_))));
+        assert!(matches!(parse("pairs --churn-plus"), Err(Error::Usage(_))));
+        assert!(parse("pairs --churn 1 --churn-plus").unwrap().unwrap().churn_plus);
     }
 }
