@@ -18,6 +18,9 @@ use std::mem;
 /// Slots of a bucket.
 const SLOTS: usize = 5;
 
+/// So many buckets are moved at a time.
+const RESIZE_BUCKETS: usize = 16;
+
 /// Levels are lower than this: the bits above say which edges go on.
 pub(super) const LEVEL_LIMIT: u32 = 1 << 29;
 /// A node has a child by `+`, by `#`, by any other level.
@@ -46,7 +49,7 @@ impl Bucket {
     }
 
     fn len(&self) -> usize {
-        self.ids.iter().position(|id| *id == FREE).unwrap_or(SLOTS)
+        self.ids.iter().map(|id| usize::from(*id != FREE)).sum() // nothing to guess, see above
     }
 
     fn take(&mut self, slot: usize) -> (u32, u32, u32) {
@@ -193,10 +196,20 @@ impl Edges {
 
     fn resize(&mut self, buckets: usize, hash_of: impl Fn(u32) -> u32) {
         let old = mem::replace(&mut self.buckets, vec![EMPTY; buckets]);
-        for bucket in old {
-            for slot in 0..bucket.len() {
-                let id = bucket.ids[slot];
-                self.put(hash_of(id), (bucket.levels[slot], bucket.parents[slot], id));
+        // Who keeps the hashes keeps them all over the memory. They are asked for many at a time,
+        // so that the reads do not wait for each other.
+        for some in old.chunks(RESIZE_BUCKETS) {
+            let mut hashes = [[0; SLOTS]; RESIZE_BUCKETS];
+            for (hashes, bucket) in hashes.iter_mut().zip(some) {
+                for (hash, &id) in hashes.iter_mut().zip(&bucket.ids) {
+                    *hash = if id == FREE { 0 } else { hash_of(id) };
+                }
+            }
+            for (hashes, bucket) in hashes.iter().zip(some) {
+                for slot in 0..bucket.len() {
+                    let edge = (bucket.levels[slot], bucket.parents[slot], bucket.ids[slot]);
+                    self.put(hashes[slot], edge);
+                }
             }
         }
     }

@@ -72,20 +72,22 @@ fn low_bytes(count: u32) -> u64 {
     (1 << (8 * count)) - 1
 }
 
-enum Text {
-    Short(Words),
-    Long(Box<[u8]>),
-}
-
-struct Level {
-    text: Text,
-    uses: u32,
-}
+/// The last byte of the words of a long level, and of a number that no level has: no short text
+/// has this length. The first word is the place of the text, or the next free number.
+const LONG: u64 = u64::MAX;
+const FREE: u64 = u64::MAX - 1;
 
 /// The levels.
 pub(super) struct Levels {
     numbers: HashTable<u32>,
-    levels: Slab<Level>,
+    /// by their numbers
+    words: Vec<Words>,
+    /// how often each is used
+    uses: Vec<u32>,
+    /// the first number that is free, [`UNKNOWN`] if none
+    free: u32,
+    /// of long levels
+    texts: Slab<Box<[u8]>>,
     hasher: FixedState,
     seeds: (u64, u64),
 }
@@ -100,7 +102,15 @@ impl Levels {
     pub(super) fn new(seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
         let seeds = (hasher.hash_one(1), hasher.hash_one(2));
-        Self { numbers: HashTable::new(), levels: Slab::new(), hasher, seeds }
+        Self {
+            numbers: HashTable::new(),
+            words: vec![Words(0, FREE); FIRST as usize],
+            uses: vec![0; FIRST as usize],
+            free: UNKNOWN,
+            texts: Slab::new(),
+            hasher,
+            seeds,
+        }
     }
 
     /// The number of a filter's level, [`UNKNOWN`] if it has none.
@@ -117,10 +127,7 @@ impl Levels {
         match Words::new(text) {
             Some(words) => self.find_words(words),
             None => {
-                let is_it = |n: &u32| match self.level(*n).map(|level| &level.text) {
-                    Some(Text::Long(other)) => **other == *text,
-                    _ => false,
-                };
+                let is_it = |n: &u32| self.long(*n).is_some_and(|other| other == text);
                 self.numbers.find(self.hash_long(text), is_it).copied().unwrap_or(UNKNOWN)
             }
         }
@@ -129,68 +136,95 @@ impl Levels {
     /// The number of a short text.
     #[inline(always)]
     pub(super) fn find_words(&self, words: Words) -> u32 {
-        let is_it = |n: &u32| match self.level(*n).map(|level| &level.text) {
-            Some(Text::Short(other)) => other.0 == words.0 && other.1 == words.1,
-            _ => false,
-        };
+        let is_it =
+            |n: &u32| self.words.get(*n as usize).is_some_and(|w| w.0 == words.0 && w.1 == words.1);
         self.numbers.find(self.hash_short(words), is_it).copied().unwrap_or(UNKNOWN)
     }
 
     /// The number of a filter's level, with one more use.
     pub(super) fn hold(&mut self, level: &str) -> u32 {
-        let known = self.find(level);
-        if known != UNKNOWN {
-            if let Some(level) = self.levels.get_mut((known.wrapping_sub(FIRST)) as usize) {
-                level.uses += 1;
-            }
-            return known;
+        let mut number = self.find(level);
+        if number == UNKNOWN {
+            number = self.add(level.as_bytes());
         }
-        let bytes = level.as_bytes();
-        let text = Words::new(bytes).map_or_else(|| Text::Long(bytes.into()), Text::Short);
-        let hash = self.hash(&text);
-        make_room(&mut self.levels);
-        let number = self.levels.insert(Level { text, uses: 1 }) as u32 + FIRST;
-        debug_assert!(number < LEVEL_LIMIT, "so many take more memory than there is");
+        self.uses[number as usize] += 1;
+        number
+    }
+
+    fn add(&mut self, text: &[u8]) -> u32 {
+        let words = Words::new(text).unwrap_or_else(|| {
+            make_room(&mut self.texts);
+            Words(self.texts.insert(text.into()) as u64, LONG)
+        });
+        let mut number = self.free;
+        if number == UNKNOWN {
+            number = self.words.len() as u32;
+            debug_assert!(number < LEVEL_LIMIT, "so many take more memory than there is");
+            if self.words.len() == self.words.capacity() {
+                // By an eighth: a table of a million that doubles is half empty.
+                self.words.reserve_exact(self.words.len() / 8 + 8);
+                self.uses.reserve_exact(self.words.len() / 8 + 8);
+            }
+            self.words.push(words);
+            self.uses.push(0);
+        } else {
+            self.free = self.words[number as usize].0 as u32;
+            self.words[number as usize] = words;
+        }
         let mut numbers = std::mem::take(&mut self.numbers);
-        numbers.insert_unique(hash, number, |n| self.hash_of(*n));
+        numbers.insert_unique(self.hash_of(number), number, |n| self.hash_of(*n));
         self.numbers = numbers;
         number
     }
 
     /// One use less.
     pub(super) fn release(&mut self, number: u32) {
-        let at = number.wrapping_sub(FIRST) as usize;
-        let Some(level) = self.levels.get_mut(at) else { return };
-        level.uses -= 1;
-        if level.uses > 0 {
+        let at = number as usize;
+        self.uses[at] -= 1;
+        if self.uses[at] > 0 || number < FIRST {
             return;
         }
-        let hash = self.hash_of(number);
-        if let Ok(found) = self.numbers.find_entry(hash, |n| *n == number) {
+        if let Ok(found) = self.numbers.find_entry(self.hash_of(number), |n| *n == number) {
             found.remove();
         }
-        self.levels.remove(at);
+        if self.words[at].1 == LONG {
+            self.texts.try_remove(self.words[at].0 as usize);
+        }
+        self.words[at] = Words(u64::from(self.free), FREE);
+        self.free = number;
     }
 
     /// Appends a level's text.
     pub(super) fn text(&self, number: u32, out: &mut String) {
-        let bytes;
-        let text = match (number, self.level(number).map(|level| &level.text)) {
-            (PLUS, _) => b"+",
-            (HASH, _) => b"#",
-            (_, Some(Text::Long(text))) => &text[..],
-            (_, Some(Text::Short(words))) => {
-                bytes = (u128::from(words.0) | u128::from(words.1) << 64).to_le_bytes();
-                &bytes[..usize::from(bytes[SHORT_BYTES_MAX]).min(SHORT_BYTES_MAX)]
-            }
-            (_, None) => b"",
+        let words = self.words[number as usize];
+        let bytes = (u128::from(words.0) | u128::from(words.1) << 64).to_le_bytes();
+        let len = usize::from(bytes[SHORT_BYTES_MAX]).min(SHORT_BYTES_MAX);
+        let text = match number {
+            PLUS => b"+",
+            HASH => b"#",
+            _ => self.long(number).unwrap_or(&bytes[..len]),
         };
         out.push_str(std::str::from_utf8(text).unwrap_or_default()); // it was a `str`
     }
 
     /// Gives memory back, if most is empty.
     pub(super) fn shrink(&mut self) {
-        shrink_slab(&mut self.levels);
+        shrink_slab(&mut self.texts);
+        if is_sparse(self.numbers.len(), self.words.capacity()) {
+            let used = self.words.iter().rposition(|words| words.1 != FREE).unwrap_or(0) + 1;
+            self.words.truncate(used.max(FIRST as usize));
+            self.words.shrink_to_fit();
+            self.uses.truncate(self.words.len());
+            self.uses.shrink_to_fit();
+            // The list went through the places that are gone.
+            self.free = UNKNOWN;
+            for at in (FIRST as usize..self.words.len()).rev() {
+                if self.words[at].1 == FREE {
+                    self.words[at].0 = u64::from(self.free);
+                    self.free = at as u32;
+                }
+            }
+        }
         if is_sparse(self.numbers.len(), self.numbers.capacity()) {
             let mut numbers = std::mem::take(&mut self.numbers);
             numbers.shrink_to_fit(|n| self.hash_of(*n));
@@ -198,19 +232,17 @@ impl Levels {
         }
     }
 
-    #[inline(always)]
-    fn level(&self, number: u32) -> Option<&Level> {
-        self.levels.get(number.wrapping_sub(FIRST) as usize)
+    /// The text of a long level.
+    fn long(&self, number: u32) -> Option<&[u8]> {
+        let Words(place, kind) = self.words[number as usize];
+        let place = (kind == LONG).then_some(place as usize)?;
+        self.texts.get(place).map(|text| &**text)
     }
 
     fn hash_of(&self, number: u32) -> u64 {
-        self.level(number).map_or(0, |level| self.hash(&level.text))
-    }
-
-    fn hash(&self, text: &Text) -> u64 {
-        match text {
-            Text::Short(words) => self.hash_short(*words),
-            Text::Long(text) => self.hash_long(text),
+        match self.long(number) {
+            Some(text) => self.hash_long(text),
+            None => self.hash_short(self.words[number as usize]),
         }
     }
 
@@ -227,15 +259,27 @@ impl Levels {
 
     /// Panics when a level is not used as often as `uses` says, or is not found.
     pub(super) fn check_invariants(&self, uses: &std::collections::BTreeMap<u32, u32>) {
-        assert_eq!(self.numbers.len(), self.levels.len(), "levels without a number");
-        for (at, level) in &self.levels {
-            let number = at as u32 + FIRST;
-            assert_eq!(uses.get(&number), Some(&level.uses), "the uses of level {number}");
-            let mut text = String::new();
-            self.text(number, &mut text);
-            assert_eq!(self.find(&text), number, "level {text:?} is not found");
+        let mut live = 0;
+        for (at, words) in self.words.iter().enumerate() {
+            let number = at as u32;
+            assert_eq!(uses.get(&number).copied().unwrap_or(0), self.uses[at], "uses of {number}");
+            if words.1 != FREE {
+                live += 1;
+                let mut text = String::new();
+                self.text(number, &mut text);
+                assert_eq!(self.find(&text), number, "level {text:?} is not found");
+            }
         }
-        let literal = uses.range(FIRST..).count();
-        assert_eq!(literal, self.levels.len(), "nodes have levels that there are not");
+        assert_eq!(self.numbers.len(), live, "levels without a number");
+        let long = self.words.iter().filter(|words| words.1 == LONG).count();
+        assert_eq!(self.texts.len(), long, "texts of nobody's are kept");
+        let (mut at, mut free) = (self.free, 0);
+        while at != UNKNOWN && free < self.words.len() {
+            assert_eq!(self.words[at as usize].1, FREE, "level {at} is on the free list");
+            at = self.words[at as usize].0 as u32;
+            free += 1;
+        }
+        assert_eq!(live + free + FIRST as usize, self.words.len(), "numbers are lost");
+        assert_eq!(self.uses.len(), self.words.len(), "uses of no level");
     }
 }
