@@ -130,7 +130,7 @@ impl Default for Limits {
             queue_full: QueueFull::DropOldest,
             queue_qos0: false,
             subscriptions_per_session_max: 1_000_000,
-            filter_levels_max: 128,
+            filter_levels_max: 256,
             sessions_max: 1_000_000,
             subscriptions_max: 10_000_000,
             subscription_bytes_max: 1 << 30,

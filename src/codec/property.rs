@@ -502,7 +502,7 @@ fn read_block<'a>(
     while !r.is_empty() {
         let id = r.u8()?;
         if !allowed.has(id) {
-            return Err(not_allowed(id, r));
+            return Err(not_allowed(id, allowed, r));
         }
         let bit = 1 << id;
         if seen & bit != 0 && !repeated.has(id) {
@@ -516,25 +516,28 @@ fn read_block<'a>(
     Ok(())
 }
 
-/// Why property `id`, whose value is next in `r`, may not stand in its packet. Whether it can be
-/// parsed is the first question: an unknown identifier or a cut value is a Malformed Packet.
+/// Why property `id` may not stand in its packet: mostly it is none of that packet's, which makes
+/// that a Malformed Packet (section 2.2.2.2). Two belong to it, but are the other side's to send.
 #[cold]
-fn not_allowed(id: u8, mut r: Reader<'_>) -> DecodeError {
-    if let Err(e) = Property::read(id, &mut r)
-        && e.reason == ReasonCode::MalformedPacket
-    {
-        return e;
+fn not_allowed(id: u8, allowed: IdSet, mut r: Reader<'_>) -> DecodeError {
+    let what = match id {
+        id::SUBSCRIPTION_IDENTIFIER if allowed == IdSet::PUBLISH_OF_CLIENT => {
+            "a Client's PUBLISH with a Subscription Identifier [MQTT-3.3.4-6]"
+        }
+        id::SESSION_EXPIRY_INTERVAL if allowed == IdSet::disconnect(Sender::Server) => {
+            "a Server's DISCONNECT with a Session Expiry Interval [MQTT-3.14.2-2]"
+        }
+        _ => return NOT_OF_THIS_PACKET,
+    };
+    // Whether it can be parsed is the first question.
+    match Property::read(id, &mut r) {
+        Err(e) if e.reason == ReasonCode::MalformedPacket => e,
+        _ => protocol_error(what),
     }
-    protocol_error(match id {
-        id::SUBSCRIPTION_IDENTIFIER => {
-            "Subscription Identifier stands in a packet that may not have it [MQTT-3.3.4-6]"
-        }
-        id::SESSION_EXPIRY_INTERVAL => {
-            "Session Expiry Interval stands in a packet that may not have it [MQTT-3.14.2-2]"
-        }
-        _ => "a property stands in a packet that may not have it (section 2.2.2.2)",
-    })
 }
+
+const NOT_OF_THIS_PACKET: DecodeError =
+    malformed("a property stands in a packet that may not have it (section 2.2.2.2)");
 
 /// The User Properties of a packet, in order \[MQTT-3.3.2-18\].
 #[derive(Clone, Copy, Debug, Default)]

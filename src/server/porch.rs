@@ -220,15 +220,12 @@ fn assigned_client_id() -> Option<String> {
 pub(crate) fn version_hint(bytes: &[u8]) -> Option<Version> {
     let header = bytes.iter().skip(1).position(|b| b & 0x80 == 0)? + 2;
     let body = bytes.get(header..)?;
-    let (level, known) = match body {
-        [0, 4, b'M', b'Q', b'T', b'T', level, ..] => (*level, true),
-        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', level, ..] => (*level, true),
-        _ => (0, false),
-    };
-    match level & 0x7f {
-        _ if !known => None,
-        5.. => Some(Version::V5),
-        _ => Some(Version::V311),
+    match body {
+        [0, 4, b'M', b'Q', b'T', b'T', level, ..] if level & 0x7f >= 5 => Some(Version::V5),
+        [0, 4, b'M', b'Q', b'T', b'T', _, ..] => Some(Version::V311),
+        // Whoever calls it so knows no other form of CONNACK.
+        [0, 6, b'M', b'Q', b'I', b's', b'd', b'p', _, ..] => Some(Version::V311),
+        _ => None,
     }
 }
 
@@ -296,6 +293,7 @@ mod tests {
             (b"\x10\x10\0\x04MQTT\x07", Some(Version::V5)),
             (b"\x10\x10\0\x04MQTT\x84", Some(Version::V311)),
             (b"\x10\x10\0\x06MQIsdp\x03", Some(Version::V311)),
+            (b"\x10\x10\0\x06MQIsdp\x06", Some(Version::V311)),
             (b"\x10\x10\0\x04HTTP\x04", None),
             (b"\x10\x10\0\x04MQ", None),
             (b"\x10\x80", None),

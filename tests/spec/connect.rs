@@ -207,7 +207,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "[MQTT-3.1.4-1] a property that is not CONNECT's",
-        "a> body 10 0004 'MQTT' 05 02 0000 02 01 01 0001 'a'; a< connack 82; a! closed",
+        "a> body 10 0004 'MQTT' 05 02 0000 02 01 01 0001 'a'; a< connack 81; a! closed",
     ),
     row(
         "[MQTT-3.1.4-1] Session Expiry Interval twice",

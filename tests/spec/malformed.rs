@@ -64,7 +64,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "[MQTT-4.13.1-1] a property of another packet",
-        "a joins v5; a> body 30 0001 't' 05 11 00000001; a< disconnect 82; a! closed",
+        "a joins v5; a> body 30 0001 't' 05 11 00000001; a< disconnect 81; a! closed",
     ),
     row(
         "[MQTT-4.13.1-1] a property twice",
@@ -76,7 +76,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "[MQTT-4.13.1-1] properties in acknowledgements are checked",
-        "a joins v5; a> body 40 0001 00 02 0100; a< disconnect 82; a! closed; b joins v5
+        "a joins v5; a> body 40 0001 00 02 0100; a< disconnect 81; a! closed; b joins v5
          b> body 62 0001 00 08 1f 0001 'a' 1f 0001 'b'; b< disconnect 82; b! closed",
     ),
     row(

@@ -179,7 +179,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     row(
         "[MQTT-3.1.4-2] a Will with a property that is not a Will's",
-        "a> body 10 0004 'MQTT' 05 06 0000 00 0001 'a' 03 230001 0001 'w' 0000; a< connack 82
+        "a> body 10 0004 'MQTT' 05 06 0000 00 0001 'a' 03 230001 0001 'w' 0000; a< connack 81
          a! closed",
     ),
     row(

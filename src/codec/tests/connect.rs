@@ -76,8 +76,8 @@ fn section_3_1_2_11_connect_properties() {
         ("Authentication Method", "15 0001 'm'", OK),
         ("Authentication Data, then its Method", "16 0001 00 15 0001 'm'", OK),
         ("Authentication Data without a Method", "16 0001 00", 0x82),
-        ("a property of PUBLISH", "01 01", 0x82),
-        ("a property of PUBLISH, out of range", "23 0000", 0x82),
+        ("a property of PUBLISH", "01 01", 0x81),
+        ("a property of PUBLISH, out of range", "23 0000", 0x81),
         ("a property of PUBLISH, cut off", "23 00", 0x81),
         ("unknown", "04 01", 0x81),
         ("unknown", "7F 01", 0x81),
@@ -92,8 +92,8 @@ fn section_3_1_2_11_connect_properties() {
         ("twice", "18 00000001 18 00000001", 0x82),
         ("Payload Format Indicator 2", "01 02", 0x82),
         ("all the others", "02 00000000 03 0000 08 0001 'r' 09 0000 26 0000 0000", OK),
-        ("Topic Alias", "23 0001", 0x82),
-        ("Session Expiry Interval", "11 00000001", 0x82),
+        ("Topic Alias", "23 0001", 0x81),
+        ("Session Expiry Interval", "11 00000001", 0x81),
     ] {
         let len = parse(block).len();
         let body = format!("10 0004 'MQTT' 05 06 000A 00 0000 {len:02X} {block} 0001 'w' 0000");
@@ -155,7 +155,7 @@ fn section_3_2_connack() {
         ("Maximum QoS 2", Server, ONLY_V5, "20 00 00 02 24 02", 0x82),
         ("Retain Available 2", Server, ONLY_V5, "20 00 00 02 25 02", 0x82),
         ("Server Keep Alive 0", Server, ONLY_V5, "20 00 00 03 13 0000", OK),
-        ("Topic Alias", Server, ONLY_V5, "20 00 00 03 23 0001", 0x82),
+        ("Topic Alias", Server, ONLY_V5, "20 00 00 03 23 0001", 0x81),
         ("data without method", Server, ONLY_V5, "20 00 00 03 16 0000", 0x82),
         ("goes on", Server, ALL, "20 00 00 00 00", 0x81),
     ]);

@@ -45,7 +45,7 @@ fn section_3_3_publish() {
         ("[MQTT-4.7.3-1] Response Topic", Client, ONLY_V5, "30 0001 'a' 03 08 0000", 0x82),
         ("[MQTT-3.3.2-19]", Client, ONLY_V5, "30 0001 'a' 04 03 0001 00", 0x81),
         ("Correlation Data twice", Client, ONLY_V5, "30 0001 'a' 06 09 0000 09 0000", 0x82),
-        ("Reason String", Client, ONLY_V5, "30 0001 'a' 03 1F 0000", 0x82),
+        ("Reason String", Client, ONLY_V5, "30 0001 'a' 03 1F 0000", 0x81),
         ("block longer than the packet", Client, ONLY_V5, "30 0001 'a' 02 01", 0x81),
         ("property across the block's end", Client, ONLY_V5, "30 0001 'a' 01 01 01", 0x81),
         ("[MQTT-1.5.5-1] Property Length", Client, ONLY_V5, "30 0001 'a' 80 00", 0x81),
@@ -83,7 +83,7 @@ fn section_3_4_to_3_7_acknowledgements() {
         row(ONLY_V5, "0001 00 03 1F 0000".into(), OK);
         row(ONLY_V5, "0001 00 06 1F 0000 1F 0000".into(), 0x82);
         row(ONLY_V5, "0001 00 0A 26 0000 0000 26 0000 0000".into(), OK);
-        row(ONLY_V5, "0001 00 02 01 00".into(), 0x82);
+        row(ONLY_V5, "0001 00 02 01 00".into(), 0x81);
     }
     check(&[
         ("3.1 allows DUP", Client, ONLY_V31, "6A 0001", OK),

@@ -27,6 +27,6 @@ fn section_3_14_and_3_15_disconnect_and_auth() {
         ("without a method", Client, ONLY_V5, "F0 18 00", 0x82),
         ("data without a method", Client, ONLY_V5, "F0 18 03 16 0000", 0x82),
         ("no Property Length", Client, ONLY_V5, "F0 18", 0x81),
-        ("Server Reference", Client, ONLY_V5, "F0 18 07 15 0000 1C 0001 'b'", 0x82),
+        ("Server Reference", Client, ONLY_V5, "F0 18 07 15 0000 1C 0001 'b'", 0x81),
     ]);
 }

@@ -36,7 +36,7 @@ fn section_3_8_subscribe() {
         ("Subscription Identifier", Client, ONLY_V5, "82 0001 05 0B FFFFFF7F 0001 'a' 00", OK),
         ("Subscription Identifier 0", Client, ONLY_V5, "82 0001 02 0B 00 0001 'a' 00", 0x82),
         ("twice", Client, ONLY_V5, "82 0001 04 0B 01 0B 01 0001 'a' 00", 0x82),
-        ("Reason String", Client, ONLY_V5, "82 0001 03 1F 0000 0001 'a' 00", 0x82),
+        ("Reason String", Client, ONLY_V5, "82 0001 03 1F 0000 0001 'a' 00", 0x81),
     ]);
 }
 
@@ -52,7 +52,7 @@ fn section_3_9_to_3_11_unsubscribe_and_acknowledgements() {
         ("[MQTT-3.10.3-1]", Client, V3, "A2 0001 0001 FF", 0x81),
         ("[MQTT-4.7.1-1]", Client, V3, "A2 0001 0002 'a#'", 0x81),
         ("[MQTT-2.2.1-3]", Client, V3, "A2 0000 0001 'a'", 0x82),
-        ("Subscription Identifier", Client, ONLY_V5, "A2 0001 02 0B 01 0001 'a'", 0x82),
+        ("Subscription Identifier", Client, ONLY_V5, "A2 0001 02 0B 01 0001 'a'", 0x81),
         ("SUBACK", Server, V3, "90 0001 00 01 02 80", OK),
         ("SUBACK", Server, ONLY_V5, "90 0001 00 00 01 02 80 8F A2", OK),
         ("[MQTT-3.9.3-2]", Server, V3, "90 0001 87", 0x82),
