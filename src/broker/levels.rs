@@ -1,5 +1,5 @@
-//! The levels of all filters, each once, by numbers: so that a walk through the filter tree compares
-//! numbers, and a topic's level is compared with text once, and not on every way.
+//! The levels of all filters, each once, by numbers: so that a walk through the filter tree
+//! compares numbers, and a topic's level is compared with text once, and not on every way.
 //!
 //! May use `shrink`, `subscriptions` (`make_room`). The hash seed is an argument and should be
 //! random, else clients could choose levels that collide. Invariant: a level has a number for as

@@ -1,8 +1,8 @@
 //! Hashes of paths in the filter tree: of the levels from the root to a node.
 //!
-//! May use `levels`. The seed is an argument and should be random, else clients could choose filters
-//! that collide. Invariant: what a path's hash is depends on the seed and the numbers of its levels
-//! alone.
+//! May use `levels`. The seed is an argument and should be random, else clients could choose
+//! filters that collide. Invariant: what a path's hash is depends on the seed and the numbers of
+//! its levels alone.
 
 use std::hash::BuildHasher;
 

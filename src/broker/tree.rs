@@ -2,16 +2,17 @@
 //!
 //! May use: `topic`. The hash seed is an argument; nothing visible depends on iteration order.
 //!
-//! Invariant: every node but the root is reached from its parent in exactly one way, by an edge with
-//! the number of its level; an edge says which kinds of edges go on from where it leads. Between
-//! operations every leaf holds a value (whoever inserts fills it, whoever empties a value prunes).
+//! Invariant: every node but the root is reached from its parent in exactly one way, by an edge
+//! with the number of its level; an edge says which kinds of edges go on from where it leads.
+//! Between operations every leaf holds a value (whoever inserts fills it, whoever empties a value
+//! prunes).
 //!
 //! Nodes live in one arena and are named by 32-bit numbers. Levels have numbers too, each text one
 //! ([`Levels`]). The edges of all nodes are in one table ([`Edges`]), which says all that a walk
 //! asks: nodes are read for their values only (`walk`). Where an edge stands there follows from the
-//! path to it ([`Paths`]), and a wildcard's stands where its parent's does: so a walk touches a line
-//! of memory for each level that it goes down, and the processor does not have to wait for one of
-//! them to know the next. A node costs 16 bytes, its value, at most about 21 bytes of the table, and
+//! path to it ([`Paths`]), and a wildcard's stands where its parent's does: so a walk touches a
+//! line of memory for each level that it goes down, and the processor need not wait for one of them
+//! to know the next. A node costs 16 bytes, its value, at most about 21 bytes of the table, and
 //! about 30 bytes for its level if no other node has that.
 
 use std::mem;
