@@ -206,9 +206,9 @@ impl Edges {
                 }
             }
             for (hashes, bucket) in hashes.iter().zip(some) {
-                for slot in 0..bucket.len() {
+                for (slot, &hash) in hashes.iter().enumerate().take(bucket.len()) {
                     let edge = (bucket.levels[slot], bucket.parents[slot], bucket.ids[slot]);
-                    self.put(hashes[slot], edge);
+                    self.put(hash, edge);
                 }
             }
         }
