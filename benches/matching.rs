@@ -5,7 +5,7 @@
 //!
 //! Run: `cargo bench --bench matching`, or `-- --quick` for figures that are good to a tenth. The
 //! table of memory comes first, and ends the run if a bound is broken. 2 processors: a hit in the
-//! cache 20 to 26 ns at any size, uncached 87 ns to 0.3 or 0.6 µs, 134 to 150 bytes per
+//! cache 20 to 26 ns at any size, uncached 87 ns to 0.3 or 0.6 µs, 134 to 141 bytes per
 //! subscription with 1 to 16 shards; `benches/README.md` has the tables.
 //!
 //! The filters are those of plants: of a hundred, 70 are one device's commands, 15 one device with
