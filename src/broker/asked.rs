@@ -66,11 +66,7 @@ pub(super) struct Rare {
     /// when its right to be here ends; `None`: it does not
     ends: Option<Time>,
     asked: Option<Asked>,
-    /// at most `ANSWERS_MAX`
     answers: Vec<Known>,
-    /// of the SUBSCRIBE that is handed in again: whether its first filters may be subscribed to. So
-    /// none is decided twice, however many there are.
-    decided: Vec<bool>,
 }
 
 impl Rare {
@@ -81,10 +77,11 @@ impl Rare {
 
     fn remember(&mut self, about: About, may: bool, until: Time) {
         self.answers.retain(|known| known.about != about);
-        // One question of a link is under way: the answer before this one has served.
-        self.answers.iter_mut().for_each(|known| known.awaited = false);
-        if self.answers.len() >= ANSWERS_MAX {
-            self.answers.remove(0);
+        let spare = |known: &Known| !known.awaited;
+        if self.answers.len() >= ANSWERS_MAX
+            && let Some(at) = self.answers.iter().position(spare)
+        {
+            self.answers.remove(at);
         }
         self.answers.push(Known { about, may, until, awaited: true });
     }
@@ -114,13 +111,7 @@ impl Link {
     pub(super) fn forget_answers(&mut self) {
         if let Some(rare) = self.rare_mut() {
             rare.answers.clear();
-            rare.decided.clear();
         }
-    }
-
-    /// Asserts that few answers are remembered.
-    pub(super) fn check_answers(&self) {
-        assert!(self.rare().is_none_or(|rare| rare.answers.len() <= ANSWERS_MAX), "answers");
     }
 
     /// The packet that was handed in again is taken.
@@ -196,22 +187,13 @@ impl Broker {
         packet: &Subscribe<'_>,
         fx: &mut Effects,
     ) -> Option<Vec<bool>> {
-        let rare = self.links.get_mut(link).and_then(Link::rare_mut);
-        let mut may = rare.map(|rare| std::mem::take(&mut rare.decided)).unwrap_or_default();
-        for (filter, _) in packet.filters.iter().skip(may.len()) {
+        let mut may = Vec::with_capacity(packet.filters.len());
+        for (filter, _) in &packet.filters {
             let filter = filter.filter;
             let verdict =
                 self.rules.get(class).map_or(Verdict::Allowed, |c| c.may_subscribe(filter));
             let about = || About::Subscribe(filter.as_str().into());
-            match self.settle(now, link, verdict, about, fx) {
-                Some(this) => may.push(this),
-                None => {
-                    if let Some(l) = self.links.get_mut(link) {
-                        l.rare_or_new().decided = may;
-                    }
-                    return None;
-                }
-            }
+            may.push(self.settle(now, link, verdict, about, fx)?);
         }
         self.packet_taken(link);
         Some(may)
