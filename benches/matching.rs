@@ -5,8 +5,9 @@
 //!
 //! Run: `cargo bench --bench matching`, or `-- --quick` for figures that are good to a tenth. The
 //! table of memory comes first, and ends the run if a bound is broken. 2 processors: a hit in the
-//! cache 20 to 26 ns at any size, uncached 87 ns to 0.3 or 0.6 µs, 134 to 141 bytes per
-//! subscription with 1 to 16 shards; `benches/README.md` has the tables.
+//! cache 20 to 26 ns at any size, uncached 2.4 times as long per tenfold where reads of memory take
+//! 2.8 times, 138 to 150 bytes per subscription with 1 to 16 shards; `benches/README.md` has the
+//! tables.
 //!
 //! The filters are those of plants: of a hundred, 70 are one device's commands, 15 one device with
 //! all below it, 10 one quantity of all devices of a site (`+`), 5 alarms of a zone of all plants
@@ -34,10 +35,9 @@ const BYTES_MAX: f64 = 150.0;
 const BYTES_FURTHER_MAX: f64 = 4.0;
 
 /// What the tree takes for a filter of these, about.
-const TREE_BYTES: usize = 86;
-/// Lines of memory that one of these topics leads to in the tree, where nothing is cached: of six
-/// edges and two values.
-const READS: usize = 8;
+const TREE_BYTES: usize = 90;
+/// Lines of memory that one of these topics leads to in the tree, where nothing is cached.
+const READS: usize = 12;
 
 /// The filter at place `n`.
 fn filter(n: usize) -> String {
@@ -56,6 +56,11 @@ fn topic(n: usize, filters: usize) -> String {
     format!("site/{site}/device/{}/quantity{}", 70 + n % 15, n % 10)
 }
 
+/// The filter of a device with a name of its own: a level that no other filter has.
+fn named(n: usize) -> String {
+    format!("devices/SN{:012}/command", n.wrapping_mul(7_919))
+}
+
 #[derive(Default)]
 struct Here(bool);
 
@@ -65,7 +70,7 @@ impl NodeValue for Here {
     }
 }
 
-fn tree_of(filters: usize) -> FilterTree<Here> {
+fn tree_of(filters: usize, filter: fn(usize) -> String) -> FilterTree<Here> {
     let mut tree = FilterTree::<Here>::new(7);
     for n in 0..filters {
         let id = tree.insert(TopicFilter::new(&filter(n)).unwrap());
@@ -92,12 +97,22 @@ fn structures(c: &mut Criterion) {
             at = (at + 1) % 10_000;
             at
         };
-        let tree = tree_of(filters);
+        let tree = tree_of(filters, filter);
         group.bench_function(format!("tree/{filters}"), |b| {
             b.iter(|| {
                 let mut found = 0;
                 tree.matches(names[next()], &mut |_, _| found += 1);
                 assert_eq!(found, 2);
+            });
+        });
+        let tree = tree_of(filters, named);
+        let one: Vec<_> = (0..10_000).map(|n| named(n * 7_919 % filters)).collect();
+        let one: Vec<_> = one.iter().map(|t| TopicName::new(t).unwrap()).collect();
+        group.bench_function(format!("tree_named/{filters}"), |b| {
+            b.iter(|| {
+                let mut found = 0;
+                tree.matches(one[next()], &mut |_, _| found += 1);
+                assert_eq!(found, 1);
             });
         });
         let mut cache = MatchCache::new(7, 8 << 20);

@@ -111,8 +111,22 @@ fn the_count_counts() {
     assert_eq!(allocations() - before, 1);
 }
 
+/// Filters of a site's devices, whose levels are those of other filters too.
+fn of_sites(n: usize) -> String {
+    let (site, device) = (n / 100, n % 100);
+    match device {
+        0..80 => format!("site/{site}/device/{device}/command"),
+        _ => format!("site/{site}/device/{device}/#"),
+    }
+}
+
+/// Each has a level that no other filter has: a device's name.
+fn of_names(n: usize) -> String {
+    format!("devices/SN{:010}/command", n * 7_919)
+}
+
 /// Bytes that a subscription holds, all shards together: one to a filter, a hundred to a client.
-fn bytes_per_subscription(shards: usize) -> f64 {
+fn bytes_per_subscription(shards: usize, filter: fn(usize) -> String) -> f64 {
     const SUBSCRIPTIONS: usize = 40_000;
     let mut world = Shards::new(shards, &Limits::default());
     let clients: Vec<_> = (0..SUBSCRIPTIONS / 100)
@@ -121,13 +135,8 @@ fn bytes_per_subscription(shards: usize) -> f64 {
     let before = live_bytes();
     for n in 0..SUBSCRIPTIONS {
         // Far apart, so that a site's filters are not one shard's.
-        let (site, device) = (n / 100, n % 100);
-        let filter = match device {
-            0..80 => format!("site/{site}/device/{device}/command"),
-            _ => format!("site/{site}/device/{device}/#"),
-        };
         let client = clients[n.wrapping_mul(7_919) % clients.len()];
-        world.packet(client, subscribe(&filter, QoS::AtMostOnce));
+        world.packet(client, subscribe(&filter(n), QoS::AtMostOnce));
         world.settle();
     }
     (live_bytes() - before) as f64 / SUBSCRIPTIONS as f64
@@ -137,11 +146,18 @@ fn bytes_per_subscription(shards: usize) -> f64 {
 /// subscriptions; these grow by an eighth, so that some bytes more or fewer stand empty.
 #[test]
 fn a_subscription_takes_a_few_bytes_more_for_each_further_shard() {
-    let one = bytes_per_subscription(1);
+    let one = bytes_per_subscription(1, of_sites);
     assert!(one <= 150.0, "{one:.1} bytes with one shard");
     for shards in [2, 4, 16] {
-        let all = bytes_per_subscription(shards);
+        let all = bytes_per_subscription(shards, of_sites);
         let bound = one + 12.0 + (shards - 1) as f64;
         assert!(all <= bound, "{all:.1} bytes with {shards} shards, {one:.1} with one");
     }
+}
+
+/// The bound holds where filters share no levels as well.
+#[test]
+fn a_subscription_to_a_name_of_its_own_takes_no_more() {
+    let bytes = bytes_per_subscription(1, of_names);
+    assert!(bytes <= 150.0, "{bytes:.1} bytes");
 }

@@ -2,31 +2,35 @@
 //!
 //! May use: `topic`. The hash seed is an argument; nothing visible depends on iteration order.
 //!
-//! Invariant: every node but the root is reached from its parent in exactly one way, by an edge
-//! with the number of its level; an edge says which kinds of edges go on from where it leads.
-//! Between operations every leaf holds a value (whoever inserts fills it, whoever empties a value
-//! prunes).
+//! Invariant: every node but the root is reached from its parent in exactly one way, through the
+//! parent's `+` slot, its `#` slot, or by the node's level; between operations every leaf holds a
+//! value (whoever inserts fills it, whoever empties a value prunes).
 //!
-//! Nodes live in one arena and are named by 32-bit numbers. Levels have numbers too, each text one
-//! ([`Levels`]). The edges of all nodes are in one table ([`Edges`]), which says all that a walk
-//! asks: nodes are read for their values only (`walk`). Where an edge stands there follows from the
-//! path to it ([`Paths`]), and a wildcard's stands where its parent's does: so a walk touches a
-//! line of memory for each level that it goes down, and the processor need not wait for one of them
-//! to know the next. A node costs 16 bytes, its value, at most about 21 bytes of the table, and
-//! about 30 bytes for its level if no other node has that.
+//! Nodes live in one arena and are named by 32-bit numbers. A parent names its only child with a
+//! literal level itself; where there have been several, they are in one hash table for all parents
+//! ([`Edges`]). So a node without wildcards below it costs 32 bytes, its value, at most about 11
+//! bytes of edge table, and no allocation of its own; and a step down touches one cache line for
+//! the table, or none, and one for the node.
 
+use std::hash::{BuildHasher, Hasher};
 use std::mem;
 
-use super::edges::{Edges, HAS_HASH, HAS_LITERAL, HAS_PLUS};
-use super::levels::{HASH, Levels, PLUS, UNKNOWN};
-use super::paths::{Path, Paths};
+use foldhash::quality::FixedState;
+
+use super::edges::Edges;
 use super::shrink::is_sparse;
-use super::walk;
 use crate::topic::{TopicFilter, TopicName};
 
 const ROOT: u32 = 0;
 /// No node: the root is nobody's child, but 0 as "none" would hide mistakes.
 const NONE: u32 = u32::MAX;
+/// `edges` of a node on the free list; its `parent` is then the next free node.
+const VACANT: u32 = u32::MAX;
+/// `edges` of a node without children that have literal levels.
+const NO_EDGES: u32 = MANY - 1;
+/// The bit that says that `edges` is how many children there are in the edge table. Without it,
+/// it is the only child; numbers of nodes stay below: so many would take 80 GiB.
+const MANY: u32 = 1 << 31;
 
 /// What stands at a node of a [`FilterTree`].
 pub trait NodeValue: Default {
@@ -38,64 +42,53 @@ pub trait NodeValue: Default {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
-/// Which children a node has: how many with literal levels, and whether a `+` and a `#`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Children(u32);
+/// The text of one level. Most levels fit in the node, which saves an allocation of 32 bytes and
+/// a cache miss per step; the long ones pay a double indirection to keep all nodes small.
+enum Level {
+    Short { len: u8, bytes: [u8; LEVEL_SHORT_BYTES_MAX] },
+    Long(Box<Box<[u8]>>),
+}
 
-impl Children {
-    const NONE: Self = Self(0);
-    /// Of a node on the free list; its `parent` is then the next free node. All bits stand for more
-    /// literal children than there are nodes.
-    const VACANT: Self = Self(u32::MAX);
-    const PLUS: u32 = 1 << 30;
-    const HASH: u32 = 1 << 31;
+const LEVEL_SHORT_BYTES_MAX: usize = 14;
 
-    /// The kinds there are, as edges say it.
-    fn flags(self) -> u32 {
-        let (literal, plus, hash) = self.counts();
-        let flag = |count: u32, flag: u32| if count > 0 { flag } else { 0 };
-        flag(literal, HAS_LITERAL) | flag(plus, HAS_PLUS) | flag(hash, HAS_HASH)
-    }
+impl Level {
+    const EMPTY: Self = Self::Short { len: 0, bytes: [0; LEVEL_SHORT_BYTES_MAX] };
 
-    /// How many with literal levels, `+` and `#` there are.
-    fn counts(self) -> (u32, u32, u32) {
-        (self.0 << 2 >> 2, u32::from(self.0 & Self::PLUS != 0), u32::from(self.0 & Self::HASH != 0))
-    }
-
-    fn add(&mut self, level: u32) {
-        match level {
-            PLUS => self.0 |= Self::PLUS,
-            HASH => self.0 |= Self::HASH,
-            _ => self.0 += 1,
+    fn new(text: &[u8]) -> Self {
+        if text.len() > LEVEL_SHORT_BYTES_MAX {
+            return Self::Long(Box::new(text.into()));
         }
+        let mut bytes = [0; LEVEL_SHORT_BYTES_MAX];
+        bytes[..text.len()].copy_from_slice(text);
+        Self::Short { len: text.len() as u8, bytes }
     }
 
-    fn remove(&mut self, level: u32) {
-        match level {
-            PLUS => self.0 &= !Self::PLUS,
-            HASH => self.0 &= !Self::HASH,
-            _ => self.0 -= 1,
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Short { len, bytes } => &bytes[..usize::from(*len)],
+            Self::Long(text) => text,
         }
     }
 }
 
 struct Node<T> {
+    /// empty for wildcards: the parent's slots say which they are
+    level: Level,
     parent: u32,
-    /// the number of its level
-    level: u32,
-    /// of the path to it: where its edge stands
+    plus: u32,
     hash: u32,
-    children: Children,
+    /// the children with literal levels: see [`NO_EDGES`], [`MANY`], [`VACANT`]
+    edges: u32,
     value: T,
 }
 
 impl<T: NodeValue> Node<T> {
-    fn new(parent: u32, level: u32, hash: u32) -> Self {
-        Self { parent, level, hash, children: Children::NONE, value: T::default() }
+    fn new(parent: u32, level: Level) -> Self {
+        Self { level, parent, plus: NONE, hash: NONE, edges: NO_EDGES, value: T::default() }
     }
 
-    fn is_vacant(&self) -> bool {
-        self.children == Children::VACANT
+    fn is_childless(&self) -> bool {
+        self.edges == NO_EDGES && self.plus == NONE && self.hash == NONE
     }
 }
 
@@ -105,38 +98,33 @@ pub struct FilterTree<T> {
     /// first node of the free list
     free: u32,
     live: usize,
-    levels: Levels,
+    /// the nodes with literal levels by (parent, level), but for those that are their parents' only
+    /// ones
     edges: Edges,
-    paths: Paths,
+    hasher: FixedState,
 }
 
 impl<T: NodeValue> FilterTree<T> {
-    /// An empty tree. `seed` keys its hash tables and should be random, else clients could choose
+    /// An empty tree. `seed` keys its hash table and should be random, else clients could choose
     /// levels that collide.
     pub fn new(seed: u64) -> Self {
         Self {
-            nodes: vec![Node::new(NONE, UNKNOWN, 0)],
+            nodes: vec![Node::new(NONE, Level::EMPTY)],
             free: NONE,
             live: 1,
-            levels: Levels::new(seed),
             edges: Edges::default(),
-            paths: Paths::new(seed),
+            hasher: FixedState::with_seed(seed),
         }
     }
 
     /// The node of `filter`; it and the path to it are created where they do not exist. The caller
     /// fills the value, or prunes.
     pub fn insert(&mut self, filter: TopicFilter<'_>) -> NodeId {
-        let (mut id, mut path) = (ROOT, self.paths.root());
-        for text in filter.levels() {
-            let mut level = self.levels.find(text);
-            let known = self.child(id, path, level);
-            (id, path) = match known {
-                Some(child) => child,
-                None => {
-                    level = self.levels.hold(text);
-                    self.add_child(id, path, level)
-                }
+        let mut id = ROOT;
+        for level in filter.levels() {
+            id = match self.child(id, level) {
+                NONE => self.add_child(id, level),
+                child => child,
             };
         }
         NodeId(id)
@@ -144,9 +132,12 @@ impl<T: NodeValue> FilterTree<T> {
 
     /// The node of `filter`, if there is one.
     pub fn find(&self, filter: TopicFilter<'_>) -> Option<NodeId> {
-        let (mut id, mut path) = (ROOT, self.paths.root());
-        for text in filter.levels() {
-            (id, path) = self.child(id, path, self.levels.find(text))?;
+        let mut id = ROOT;
+        for level in filter.levels() {
+            id = self.child(id, level);
+            if id == NONE {
+                return None;
+            }
         }
         Some(NodeId(id))
     }
@@ -158,7 +149,7 @@ impl<T: NodeValue> FilterTree<T> {
 
     /// The value at `id`; who empties it prunes the node afterwards.
     pub fn value_mut(&mut self, id: NodeId) -> &mut T {
-        debug_assert!(!self.node(id.0).is_vacant(), "stale node id");
+        debug_assert_ne!(self.node(id.0).edges, VACANT, "stale node id");
         &mut self.node_mut(id.0).value
     }
 
@@ -167,12 +158,12 @@ impl<T: NodeValue> FilterTree<T> {
         let mut id = id.0;
         while id != ROOT {
             let node = self.node(id);
-            debug_assert!(!node.is_vacant(), "stale node id");
-            if !node.value.is_empty() || node.children != Children::NONE {
+            debug_assert_ne!(node.edges, VACANT, "stale node id");
+            if !node.value.is_empty() || !node.is_childless() {
                 return;
             }
             let parent = node.parent;
-            self.unlink(id);
+            self.unlink(id, parent);
             self.release(id);
             id = parent;
         }
@@ -190,21 +181,53 @@ impl<T: NodeValue> FilterTree<T> {
             if i > 0 {
                 out.push('/');
             }
-            self.levels.text(self.node(at).level, out);
+            let node = self.node(at);
+            let parent = self.node(node.parent);
+            if parent.plus == at {
+                out.push('+');
+            } else if parent.hash == at {
+                out.push('#');
+            } else {
+                // it was a `str`
+                out.push_str(std::str::from_utf8(node.level.as_bytes()).unwrap_or_default());
+            }
         }
     }
 
     /// Visits every node that has a value and whose filter matches `topic`, each once
     /// (section 4.7).
     pub fn matches(&self, topic: TopicName<'_>, visit: &mut impl FnMut(NodeId, &T)) {
-        let tables = (&self.edges, &self.levels, &self.paths);
-        let root = (ROOT, self.node(ROOT).children.flags());
-        walk::matches(tables, root, topic, |id| {
+        let text = topic.as_str().as_bytes();
+        let mut visit_value = |id: u32| {
             let value = &self.node(id).value;
             if !value.is_empty() {
                 visit(NodeId(id), value);
             }
-        });
+        };
+        // A node and where in `text` the level below it starts, beyond the end for none. One way
+        // is followed at once, the others wait: at most one for each level of the topic.
+        let mut waiting = Stack::new();
+        let mut next = Some((ROOT, 0));
+        while let Some((id, at)) = next.take().or_else(|| waiting.pop()) {
+            let node = self.node(id);
+            // only the root is met at 0
+            let wildcards = at != 0 || !topic.is_dollar(); // [MQTT-4.7.2-1]
+            if wildcards && node.hash != NONE {
+                visit_value(node.hash); // before the end is looked at: "a/#" matches "a" too
+            }
+            let Some(rest) = text.get(at as usize..) else {
+                visit_value(id);
+                continue;
+            };
+            let len = rest.iter().position(|&b| b == b'/').unwrap_or(rest.len());
+            let after = at + len as u32 + 1;
+            if wildcards && node.plus != NONE {
+                waiting.push((node.plus, after));
+            }
+            if node.edges != NO_EDGES {
+                next = self.literal_child(id, &rest[..len]).map(|child| (child, after));
+            }
+        }
     }
 
     /// Visits every node that has a value, in no useful order.
@@ -224,17 +247,16 @@ impl<T: NodeValue> FilterTree<T> {
     /// Gives the places behind the last node back, if most are empty. Nodes stay where they are:
     /// their numbers are given away.
     pub fn shrink(&mut self) {
-        self.levels.shrink();
         if !is_sparse(self.live, self.nodes.capacity()) {
             return;
         }
-        let used = self.nodes.iter().rposition(|node| !node.is_vacant()).map_or(0, |at| at + 1);
+        let used = self.nodes.iter().rposition(|node| node.edges != VACANT).map_or(0, |at| at + 1);
         self.nodes.truncate(used);
         self.nodes.shrink_to_fit();
         // The list went through the places that are gone. Low numbers first: they are to be used.
         self.free = NONE;
         for at in (0..self.nodes.len()).rev() {
-            if self.nodes[at].is_vacant() {
+            if self.nodes[at].edges == VACANT {
                 self.nodes[at].parent = self.free;
                 self.free = at as u32;
             }
@@ -249,47 +271,64 @@ impl<T: NodeValue> FilterTree<T> {
         &mut self.nodes[id as usize]
     }
 
-    /// The child by a level, and its path.
-    fn child(&self, parent: u32, path: Path, level: u32) -> Option<(u32, Path)> {
-        let path = self.child_path(path, level);
-        let edge = self.edges.find(path.hash(), parent, level)?;
-        Some((edge.id, path))
-    }
-
-    fn child_path(&self, path: Path, level: u32) -> Path {
+    /// The child for one level of a filter, or [`NONE`].
+    fn child(&self, parent: u32, level: &str) -> u32 {
         match level {
-            PLUS | HASH => self.paths.wildcard(path, level),
-            _ => self.paths.child(path, level),
+            "+" => self.node(parent).plus,
+            "#" => self.node(parent).hash,
+            _ => self.literal_child(parent, level.as_bytes()).unwrap_or(NONE),
         }
     }
 
-    fn add_child(&mut self, parent: u32, path: Path, level: u32) -> (u32, Path) {
-        let path = self.child_path(path, level);
-        let hash = path.hash();
-        let id = self.allocate(Node::new(parent, level, hash));
-        let nodes = &self.nodes;
-        self.edges.insert(hash, (parent, level, id), |id| nodes[id as usize].hash);
-        self.change_children(parent, |children| children.add(level));
-        (id, path)
-    }
-
-    /// Takes a node out of its parent.
-    fn unlink(&mut self, id: u32) {
-        let &Node { parent, level, hash, .. } = self.node(id);
-        let nodes = &self.nodes;
-        self.edges.remove(hash, (parent, level), |id| nodes[id as usize].hash);
-        self.change_children(parent, |children| children.remove(level));
-    }
-
-    /// Also brings the edge to the node up to date.
-    fn change_children(&mut self, id: u32, change: impl FnOnce(&mut Children)) {
-        let node = &mut self.nodes[id as usize];
-        let before = node.children.flags();
-        change(&mut node.children);
-        let flags = node.children.flags();
-        if flags != before && id != ROOT {
-            self.edges.set_flags(node.hash, node.parent, node.level, flags);
+    fn literal_child(&self, parent: u32, level: &[u8]) -> Option<u32> {
+        let edges = self.node(parent).edges;
+        if edges & MANY == 0 {
+            let is_it = edges != NO_EDGES && self.node(edges).level.as_bytes() == level;
+            return is_it.then_some(edges);
         }
+        self.edges.find(edge_hash(&self.hasher, parent, level), |id| {
+            let node = self.node(id);
+            node.parent == parent && node.level.as_bytes() == level
+        })
+    }
+
+    fn add_child(&mut self, parent: u32, level: &str) -> u32 {
+        match level {
+            "+" => {
+                let id = self.allocate(Node::new(parent, Level::EMPTY));
+                self.node_mut(parent).plus = id;
+                id
+            }
+            "#" => {
+                let id = self.allocate(Node::new(parent, Level::EMPTY));
+                self.node_mut(parent).hash = id;
+                id
+            }
+            _ => {
+                let level = level.as_bytes();
+                let id = self.allocate(Node::new(parent, Level::new(level)));
+                let edges = self.node(parent).edges;
+                self.node_mut(parent).edges = match edges {
+                    NO_EDGES => id,
+                    only if only & MANY == 0 => {
+                        self.edges.insert(self.hash_of(only), only);
+                        self.edges.insert(self.hash_of(id), id);
+                        MANY | 2
+                    }
+                    many => {
+                        self.edges.insert(self.hash_of(id), id);
+                        many + 1
+                    }
+                };
+                id
+            }
+        }
+    }
+
+    /// The hash by which a node is in the edge table.
+    fn hash_of(&self, id: u32) -> u32 {
+        let node = self.node(id);
+        edge_hash(&self.hasher, node.parent, node.level.as_bytes())
     }
 
     fn allocate(&mut self, node: Node<T>) -> u32 {
@@ -308,58 +347,99 @@ impl<T: NodeValue> FilterTree<T> {
         id
     }
 
+    /// Takes a node out of its parent.
+    fn unlink(&mut self, id: u32, parent: u32) {
+        let up = self.node_mut(parent);
+        if up.plus == id {
+            up.plus = NONE;
+            return;
+        }
+        if up.hash == id {
+            up.hash = NONE;
+            return;
+        }
+        if up.edges == id {
+            up.edges = NO_EDGES;
+            return;
+        }
+        // The last one of several stays in the table: nobody knows which it is.
+        up.edges = if up.edges == MANY | 1 { NO_EDGES } else { up.edges - 1 };
+        self.edges.remove(self.hash_of(id), id);
+    }
+
     /// Puts a node that was unlinked on the free list.
     fn release(&mut self, id: u32) {
-        let mut vacant = Node::new(mem::replace(&mut self.free, id), UNKNOWN, 0);
-        vacant.children = Children::VACANT;
-        // An empty value may still hold capacity: it goes.
-        let node = mem::replace(self.node_mut(id), vacant);
-        self.levels.release(node.level);
+        let free = mem::replace(&mut self.free, id);
+        let node = self.node_mut(id);
+        node.level = Level::EMPTY;
+        node.value = T::default(); // an empty value may still hold capacity
+        node.parent = free;
+        node.edges = VACANT;
         self.live -= 1;
     }
 
     /// Panics when the tree is not what it should be between operations.
     pub fn check_invariants(&self) {
-        let mut children = vec![(0, 0, 0); self.nodes.len()];
-        let mut uses = std::collections::BTreeMap::new();
-        for (id, node) in self.live_nodes().filter(|(id, _)| *id != ROOT) {
+        let mut edges = vec![0; self.nodes.len()];
+        let (mut live, mut literal) = (0, 0);
+        for (id, node) in self.nodes.iter().enumerate() {
+            if node.edges == VACANT {
+                assert!(node.value.is_empty(), "free node {id} has a value");
+                continue;
+            }
+            live += 1;
+            if id as u32 == ROOT {
+                assert!(node.value.is_empty(), "the root has a value");
+                continue;
+            }
             assert!(
-                node.children != Children::NONE || !node.value.is_empty(),
+                !node.is_childless() || !node.value.is_empty(),
                 "leaf {id} has no value: it was not pruned, or not filled"
             );
-            assert!(!self.node(node.parent).is_vacant(), "the parent of node {id} is free");
-            let of_parent = &mut children[node.parent as usize];
-            match node.level {
-                PLUS => of_parent.1 += 1,
-                HASH => of_parent.2 += 1,
-                _ => of_parent.0 += 1,
+            if self.check_link(id as u32) {
+                edges[node.parent as usize] += 1;
+                literal += 1;
             }
-            *uses.entry(node.level).or_default() += 1;
-            let edge = self.edges.find(node.hash, node.parent, node.level);
-            let edge = edge.map(|edge| (edge.id, edge.flags));
-            assert_eq!(edge, Some((id, node.children.flags())), "the edge to node {id}");
         }
-        for (id, node) in self.live_nodes() {
-            assert_eq!(node.children.counts(), children[id as usize], "children of {id}");
+        assert_eq!(live, self.live, "live nodes are miscounted");
+        for (id, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.edges != VACANT) {
+            let count = match node.edges {
+                NO_EDGES => 0,
+                only if only & MANY == 0 => {
+                    literal -= 1;
+                    1
+                }
+                many => many - MANY,
+            };
+            assert_eq!(count, edges[id], "edges of node {id} are miscounted");
         }
-        assert!(self.node(ROOT).value.is_empty(), "the root has a value");
-        assert_eq!(self.live_nodes().count(), self.live, "live nodes are miscounted");
-        assert_eq!(self.edges.len() + 1, self.live, "there are edges to nowhere");
-        self.edges.check_invariants(|id| self.node(id).hash);
-        self.levels.check_invariants(&uses);
+        assert_eq!(literal, self.edges.len(), "the edge table has edges to nowhere");
         self.check_free_list();
-        self.check_paths();
+        self.check_rooted();
     }
 
-    fn live_nodes(&self) -> impl Iterator<Item = (u32, &Node<T>)> {
-        let nodes = self.nodes.iter().enumerate().map(|(id, node)| (id as u32, node));
-        nodes.filter(|(_, node)| !node.is_vacant())
+    /// Checks that a node's parent knows it; returns whether that is by the edge table.
+    fn check_link(&self, id: u32) -> bool {
+        let node = self.node(id);
+        let parent = self.node(node.parent);
+        assert_ne!(parent.edges, VACANT, "the parent of node {id} is free");
+        let wildcard = parent.plus == id || parent.hash == id;
+        let found = self.literal_child(node.parent, node.level.as_bytes());
+        if wildcard {
+            assert_ne!(parent.plus, parent.hash, "node {id} is both wildcards");
+            assert!(node.level.as_bytes().is_empty(), "wildcard {id} has a level");
+        } else {
+            assert_eq!(found, Some(id), "node {id} is not found from its parent");
+        }
+        assert!(node.hash == NONE || self.node(node.hash).parent == id, "'#' of {id} is not its");
+        assert!(node.plus == NONE || self.node(node.plus).parent == id, "'+' of {id} is not its");
+        !wildcard
     }
 
     fn check_free_list(&self) {
         let (mut at, mut count) = (self.free, 0);
         while at != NONE {
-            assert!(self.node(at).is_vacant(), "live node {at} is on the free list");
+            assert_eq!(self.node(at).edges, VACANT, "live node {at} is on the free list");
             count += 1;
             assert!(count <= self.nodes.len(), "the free list is a circle");
             at = self.node(at).parent;
@@ -367,26 +447,63 @@ impl<T: NodeValue> FilterTree<T> {
         assert_eq!(count + self.live, self.nodes.len(), "nodes are lost from the free list");
     }
 
-    /// Checks that every node's ancestors end at the root, and that its hash is that of its path.
-    fn check_paths(&self) {
-        let mut paths = vec![None; self.nodes.len()];
-        paths[ROOT as usize] = Some(self.paths.root());
-        let mut unknown = Vec::new();
-        for (id, _) in self.live_nodes() {
+    /// Checks that every node's ancestors end at the root.
+    fn check_rooted(&self) {
+        let mut rooted = vec![false; self.nodes.len()];
+        rooted[ROOT as usize] = true;
+        let mut path = Vec::new();
+        for id in 0..self.nodes.len() as u32 {
             let mut at = id;
-            while paths[at as usize].is_none() {
-                unknown.push(at);
-                assert!(unknown.len() <= self.live, "node {id} is its own ancestor");
+            while self.node(id).edges != VACANT && !rooted[at as usize] {
+                path.push(at);
+                assert!(path.len() <= self.live, "node {id} is its own ancestor");
                 at = self.node(at).parent;
             }
-            while let Some(at) = unknown.pop() {
-                let node = self.node(at);
-                let parent = paths[node.parent as usize].unwrap_or_default();
-                let path = self.child_path(parent, node.level);
-                assert_eq!(node.hash, path.hash(), "the hash of node {at}");
-                paths[at as usize] = Some(path);
+            for at in path.drain(..) {
+                rooted[at as usize] = true;
             }
         }
+    }
+}
+
+fn edge_hash(hasher: &FixedState, parent: u32, level: &[u8]) -> u32 {
+    let mut hasher = hasher.build_hasher();
+    hasher.write_u32(parent);
+    hasher.write(level);
+    (hasher.finish() >> 32) as u32
+}
+
+/// The ways through the tree that wait while another is followed: on the machine's stack as long
+/// as they are few, so that matching allocates nothing.
+struct Stack {
+    few: [(u32, u32); STACK_FEW],
+    few_len: usize,
+    more: Vec<(u32, u32)>,
+}
+
+const STACK_FEW: usize = 12;
+
+impl Stack {
+    fn new() -> Self {
+        Self { few: [(0, 0); STACK_FEW], few_len: 0, more: Vec::new() }
+    }
+
+    fn push(&mut self, way: (u32, u32)) {
+        match self.few.get_mut(self.few_len) {
+            Some(slot) => {
+                *slot = way;
+                self.few_len += 1;
+            }
+            None => self.more.push(way),
+        }
+    }
+
+    fn pop(&mut self) -> Option<(u32, u32)> {
+        if let Some(way) = self.more.pop() {
+            return Some(way);
+        }
+        self.few_len = self.few_len.checked_sub(1)?;
+        Some(self.few[self.few_len])
     }
 }
 
@@ -496,61 +613,7 @@ mod tests {
 
     #[test]
     fn nodes_are_small() {
-        assert_eq!(size_of::<Node<[u32; 2]>>(), 24, "with a value of eight bytes");
-    }
-
-    /// Paths whose hashes are cut to so few bits that most of them collide.
-    #[test]
-    fn it_is_exact_where_paths_collide() {
-        const LEVELS: [&str; 7] = ["a", "b", "", "a level that is too long", "c", "+", "#"];
-        for hash_bits in [0, 0x8000_0000, 0xF000_0000, 0xFF00_0000, u32::MAX] {
-            let mut tree = FilterTree::<Flag>::new(7);
-            tree.paths.hash_bits = hash_bits;
-            let mut model = std::collections::BTreeSet::new();
-            let mut draw = 1_u32;
-            let mut next = |below: usize| {
-                draw = draw.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (draw >> 8) as usize % below
-            };
-            for step in 0..1_500 {
-                let depth = 1 + next(6);
-                let mut levels: Vec<_> = (0..depth).map(|_| LEVELS[next(6)]).collect();
-                if next(4) == 0 {
-                    levels[depth - 1] = "#";
-                }
-                let text = levels.join("/");
-                let Ok(parsed) = TopicFilter::new(&text) else { continue };
-                if next(3) == 0 {
-                    if let Some(id) = tree.find(parsed) {
-                        tree.value_mut(id).0 = false;
-                        tree.prune(id);
-                    }
-                    model.remove(&text);
-                } else {
-                    let id = tree.insert(parsed);
-                    tree.value_mut(id).0 = true;
-                    model.insert(text);
-                }
-                if step % 50 == 0 {
-                    tree.check_invariants();
-                }
-                let depth = 1 + next(8);
-                let topic = (0..depth).map(|_| LEVELS[next(5)]).collect::<Vec<_>>().join("/");
-                if let Ok(name) = TopicName::new(&topic) {
-                    let expected: Vec<_> =
-                        model.iter().filter(|f| filter(f).matches(name)).cloned().collect();
-                    assert_eq!(matched(&tree, &topic), expected, "{topic}, {hash_bits:x}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn deep_topics_take_linear_time() {
-        let filters: Vec<_> =
-            (1..2_000).map(|n| format!("{}/#", ["a"].repeat(n).join("/"))).collect();
-        let filters: Vec<_> = filters.iter().map(String::as_str).collect();
-        let tree = tree_of(&filters);
-        assert_eq!(matched(&tree, &["a"; 32_000].join("/")).len(), 1_999);
+        assert_eq!(size_of::<Node<Flag>>(), 40);
+        assert_eq!(size_of::<Level>(), 16);
     }
 }
