@@ -34,6 +34,8 @@ pub struct Wait {
     pub(super) forgotten: bool,
     /// a packet waits for it until it is synced
     pub(super) synced: bool,
+    /// whose packets wait for it: a session has one link at a time
+    pub(super) link: Option<LinkKey>,
 }
 
 impl Wait {
@@ -108,8 +110,20 @@ impl Held {
 pub(super) struct Gate {
     pub(super) waits: Arena<Wait>,
     pub(super) settled: Settled,
-    /// Links with held packets, each once.
+    /// Links with held packets, each once, and some that have none any longer.
     pub(super) links: Vec<LinkKey>,
+}
+
+impl Gate {
+    /// A packet leaves: what it waited for goes, unless another one waits until it is safer.
+    fn resolve(&mut self, until: &Until) {
+        let wait = until.wait.and_then(|key| Some((key, self.waits.get(key)?)));
+        if let Some((key, wait)) = wait
+            && (!wait.synced || until.safety == Safety::Synced)
+        {
+            self.waits.remove(key);
+        }
+    }
 }
 
 impl Broker {
@@ -125,24 +139,19 @@ impl Broker {
 
     /// Something waits from now on: the store is told if that is for a sync, which may be of
     /// records that it was given before, and that did not need one.
-    fn wait_for(&mut self, until: &Until, fx: &mut Effects) {
+    fn wait_for(&mut self, link: LinkKey, until: &Until, fx: &mut Effects) {
+        let Gate { waits, settled, .. } = &mut self.gate;
+        let mut wait = until.wait.and_then(|wait| waits.get_mut(wait));
+        if let Some(wait) = &mut wait {
+            wait.link = Some(link);
+        }
         if until.safety < Safety::Synced {
             return;
         }
-        fx.sync |= !self.gate.settled.covers(until.records, Safety::Synced);
-        if let Some(wait) = until.wait.and_then(|wait| self.gate.waits.get_mut(wait)) {
+        fx.sync |= !settled.covers(until.records, Safety::Synced);
+        if let Some(wait) = wait {
             wait.synced = true;
-            fx.sync |= !self.gate.settled.covers(wait.records, Safety::Synced);
-        }
-    }
-
-    /// A packet leaves: what it waited for goes, unless another one waits until it is safer.
-    fn resolve(&mut self, until: &Until) {
-        let wait = until.wait.and_then(|key| Some((key, self.gate.waits.get(key)?)));
-        if let Some((key, wait)) = wait
-            && (!wait.synced || until.safety == Safety::Synced)
-        {
-            self.gate.waits.remove(key);
+            fx.sync |= !settled.covers(wait.records, Safety::Synced);
         }
     }
 
@@ -157,11 +166,11 @@ impl Broker {
     ) {
         let met = self.is_met(&until);
         if !met {
-            self.wait_for(&until, fx);
+            self.wait_for(link, &until, fx);
         }
         let Some(l) = self.links.get_mut(link) else { return };
         if met && l.held.is_empty() {
-            self.resolve(&until);
+            self.gate.resolve(&until);
             self.release(now, link, packet, fx);
             return;
         }
@@ -181,51 +190,57 @@ impl Broker {
     pub(super) fn open_gate(&mut self, now: Time, fx: &mut Effects) {
         let mut links = std::mem::take(&mut self.gate.links);
         links.retain(|&link| {
-            self.release_pubacks(link, fx);
-            while let Some(l) = self.links.get_mut(link) {
-                let Some(head) = l.held.front() else {
-                    l.in_gate = false;
-                    self.not_taken.look_at(l);
-                    return false;
-                };
-                let until = head.until;
-                if !self.is_met(&until) {
-                    return true;
-                }
-                self.resolve(&until);
-                let Some(l) = self.links.get_mut(link) else { return false };
-                let held = l.held.pop_front();
-                read_again(l, fx);
-                if let Some(held) = held {
-                    self.release(now, link, held.packet, fx);
-                }
+            let held = self.open(now, link, fx);
+            match self.links.get_mut(link) {
+                Some(l) if !held => l.in_gate = false,
+                _ => {}
             }
-            false
+            held
         });
         // Releasing may have put links in; those that stay come first.
         links.append(&mut self.gate.links);
         self.gate.links = links;
     }
 
-    /// Lets out the PUBACKs at the front of a link's queue that waited for records alone, all at
-    /// once: of what is ever held, nearly all is of this kind.
+    /// Lets out what may leave of one link's queue: enough where one wait alone has changed. (With
+    /// many links that wait, each for other shards, to go over all of them for each would cost the
+    /// square of their number.) Returns whether something is left in it.
+    pub(super) fn open(&mut self, now: Time, link: LinkKey, fx: &mut Effects) -> bool {
+        self.release_pubacks(link, fx);
+        while let Some(l) = self.links.get_mut(link) {
+            let Some(head) = l.held.front() else {
+                self.not_taken.look_at(l);
+                return false;
+            };
+            let until = head.until;
+            if !self.is_met(&until) {
+                return true;
+            }
+            self.gate.resolve(&until);
+            let Some(l) = self.links.get_mut(link) else { return false };
+            let held = l.held.pop_front();
+            read_again(l, fx);
+            if let Some(held) = held {
+                self.release(now, link, held.packet, fx);
+            }
+        }
+        false
+    }
+
+    /// Lets out the PUBACKs at the front of a link's queue, all at once: of what is ever held,
+    /// nearly all is of this kind.
     fn release_pubacks(&mut self, link: LinkKey, fx: &mut Effects) {
-        let settled = &self.gate.settled;
-        let Some(l) = self.links.get_mut(link) else { return };
+        let Some(l) = self.links.get(link) else { return };
         let leaves = |Held { packet, until }: &&Held| {
-            let &Until { records, interest, wait, safety } = until;
-            matches!(packet, HeldPacket::PubAck(..))
-                && (interest, wait) == (0, None)
-                && settled.covers(records, safety)
+            matches!(packet, HeldPacket::PubAck(..)) && self.is_met(until)
         };
         let count = l.held.iter().take_while(leaves).count();
-        if count == 0 {
-            return;
-        }
+        let Some(l) = self.links.get_mut(link).filter(|_| count > 0) else { return };
         let (version, max) = (l.version, l.maximum_packet_size);
         let left = l.held.drain(count);
         fx.sends.append(link, |out| {
-            for Held { packet, .. } in left {
+            for Held { packet, until } in left {
+                self.gate.resolve(&until);
                 if let HeldPacket::PubAck(id, reason) = packet {
                     encode_within(&Packet::PubAck(Ack::new(id, reason)), version, max, out);
                 }
@@ -296,14 +311,14 @@ impl Broker {
             return;
         };
         w.receipts = w.receipts.saturating_sub(1);
-        let complete = w.receipts == 0;
+        let (complete, link) = (w.receipts == 0, w.link);
         if let (Some(then), Some(seal)) = (&mut w.then, seal) {
             then.is_kept(from, seal);
         }
         if complete && w.then.is_some() {
             self.complete_wait(now, wait, fx);
-        } else if complete {
-            self.open_gate(now, fx);
+        } else if complete && let Some(link) = link {
+            self.open(now, link, fx);
         }
     }
 

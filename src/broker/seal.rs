@@ -560,7 +560,9 @@ impl Broker {
             What::Reroute => {}
         }
         let records = self.since(before);
+        let mut link = None;
         if let Some(wait) = self.gate.waits.get_mut(key) {
+            link = wait.link;
             wait.records = records;
             fx.sync |= wait.synced && !records.is_empty();
             if wait.forgotten {
@@ -576,7 +578,9 @@ impl Broker {
             }
             _ => self.tell_sealed(now, kept, fx),
         }
-        self.open_gate(now, fx);
+        if let Some(link) = link {
+            self.open(now, link, fx);
+        }
         if let Some(ending) = ending {
             self.ending_goes_on(now, ending, fx);
         }
