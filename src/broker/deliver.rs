@@ -92,7 +92,10 @@ impl Broker {
             self.send_unkept(now, to, publication, qos, retain, extra, fx);
             return;
         }
-        let message = publication.message(&mut self.spent, &mut self.scratch);
+        let message = match room {
+            true => publication.message(&mut self.spent, &mut self.scratch),
+            false => publication.message_for(&mut self.spent, &mut self.scratch),
+        };
         let seal = match publication.is_unsealed() {
             false => SealRef::default(),
             true => self.seal_ref(publication, to),
@@ -156,17 +159,7 @@ impl Broker {
         }
         s.last_order += 1;
         entry.order = s.last_order;
-        let extra = entry.extra.as_deref();
-        let record = Record::Queued {
-            session: s.number,
-            order: entry.order,
-            message: entry.message.clone(),
-            qos: entry.qos,
-            retain: entry.retain,
-            subscription_ids: extra.map_or_else(Box::default, |e| e.subscription_ids[..].into()),
-            group: extra.and_then(|e| e.group.clone()),
-            sealed: entry.seal.is_none(),
-        };
+        let record = entry.clone().into_record(s.number);
         self.record(fx, record);
     }
 
@@ -363,12 +356,17 @@ impl Broker {
             self.drop_seal_ref(entry.seal);
             return;
         }
-        self.record_queued(to, &mut entry, fx);
+        let alone = self.is_for_log_alone(to, &entry);
+        if !alone {
+            self.record_queued(to, &mut entry, fx);
+        }
         let Some(s) = self.sessions.get_mut(to) else {
             self.counters.stale_inputs += 1;
             return;
         };
-        if entry.order > 0 || s.queue.has_tail() {
+        if alone {
+            self.leave_to_log_alone(to, entry, fx);
+        } else if entry.order > 0 || s.queue.has_tail() {
             self.put_in_queue(to, entry);
         } else {
             self.counters.queued_messages += 1;

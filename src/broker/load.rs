@@ -110,28 +110,51 @@ impl Broker {
         own.min(self.room_in_all())
     }
 
-    /// An entry that is recorded, or of a queue with a tail, takes its place at the end.
-    pub(super) fn put_in_queue(&mut self, to: SessionKey, entry: Queued) {
-        let tailed = self.sessions.get(to).is_some_and(|s| s.queue.has_tail());
-        let over = entry.order > 0 && entry.cost_bytes() > self.queue_room(to);
-        if !(tailed || over) || entry.qos == QoS::AtMostOnce {
-            self.change_queue(to, |queue| queue.push(entry));
-            return;
-        }
-        let stays = entry.order == 0 || !entry.seal.is_none() && !self.is_sealed(entry.seal);
+    /// Whether an entry that comes now need not be in memory: there is no room, or others before it
+    /// are not, and the log, which is told of it, can give it back.
+    pub(super) fn is_for_log_alone(&self, to: SessionKey, entry: &Queued) -> bool {
+        let Some(s) = self.sessions.get(to) else { return false };
+        is_recorded(s, entry)
+            && (s.queue.has_tail() || entry.cost_bytes() > self.queue_room(to))
+            && (entry.seal.is_none() || self.is_sealed(entry.seal))
+    }
+
+    /// Such an entry takes its place at the end: the log gets the message itself.
+    pub(super) fn leave_to_log_alone(
+        &mut self,
+        to: SessionKey,
+        mut entry: Queued,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get_mut(to) else { return };
+        s.last_order += 1;
+        entry.order = s.last_order;
+        let (number, order, seal) = (s.number, entry.order, entry.seal);
+        let (bytes, shared) = (entry.cost_bytes(), entry.is_shared());
+        let expires = entry.message.expires() != Time::NEVER;
+        self.record(fx, entry.into_record(number));
         let seq = self.seq;
-        if stays {
-            self.change_queue(to, |queue| queue.tail_from(entry.order).keep(entry, seq));
-            return;
-        }
-        self.drop_seal_ref(entry.seal);
-        let (order, bytes, shared) = (entry.order, entry.cost_bytes(), entry.is_shared());
+        self.drop_seal_ref(seal);
         self.change_queue(to, |queue| {
             let tail = queue.tail_from(order);
             tail.push(order, bytes, shared, seq);
-            if entry.message.expires() != Time::NEVER {
+            if expires {
                 tail.can_expire();
             }
+        });
+    }
+
+    /// Any other entry that is recorded, or of a queue with a tail, takes its place at the end.
+    pub(super) fn put_in_queue(&mut self, to: SessionKey, entry: Queued) {
+        let tailed = self.sessions.get(to).is_some_and(|s| s.queue.has_tail());
+        let over = entry.order > 0 && entry.cost_bytes() > self.queue_room(to);
+        let seq = self.seq;
+        self.change_queue(to, |queue| match entry.qos {
+            // What the log cannot give back stays in memory, in its place.
+            QoS::AtLeastOnce | QoS::ExactlyOnce if tailed || over => {
+                queue.tail_from(entry.order).keep(entry, seq);
+            }
+            _ => queue.push(entry),
         });
     }
 

@@ -45,6 +45,10 @@ pub(super) struct Publication<'a> {
     pub(super) safety: Safety,
     /// made when the first receiver needs it to outlive the call
     message: Option<Message>,
+    /// nobody needs it behind its last receiver
+    ends_there: bool,
+    /// the next receiver is that
+    is_last: bool,
     /// by version class, QoS > 0, RETAIN: where it stands in the broker's `encoded`
     variants: [Option<Variant>; 8],
     pub(super) publisher: Option<SessionKey>,
@@ -71,7 +75,8 @@ impl<'a> Publication<'a> {
             .then(|| Message::with_safety(&parts, safety, scratch));
         let waits = parts.qos != QoS::AtMostOnce && safety != Safety::Memory;
         let when = waits.then_some(ReceiptWhen::Committed);
-        Self { message, publisher: Some(publisher), when, ..Self::new(parts, safety) }
+        let (publisher, ends_there) = (Some(publisher), true);
+        Self { message, publisher, when, ends_there, ..Self::new(parts, safety) }
     }
 
     /// Of a message that exists already; nobody waits for an acknowledgement.
@@ -93,6 +98,8 @@ impl<'a> Publication<'a> {
             parts,
             safety,
             message: None,
+            ends_there: false,
+            is_last: false,
             variants: [None; 8],
             publisher: None,
             when: None,
@@ -127,6 +134,21 @@ impl<'a> Publication<'a> {
     pub(super) fn message(&mut self, spent: &mut Spent, scratch: &mut Vec<u8>) -> Message {
         let Self { parts, safety, message, .. } = self;
         message.get_or_insert_with(|| spent.message(parts, *safety, scratch)).clone()
+    }
+
+    /// The same for a receiver that it is not written to now: the last one gets it without a count.
+    pub(super) fn message_for(&mut self, spent: &mut Spent, scratch: &mut Vec<u8>) -> Message {
+        let message = self.is_last.then(|| self.message.take()).flatten();
+        match message {
+            Some(message) => message,
+            None if self.is_last => spent.message(&self.parts, self.safety, scratch),
+            None => self.message(spent, scratch),
+        }
+    }
+
+    /// Whether the next of its receivers is the last one that needs it.
+    fn next_is_last(&mut self, last: bool) {
+        self.is_last = last && self.ends_there && !self.is_unsealed();
     }
 
     fn forwarded(&self) -> &[u8] {
@@ -485,7 +507,11 @@ impl Broker {
         if publication.exactly_once && self.reaches_durable_peers(matched) {
             publication.when = Some(ReceiptWhen::Unsealed);
         }
+        let ends = matched.groups.is_empty() && matched.peers.present.is_empty();
+        let mut left = matched.receivers.len();
         for r in &matched.receivers {
+            left -= 1;
+            publication.next_is_last(ends && left == 0);
             let r = match r.no_local {
                 NoLocal::Never => r,
                 _ if publication.publisher != Some(r.session) => r,
@@ -553,9 +579,13 @@ impl Broker {
         }
         let mut publication = Publication::of(message);
         publication.when = receipt.map(|receipt| receipt.when);
+        publication.ends_there = true;
         let matched = self.matched(None, message.topic(), common);
         let before = self.seq;
+        let mut left = matched.receivers.len();
         for r in &matched.receivers {
+            left -= 1;
+            publication.next_is_last(left == 0);
             let retain = r.retain_as_published && message.retain();
             let (qos, extra) = (r.qos, r.extra.as_ref());
             self.deliver(now, r.session, &mut publication, qos, retain, extra, fx);

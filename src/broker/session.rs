@@ -13,7 +13,7 @@ use super::ids::IdList;
 use super::inflight::{Inbound, Outbound, Stage};
 use super::input::LinkKey;
 use super::message::Message;
-use super::record::{SessionNumber, WillRecord};
+use super::record::{Record, SessionNumber, WillRecord};
 use super::retained::RetainedCursor;
 use super::rights::Rights;
 use super::seal::SealRef;
@@ -31,7 +31,7 @@ pub(super) struct Extra {
 }
 
 /// A message that waits for its turn.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Queued {
     pub(super) message: Message,
     pub(super) extra: Option<Arc<Extra>>,
@@ -47,6 +47,15 @@ impl Queued {
     /// What it counts for in queue limits, in bytes. A message in several queues counts in each.
     pub(super) fn cost_bytes(&self) -> usize {
         size_of::<Self>() + self.message.cost_bytes()
+    }
+
+    /// What the log is told of it.
+    pub(super) fn into_record(self, session: SessionNumber) -> Record {
+        let Self { message, extra, order, seal, qos, retain } = self;
+        let extra = extra.as_deref();
+        let subscription_ids = extra.map_or_else(Box::default, |e| e.subscription_ids[..].into());
+        let (group, sealed) = (extra.and_then(|e| e.group.clone()), seal.is_none());
+        Record::Queued { session, order, message, qos, retain, subscription_ids, group, sealed }
     }
 
     /// Whether it came by a Shared Subscription.

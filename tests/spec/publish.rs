@@ -78,6 +78,24 @@ pub(crate) const ROWS: &[Row] = &[
          s< publish t x q1#1 fmt=1 ct=text/plain resp=r/1 corr=c user=a:1",
     ),
     row(
+        "[MQTT-3.3.2-17] to each of several that were away, on one shard and on another",
+        "a joins v5 expiry=9; b joins v5 expiry=9; c joins v5 expiry=9; a> subscribe 1 t 1
+         a< suback 1 01; b> subscribe 1 t 1; b< suback 1 01; c> subscribe 1 t 1; c< suback 1 01
+         a cut; b cut; c cut; p joins v5; p> publish t x q1#1 user=a:1 ct=c; p< puback 1
+         p> publish t y q1#2 user=b:2; p< puback 2
+         a resumes v5 expiry=9; a< publish t x q1#1 user=a:1 ct=c; a< publish t y q1#2 user=b:2
+         b resumes v5 expiry=9; b< publish t x q1#1 user=a:1 ct=c; b< publish t y q1#2 user=b:2
+         c resumes v5 expiry=9; c< publish t x q1#1 user=a:1 ct=c; c< publish t y q1#2 user=b:2",
+    ),
+    row(
+        "the same where all are on a shard that is not the publisher's",
+        "shards 2; p at 0; a at 1; b at 1; a joins v5 expiry=9; b joins v5 expiry=9
+         a> subscribe 1 t 1; a< suback 1 01; b> subscribe 1 t 1; b< suback 1 01; a cut; b cut
+         p joins v5; p> publish t x q1#1 user=a:1; p< puback 1
+         a resumes v5 expiry=9; a< publish t x q1#1 user=a:1
+         b resumes v5 expiry=9; b< publish t x q1#1 user=a:1",
+    ),
+    row(
         "[MQTT-3.3.2-4] indicator 0 is sent too",
         "s joins v5; s> subscribe 1 t 0; s< suback 1 00; s> publish t x fmt=0
          s< publish t x fmt=0",
