@@ -6,8 +6,11 @@
 //! kept, and at most one question of a link is under way.
 //!
 //! Invariant: an answer is for the packet that was asked for, or young enough
-//! (`Limits::hook_cache_ms`), and never for other rules than those it was given under.
+//! (`Limits::hook_cache_ms`), and never for other rules than those it was given under. A SUBSCRIBE
+//! that is handed in again goes on behind the filters that are decided: what it costs grows with
+//! their number.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc as StdArc;
 
 use super::connect::WillIs;
@@ -38,21 +41,39 @@ pub(super) enum Asked {
 }
 
 /// What an answer is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum About {
     Publish(Box<str>),
     Subscribe(Box<str>),
 }
 
 /// Whether it may, as it was answered.
-#[derive(Debug)]
-struct Known {
-    about: About,
+#[derive(Clone, Copy, Debug)]
+struct Answered {
     may: bool,
-    /// for how long that counts
+    /// for how long that counts; `Time::NEVER`: for what it was asked for, however long that takes
     until: Time,
-    /// it counts for the packet that is handed in again
-    awaited: bool,
+}
+
+/// Which filters of a SUBSCRIBE are decided, from the first one on.
+#[derive(Debug)]
+struct Decided {
+    may: Vec<bool>,
+    /// for how long all of that counts
+    until: Time,
+}
+
+impl Default for Decided {
+    fn default() -> Self {
+        Self { may: Vec::new(), until: Time::NEVER }
+    }
+}
+
+impl Decided {
+    fn push(&mut self, Answered { may, until }: Answered) {
+        self.may.push(may);
+        self.until = self.until.min(until);
+    }
 }
 
 /// What only links have whose client was authenticated by a method, has to go at some time, or is
@@ -66,24 +87,44 @@ pub(super) struct Rare {
     /// when its right to be here ends; `None`: it does not
     ends: Option<Time>,
     asked: Option<Asked>,
-    answers: Vec<Known>,
+    /// what was answered for the packet that is handed in again
+    awaited: BTreeMap<About, Answered>,
+    /// of that packet, if it is a SUBSCRIBE
+    decided: Decided,
+    /// what was answered for others before, the oldest first
+    answers: VecDeque<(About, Answered)>,
 }
 
 impl Rare {
-    fn answer(&self, now: Time, about: &About) -> Option<bool> {
-        let fits = |known: &&Known| known.about == *about && (known.awaited || now < known.until);
-        self.answers.iter().find(fits).map(|known| known.may)
+    fn answer(&self, now: Time, about: &About) -> Option<Answered> {
+        if let Some(answered) = self.awaited.get(about) {
+            return Some(Answered { until: Time::NEVER, ..*answered });
+        }
+        let fits = |(of, answered): &&(About, Answered)| *of == *about && now < answered.until;
+        self.answers.iter().find(fits).map(|(_, answered)| *answered)
     }
 
-    fn remember(&mut self, about: About, may: bool, until: Time) {
-        self.answers.retain(|known| known.about != about);
-        let spare = |known: &Known| !known.awaited;
-        if self.answers.len() >= ANSWERS_MAX
-            && let Some(at) = self.answers.iter().position(spare)
-        {
-            self.answers.remove(at);
+    fn remember(&mut self, about: About, answered: Answered) {
+        self.answers.retain(|(of, _)| *of != about);
+        self.awaited.insert(about, answered);
+    }
+
+    /// The packet that was handed in again is taken: what was asked for it serves others now.
+    fn packet_taken(&mut self) {
+        self.decided = Decided::default();
+        for answer in std::mem::take(&mut self.awaited) {
+            if self.answers.len() >= ANSWERS_MAX {
+                self.answers.pop_front();
+            }
+            self.answers.push_back(answer);
         }
-        self.answers.push(Known { about, may, until, awaited: true });
+    }
+
+    /// Other rules hold.
+    fn forget(&mut self) {
+        self.decided = Decided::default();
+        self.awaited.clear();
+        self.answers.clear();
     }
 }
 
@@ -110,15 +151,14 @@ impl Link {
     /// Other rules hold for it.
     pub(super) fn forget_answers(&mut self) {
         if let Some(rare) = self.rare_mut() {
-            rare.answers.clear();
+            rare.forget();
         }
     }
 
-    /// The packet that was handed in again is taken.
-    fn packet_taken(&mut self) {
-        if let Some(rare) = self.rare_mut() {
-            rare.answers.iter_mut().for_each(|known| known.awaited = false);
-        }
+    /// What is decided of the packet that is handed in again, as far as it counts still.
+    fn take_decided(&mut self, now: Time) -> Decided {
+        let decided = self.rare_mut().map(|rare| std::mem::take(&mut rare.decided));
+        decided.filter(|decided| now < decided.until).unwrap_or_default()
     }
 }
 
@@ -131,11 +171,10 @@ impl Broker {
         verdict: Verdict,
         about: impl FnOnce() -> About,
         fx: &mut Effects,
-    ) -> Option<bool> {
-        match verdict {
-            Verdict::Allowed => return Some(true),
-            Verdict::Denied => return Some(false),
-            Verdict::Ask => {}
+    ) -> Option<Answered> {
+        if verdict != Verdict::Ask {
+            let (may, until) = (verdict == Verdict::Allowed, Time::NEVER);
+            return Some(Answered { may, until });
         }
         let about = about();
         let l = self.links.get(link)?;
@@ -175,7 +214,8 @@ impl Broker {
         verdict: Verdict,
         fx: &mut Effects,
     ) -> Option<bool> {
-        self.settle(now, link, verdict, || About::Publish(topic.as_str().into()), fx)
+        let about = || About::Publish(topic.as_str().into());
+        self.settle(now, link, verdict, about, fx).map(|answered| answered.may)
     }
 
     /// Which filters of a SUBSCRIBE may be subscribed to; `None`: one of them is asked for.
@@ -187,22 +227,28 @@ impl Broker {
         packet: &Subscribe<'_>,
         fx: &mut Effects,
     ) -> Option<Vec<bool>> {
-        let mut may = Vec::with_capacity(packet.filters.len());
-        for (filter, _) in &packet.filters {
+        let mut decided = self.links.get_mut(link)?.take_decided(now);
+        for (filter, _) in packet.filters.iter().skip(decided.may.len()) {
             let filter = filter.filter;
             let verdict =
                 self.rules.get(class).map_or(Verdict::Allowed, |c| c.may_subscribe(filter));
             let about = || About::Subscribe(filter.as_str().into());
-            may.push(self.settle(now, link, verdict, about, fx)?);
+            match self.settle(now, link, verdict, about, fx) {
+                Some(answered) => decided.push(answered),
+                None => {
+                    self.links.get_mut(link)?.rare_or_new().decided = decided;
+                    return None;
+                }
+            }
         }
         self.packet_taken(link);
-        Some(may)
+        Some(decided.may)
     }
 
     /// What was asked for this packet has served.
     pub(super) fn packet_taken(&mut self, link: LinkKey) {
-        if let Some(l) = self.links.get_mut(link) {
-            l.packet_taken();
+        if let Some(rare) = self.links.get_mut(link).and_then(Link::rare_mut) {
+            rare.packet_taken();
         }
     }
 
@@ -245,7 +291,8 @@ impl Broker {
         let mut done = Ok(());
         match asked {
             Some(Asked::Topic(about)) => {
-                rare.remember(about, may, now.plus_ms(self.limits.hook_cache_ms));
+                let until = now.plus_ms(self.limits.hook_cache_ms);
+                rare.remember(about, Answered { may, until });
             }
             Some(Asked::Will) if !may => {
                 self.counters.dropped_not_authorized += 1;

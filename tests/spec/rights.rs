@@ -243,6 +243,14 @@ pub(crate) const ROWS: &[Row] = &[
          a> subscribe 2 t 0; a asks subscribe t; a hears yes; a< suback 2 00",
     ),
     row(
+        "an answer for another packet that grows too old meanwhile is asked for again, no other",
+        "limits hook_cache_ms=5000; a is ada asking; a joins v5
+         a> subscribe 1 t 0; a asks subscribe t; a hears yes; a< suback 1 00; wait 4s
+         a> subscribe 2 s 0 t 0 u 0 v 0; a asks subscribe s; a hears yes; a asks subscribe u
+         wait 2s; a hears yes; a asks subscribe t; wait 9s; a hears no; a asks subscribe v
+         a hears yes; a< suback 2 00 87 00 00; count asked 5",
+    ),
+    row(
         "a client that asks is not heard, so its Keep Alive rests",
         "a is ada asking; a joins v5 ka=10; a> publish t 1 q1#1; a asks publish t; wait 60s
          a hears yes; a< puback 1 10; wait 16s; a< disconnect 8d; a! closed 8d",
