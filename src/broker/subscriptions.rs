@@ -589,6 +589,7 @@ impl Subscriptions {
             _ => NoLocal::Some,
         };
         if !ids.is_empty() {
+            ids.sort_unstable(); // any order is right; this one does not depend on the tree
             receiver.extra = Some(Arc::new(Extra { subscription_ids: ids, group: None }));
         }
         Some(receiver)

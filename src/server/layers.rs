@@ -3,8 +3,10 @@
 //!
 //! May use: sockets that never block. Invariants: after a read, [`Layers::in_hand`] says whether
 //! there is more that the socket will not tell of; of a message or a frame nothing is put together;
-//! between frames control frames may stand, within one nothing but its payload; after the close
-//! frame and close_notify nothing is written.
+//! between frames control frames may stand, within one nothing but its payload; a frame holds one
+//! packet, or a part of a long one, so that clients that look for one per frame get on (paho C
+//! leaves the second of a frame until more comes); after the close frame and close_notify nothing
+//! is written.
 
 use std::io::{self, IoSlice};
 
@@ -17,12 +19,19 @@ use crate::broker::Outbox;
 use crate::codec::websocket::{
     Decoder, Event, FrameError, HEADER_BYTES_MAX, Opcode, encode_control, encode_header,
 };
+use crate::codec::{Frame, Framed, frame};
 
 /// Slices of one write.
 const SLICES_MAX: usize = 16;
 /// The payload of a frame, at most: a pong does not wait for longer, and a client that collects
 /// frames need not collect more.
 const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Packets of up to so many bytes are gathered, each with its frame's header before it …
+const GATHERED_PACKET_BYTES_MAX: usize = 4096;
+/// … while there are fewer bytes than that.
+const GATHERED_BYTES_MAX: usize = 16 * 1024;
+/// A fixed header: packet type and Remaining Length.
+const FIXED_HEADER_BYTES_MAX: usize = 5;
 /// A buffer for what goes before the payload is kept up to this size.
 const HEAD_KEPT_BYTES_MAX: usize = 16;
 
@@ -34,7 +43,8 @@ pub(crate) struct Layers {
     left: Left,
     /// The close frame and close_notify are said.
     closed: bool,
-    /// What is written before anything of an outbox: frame headers, control frames, answers.
+    /// What is written before anything of an outbox: frame headers, control frames, answers, and
+    /// short packets in frames.
     head: Vec<u8>,
     head_sent: usize,
 }
@@ -47,6 +57,8 @@ struct WebSocket {
     rest: Vec<u8>,
     /// What a frame's header has promised and is not written.
     frame_left: usize,
+    /// What of a packet comes in further frames.
+    packet_left: usize,
     /// The bytes of the last ping that is not answered.
     pong: Option<Vec<u8>>,
     end: Option<End>,
@@ -149,7 +161,8 @@ impl Layers {
     pub(crate) fn write(&mut self, socket: &Socket, outbox: &mut Outbox) -> io::Result<usize> {
         let mut written = 0;
         while self.flush_tunnel(socket)? {
-            let most = self.begin_frame(outbox.backlog());
+            let (taken, most) = self.begin_frame(outbox);
+            written += taken;
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
             let head = &self.head[self.head_sent..];
             let mut count = usize::from(!head.is_empty());
@@ -185,9 +198,7 @@ impl Layers {
     /// all is out.
     pub(crate) fn write_plain(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<bool> {
         if self.websocket.is_some() {
-            let mut header = [0; HEADER_BYTES_MAX];
-            let len = encode_header(Opcode::Binary, bytes.len() as u64, &mut header);
-            self.head.extend_from_slice(&header[..len]);
+            put_header(bytes.len(), &mut self.head);
         }
         self.head.extend_from_slice(bytes);
         self.flush(socket)
@@ -240,22 +251,42 @@ impl Layers {
         self.tunnel.as_mut().map_or(Ok(true), |tunnel| tunnel.flush(socket))
     }
 
-    /// How much of the outbox may be written next, which has `backlog`; with WebSocket as much as
-    /// the current frame has room for, and if there is none, one is begun.
-    fn begin_frame(&mut self, backlog: usize) -> usize {
-        let Some(ws) = &mut self.websocket else { return usize::MAX };
-        if ws.frame_left == 0 {
-            if let Some(bytes) = ws.pong.take() {
-                encode_control(Opcode::Pong, &bytes, &mut self.head);
-            }
-            if backlog > 0 {
-                ws.frame_left = backlog.min(FRAME_BYTES_MAX);
-                let mut header = [0; HEADER_BYTES_MAX];
-                let len = encode_header(Opcode::Binary, ws.frame_left as u64, &mut header);
-                self.head.extend_from_slice(&header[..len]);
-            }
+    /// How much was taken off the outbox, and how much of it may be written next; with WebSocket
+    /// as much as the current frame has room for, and if there is none, others are begun.
+    fn begin_frame(&mut self, outbox: &mut Outbox) -> (usize, usize) {
+        let Self { websocket, head, .. } = self;
+        let Some(ws) = websocket else { return (0, usize::MAX) };
+        if ws.frame_left > 0 {
+            return (0, ws.frame_left);
         }
-        ws.frame_left
+        if let Some(bytes) = ws.pong.take() {
+            encode_control(Opcode::Pong, &bytes, head);
+        }
+        let mut taken = 0;
+        while ws.packet_left == 0 && head.len() < GATHERED_BYTES_MAX && outbox.backlog() > 0 {
+            let len = match gather(outbox, head) {
+                0 => first_packet_len(outbox),
+                gathered => {
+                    outbox.advance(gathered);
+                    taken += gathered;
+                    continue;
+                }
+            };
+            if len > GATHERED_PACKET_BYTES_MAX {
+                ws.packet_left = len;
+                break;
+            }
+            put_header(len, head);
+            put_front(outbox, len, head);
+            outbox.advance(len);
+            taken += len;
+        }
+        if ws.packet_left > 0 {
+            ws.frame_left = ws.packet_left.min(FRAME_BYTES_MAX);
+            ws.packet_left -= ws.frame_left;
+            put_header(ws.frame_left, head);
+        }
+        (taken, ws.frame_left)
     }
 
     /// `n` bytes are written: how many of them are the outbox's.
@@ -298,6 +329,55 @@ impl WebSocket {
         }
         filled
     }
+}
+
+/// The header of a frame with so many bytes of payload.
+fn put_header(payload: usize, out: &mut Vec<u8>) {
+    let mut header = [0; HEADER_BYTES_MAX];
+    let len = encode_header(Opcode::Binary, payload as u64, &mut header);
+    out.extend_from_slice(&header[..len]);
+}
+
+/// Appends the short packets that the first piece of an outbox begins with, in a frame each, as far
+/// as there is place. Returns how many bytes of it that are.
+fn gather(outbox: &Outbox, out: &mut Vec<u8>) -> usize {
+    let mut first = [IoSlice::new(&[])];
+    outbox.slices_within(usize::MAX, &mut first);
+    let mut rest: &[u8] = &first[0];
+    while let Ok(Framed::Whole(Frame { len, .. })) = frame(rest, GATHERED_PACKET_BYTES_MAX)
+        && out.len() < GATHERED_BYTES_MAX
+        && let Some((packet, behind)) = rest.split_at_checked(len)
+    {
+        put_header(len, out);
+        out.extend_from_slice(packet);
+        rest = behind;
+    }
+    first[0].len() - rest.len()
+}
+
+/// Appends the first `len` bytes of an outbox.
+fn put_front(outbox: &Outbox, len: usize, out: &mut Vec<u8>) {
+    let end = out.len() + len;
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let count = outbox.slices_within(len, &mut slices);
+    slices[..count].iter().for_each(|slice| out.extend_from_slice(slice));
+    debug_assert_eq!(out.len(), end, "a short packet is in few pieces");
+}
+
+/// How long the packet is that an outbox begins with: there is one.
+fn first_packet_len(outbox: &Outbox) -> usize {
+    let mut slices = [IoSlice::new(&[]); FIXED_HEADER_BYTES_MAX];
+    let count = outbox.slices_within(FIXED_HEADER_BYTES_MAX, &mut slices);
+    let (mut front, mut len) = ([0; FIXED_HEADER_BYTES_MAX], 0);
+    for byte in slices[..count].iter().flat_map(|slice| slice.iter()) {
+        front[len] = *byte;
+        len += 1;
+    }
+    let whole = match frame(&front[..len], usize::MAX) {
+        Ok(Framed::Whole(Frame { len, .. }) | Framed::Partial { len: Some(len) }) => len,
+        _ => usize::MAX, // no packet of ours: all of it, then
+    };
+    whole.min(outbox.backlog())
 }
 
 #[cfg(test)]

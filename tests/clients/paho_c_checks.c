@@ -1,4 +1,4 @@
-/* paho C, 3.1.1 and 5.0, against a broker: paho_c_checks PORT */
+/* paho C, 3.1.1 and 5.0, against a broker: paho_c_checks URI */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -401,7 +401,7 @@ int main(int argc, char **argv) {
         raise(SIGKILL);
     }
     CHECK(argc == 2);
-    snprintf(uri, sizeof uri, "tcp://127.0.0.1:%s", argv[1]);
+    snprintf(uri, sizeof uri, "%s", argv[1]);
     for (int version = 4; version <= 5; version++) {
         for (size_t n = 0; n < sizeof checks / sizeof *checks; n++) {
             snprintf(doing, sizeof doing, "%s, version %d", checks[n].name, version);

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use crate::doors::{closed, listener};
 use crate::support::broker::sharded;
 use crate::tools::{is_here, run, skip};
 
@@ -116,12 +117,12 @@ fn mqtt_js() {
     }
 }
 
-/// Compiles the checks of paho C; `None`, with a line, if there is no compiler or no library.
-fn compiled_paho_c() -> Option<PathBuf> {
+/// Compiles the checks of paho C, for one test alone; `None`, with a line, if there is no compiler or no library.
+fn compiled_paho_c(name: &str) -> Option<PathBuf> {
     if !is_here("cc", "--version", "paho C") {
         return None;
     }
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("paho_c_checks");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("paho_c_checks_{name}"));
     let mut cc = Command::new("cc");
     cc.args(["-std=gnu11", "-Wall", "-Wextra", "-O1", "-o"]).arg(&program);
     cc.arg(script("paho_c_checks.c")).args(["-lpaho-mqtt3c", "-lpthread"]);
@@ -136,11 +137,24 @@ fn compiled_paho_c() -> Option<PathBuf> {
     None
 }
 
-#[test]
-fn paho_c() {
-    let Some(program) = compiled_paho_c() else { return };
-    let broker = sharded(2, ROOM);
-    let lines = run(Command::new(&program).arg(broker.port().to_string()));
+/// On a listener with these lines.
+fn paho_c_on(scheme: &str, lines: &str) {
+    let Some(program) = compiled_paho_c(scheme) else { return };
+    let open = listener(&format!("allow_anonymous = true\n{lines}"));
+    let broker = closed(&format!("{ROOM}\n{open}"));
+    let uri = format!("{scheme}://{}/mqtt", broker.addresses[0]);
+    let lines = run(Command::new(&program).arg(&uri));
     assert_eq!(lines.last().map(String::as_str), Some("passed"), "{lines:?}");
     broker.stop();
+}
+
+#[test]
+fn paho_c() {
+    paho_c_on("tcp", "");
+}
+
+/// It reads one packet of a frame, and the next one only when more comes.
+#[test]
+fn paho_c_over_websocket() {
+    paho_c_on("ws", "protocol = \"websocket\"\n");
 }
