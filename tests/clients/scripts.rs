@@ -117,7 +117,8 @@ fn mqtt_js() {
     }
 }
 
-/// Compiles the checks of paho C, for one test alone; `None`, with a line, if there is no compiler or no library.
+/// Compiles the checks of paho C, for one test alone; `None`, with a line, if there is no compiler
+/// or no library.
 fn compiled_paho_c(name: &str) -> Option<PathBuf> {
     if !is_here("cc", "--version", "paho C") {
         return None;
