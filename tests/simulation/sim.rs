@@ -421,7 +421,7 @@ impl Sim {
             progress |= world.commit(shard, true, shadow, rng);
             progress |= world.tick(shard, shadow);
         }
-        // All that wait: clients that come back and ask anew would else go before the others for ever.
+        // All that wait: clients that come back and ask anew would else go before others for ever.
         for _ in 0..world.questions.len() {
             progress |= world.answer_question(0, shadow);
         }
