@@ -6,11 +6,10 @@
 //! kept, and at most one question of a link is under way.
 //!
 //! Invariant: an answer is for the packet that was asked for, or young enough
-//! (`Limits::hook_cache_ms`), and never for other rules than those it was given under. A SUBSCRIBE
-//! that is handed in again goes on behind the filters that are decided: what it costs grows with
-//! their number.
+//! (`Limits::hook_cache_ms`), and never for other rules than those it was given under. Of a
+//! SUBSCRIBE that is handed in again only those filters are decided anew whose answers were for
+//! other packets and are too old now.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc as StdArc;
 
 use super::connect::WillIs;
@@ -41,39 +40,35 @@ pub(super) enum Asked {
 }
 
 /// What an answer is about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum About {
     Publish(Box<str>),
     Subscribe(Box<str>),
 }
 
-/// Whether it may, as it was answered.
+/// Whether it may.
 #[derive(Clone, Copy, Debug)]
 struct Answered {
     may: bool,
-    /// for how long that counts; `Time::NEVER`: for what it was asked for, however long that takes
+    /// for how long that counts
     until: Time,
+}
+
+/// What was answered.
+#[derive(Debug)]
+struct Known {
+    about: About,
+    answered: Answered,
+    /// it counts for the packet that is handed in again, however long that takes
+    awaited: bool,
 }
 
 /// Which filters of a SUBSCRIBE are decided, from the first one on.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Decided {
-    may: Vec<bool>,
-    /// for how long all of that counts
-    until: Time,
-}
-
-impl Default for Decided {
-    fn default() -> Self {
-        Self { may: Vec::new(), until: Time::NEVER }
-    }
-}
-
-impl Decided {
-    fn push(&mut self, Answered { may, until }: Answered) {
-        self.may.push(may);
-        self.until = self.until.min(until);
-    }
+    all: Vec<Answered>,
+    /// of which the answer is waited for: the next one, or one whose answer has grown too old
+    asked_at: usize,
 }
 
 /// What only links have whose client was authenticated by a method, has to go at some time, or is
@@ -87,43 +82,40 @@ pub(super) struct Rare {
     /// when its right to be here ends; `None`: it does not
     ends: Option<Time>,
     asked: Option<Asked>,
-    /// what was answered for the packet that is handed in again
-    awaited: BTreeMap<About, Answered>,
-    /// of that packet, if it is a SUBSCRIBE
+    /// the oldest first, at most `ANSWERS_MAX`
+    answers: Vec<Known>,
+    /// of the packet that is handed in again, if it is a SUBSCRIBE
     decided: Decided,
-    /// what was answered for others before, the oldest first
-    answers: VecDeque<(About, Answered)>,
 }
 
 impl Rare {
     fn answer(&self, now: Time, about: &About) -> Option<Answered> {
-        if let Some(answered) = self.awaited.get(about) {
-            return Some(Answered { until: Time::NEVER, ..*answered });
-        }
-        let fits = |(of, answered): &&(About, Answered)| *of == *about && now < answered.until;
-        self.answers.iter().find(fits).map(|(_, answered)| *answered)
+        let fits =
+            |known: &&Known| known.about == *about && (known.awaited || now < known.answered.until);
+        let Known { answered, awaited, .. } = self.answers.iter().find(fits)?;
+        let until = if *awaited { Time::NEVER } else { answered.until };
+        Some(Answered { until, ..*answered })
     }
 
     fn remember(&mut self, about: About, answered: Answered) {
-        self.answers.retain(|(of, _)| *of != about);
-        self.awaited.insert(about, answered);
+        self.answers.retain(|known| known.about != about);
+        // One question of a link is under way: the answer before this one has served.
+        self.answers.iter_mut().for_each(|known| known.awaited = false);
+        if self.answers.len() >= ANSWERS_MAX {
+            self.answers.remove(0);
+        }
+        self.answers.push(Known { about, answered, awaited: true });
     }
 
-    /// The packet that was handed in again is taken: what was asked for it serves others now.
+    /// The packet that was handed in again is taken.
     fn packet_taken(&mut self) {
         self.decided = Decided::default();
-        for answer in std::mem::take(&mut self.awaited) {
-            if self.answers.len() >= ANSWERS_MAX {
-                self.answers.pop_front();
-            }
-            self.answers.push_back(answer);
-        }
+        self.answers.iter_mut().for_each(|known| known.awaited = false);
     }
 
     /// Other rules hold.
     fn forget(&mut self) {
         self.decided = Decided::default();
-        self.awaited.clear();
         self.answers.clear();
     }
 }
@@ -155,10 +147,9 @@ impl Link {
         }
     }
 
-    /// What is decided of the packet that is handed in again, as far as it counts still.
-    fn take_decided(&mut self, now: Time) -> Decided {
-        let decided = self.rare_mut().map(|rare| std::mem::take(&mut rare.decided));
-        decided.filter(|decided| now < decided.until).unwrap_or_default()
+    /// Asserts that few answers are remembered.
+    pub(super) fn check_answers(&self) {
+        assert!(self.rare().is_none_or(|rare| rare.answers.len() <= ANSWERS_MAX), "answers");
     }
 }
 
@@ -227,22 +218,30 @@ impl Broker {
         packet: &Subscribe<'_>,
         fx: &mut Effects,
     ) -> Option<Vec<bool>> {
-        let mut decided = self.links.get_mut(link)?.take_decided(now);
-        for (filter, _) in packet.filters.iter().skip(decided.may.len()) {
+        let rare = self.links.get_mut(link).and_then(Link::rare_mut);
+        let decided = rare.map(|rare| std::mem::take(&mut rare.decided)).unwrap_or_default();
+        let Decided { mut all, asked_at } = decided;
+        // What was asked for comes first: another question would let its answer grow old.
+        for at in std::iter::once(asked_at).chain(0..packet.filters.len()) {
+            if all.get(at).is_some_and(|answered| now < answered.until) {
+                continue;
+            }
+            let Some((filter, _)) = packet.filters.get(at) else { continue };
             let filter = filter.filter;
             let verdict =
                 self.rules.get(class).map_or(Verdict::Allowed, |c| c.may_subscribe(filter));
             let about = || About::Subscribe(filter.as_str().into());
-            match self.settle(now, link, verdict, about, fx) {
-                Some(answered) => decided.push(answered),
-                None => {
-                    self.links.get_mut(link)?.rare_or_new().decided = decided;
-                    return None;
-                }
+            let Some(answered) = self.settle(now, link, verdict, about, fx) else {
+                self.links.get_mut(link)?.rare_or_new().decided = Decided { all, asked_at: at };
+                return None;
+            };
+            match all.get_mut(at) {
+                Some(old) => *old = answered,
+                None => all.push(answered),
             }
         }
         self.packet_taken(link);
-        Some(decided.may)
+        Some(all.into_iter().map(|answered| answered.may).collect())
     }
 
     /// What was asked for this packet has served.

@@ -662,6 +662,7 @@ impl Broker {
                 let l = self.links.get(link);
                 assert_eq!(l.map(|l| l.session), Some(key), "a session's link is its own");
                 assert!(l.is_some_and(|l| s.publishes_under_way() <= usize::from(l.window)));
+                l.into_iter().for_each(link::Link::check_answers);
             } else {
                 let ends = self.restoring || s.timer != Time::NEVER;
                 assert!(s.is_persistent() || ends, "a session that ends with its link has one");

@@ -191,9 +191,8 @@ impl Broker {
         let mut links = std::mem::take(&mut self.gate.links);
         links.retain(|&link| {
             let held = self.open(now, link, fx);
-            match self.links.get_mut(link) {
-                Some(l) if !held => l.in_gate = false,
-                _ => {}
+            if !held && let Some(l) = self.links.get_mut(link) {
+                l.in_gate = false;
             }
             held
         });

@@ -138,12 +138,10 @@ impl<'a> Publication<'a> {
 
     /// The same for a receiver that it is not written to now: the last one gets it without a count.
     pub(super) fn message_for(&mut self, spent: &mut Spent, scratch: &mut Vec<u8>) -> Message {
-        let message = self.is_last.then(|| self.message.take()).flatten();
-        match message {
-            Some(message) => message,
-            None if self.is_last => spent.message(&self.parts, self.safety, scratch),
-            None => self.message(spent, scratch),
+        if !self.is_last {
+            return self.message(spent, scratch);
         }
+        self.message.take().unwrap_or_else(|| spent.message(&self.parts, self.safety, scratch))
     }
 
     /// Whether the next of its receivers is the last one that needs it.

@@ -264,22 +264,13 @@ impl Layers {
         }
         let mut taken = 0;
         while ws.packet_left == 0 && head.len() < GATHERED_BYTES_MAX && outbox.backlog() > 0 {
-            let len = match gather(outbox, head) {
-                0 => first_packet_len(outbox),
+            match gather(outbox, head) {
+                0 => ws.packet_left = first_packet_len(outbox),
                 gathered => {
                     outbox.advance(gathered);
                     taken += gathered;
-                    continue;
                 }
-            };
-            if len > GATHERED_PACKET_BYTES_MAX {
-                ws.packet_left = len;
-                break;
             }
-            put_header(len, head);
-            put_front(outbox, len, head);
-            outbox.advance(len);
-            taken += len;
         }
         if ws.packet_left > 0 {
             ws.frame_left = ws.packet_left.min(FRAME_BYTES_MAX);
@@ -338,8 +329,8 @@ fn put_header(payload: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&header[..len]);
 }
 
-/// Appends the short packets that the first piece of an outbox begins with, in a frame each, as far
-/// as there is place. Returns how many bytes of it that are.
+/// Appends the short packets that are whole in an outbox's first piece, in a frame each, as far as
+/// there is place. Returns how many bytes of it that are.
 fn gather(outbox: &Outbox, out: &mut Vec<u8>) -> usize {
     let mut first = [IoSlice::new(&[])];
     outbox.slices_within(usize::MAX, &mut first);
@@ -353,15 +344,6 @@ fn gather(outbox: &Outbox, out: &mut Vec<u8>) -> usize {
         rest = behind;
     }
     first[0].len() - rest.len()
-}
-
-/// Appends the first `len` bytes of an outbox.
-fn put_front(outbox: &Outbox, len: usize, out: &mut Vec<u8>) {
-    let end = out.len() + len;
-    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-    let count = outbox.slices_within(len, &mut slices);
-    slices[..count].iter().for_each(|slice| out.extend_from_slice(slice));
-    debug_assert_eq!(out.len(), end, "a short packet is in few pieces");
 }
 
 /// How long the packet is that an outbox begins with: there is one.

@@ -1,6 +1,6 @@
 //! Whose a session is, what clients may do, what is asked, and quotas.
 
-use super::script::{Row, row};
+use super::script::{Row, row, run};
 
 pub(crate) const ROWS: &[Row] = &[
     // Whose a session is.
@@ -350,3 +350,31 @@ pub(crate) const ROWS: &[Row] = &[
          a< puback 3 10",
     ),
 ];
+
+/// Of a SUBSCRIBE with many filters no answer is kept but the last ones, and none is asked for
+/// twice; when the rules change on the way, all of them are.
+#[test]
+fn a_subscribe_of_many_filters() {
+    const FILTERS: usize = 100;
+    let filters: String = (0..FILTERS).map(|n| format!(" f{n} 0")).collect();
+    let hears = |n: usize| if n.is_multiple_of(3) { "no" } else { "yes" };
+    let asked = |range: std::ops::Range<usize>| -> String {
+        range.map(|n| format!("; a asks subscribe f{n}; a hears {}", hears(n))).collect()
+    };
+    let codes: String =
+        (0..FILTERS).map(|n| if n.is_multiple_of(3) { " 87" } else { " 00" }).collect();
+    let start = format!(
+        "limits hook_cache_ms=0; a is ada asking; a joins v5; a> subscribe 1{filters} + pingreq"
+    );
+    let end = format!("; a<* suback 1{codes} | pingresp; count packets_received 2");
+    let whole = format!("{start}{}{end}; count asked {FILTERS}", asked(0..FILTERS));
+    let anew = format!(
+        "{start}{}; acl user ada / topic write t; a hears no; a asks subscribe f0; a hears no{}{end}",
+        asked(0..50) + "; a asks subscribe f50",
+        asked(1..FILTERS)
+    );
+    for script in [whole, anew] {
+        let script: &'static str = Box::leak(script.into_boxed_str());
+        run(&[row("a SUBSCRIBE of many filters", script)]);
+    }
+}
