@@ -14,9 +14,9 @@ use super::message::Message;
 use super::pending::{HeldPacket, Until};
 use super::publish::Publication;
 use super::record::{DropReason, Record};
-use super::safety::Safety;
+
 use super::seal::SealRef;
-use super::session::{Extra, Queued, Session};
+use super::session::{Extra, Queued};
 use super::shared::MinQoS;
 use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, QoS, ReasonCode};
@@ -92,6 +92,9 @@ impl Broker {
             self.send_unkept(now, to, publication, qos, retain, extra, fx);
             return;
         }
+        if !room && extra.is_none() && self.queue_plain(to, publication, qos, fx) {
+            return;
+        }
         let message = match room {
             true => publication.message(&mut self.spent, &mut self.scratch),
             false => publication.message_for(&mut self.spent, &mut self.scratch),
@@ -154,7 +157,7 @@ impl Broker {
     /// The log is told of an entry of a persistent session, which gets its number in the session.
     fn record_queued(&mut self, to: SessionKey, entry: &mut Queued, fx: &mut Effects) {
         let Some(s) = self.sessions.get_mut(to) else { return };
-        if !is_recorded(s, entry) {
+        if !entry.claim().is_recorded(s) {
             return;
         }
         s.last_order += 1;
@@ -350,13 +353,12 @@ impl Broker {
 
     /// Queues for a session, within the limits.
     pub(super) fn enqueue(&mut self, to: SessionKey, mut entry: Queued, fx: &mut Effects) {
-        if !self.make_room(to, &entry, fx) {
-            self.counters.dropped_queue_full += 1;
-            self.note_loss(to, DropReason::QueueFull, u64::from(entry.qos != QoS::AtMostOnce));
+        if !self.make_room_or_drop(to, entry.claim(), fx) {
             self.drop_seal_ref(entry.seal);
             return;
         }
-        let alone = self.is_for_log_alone(to, &entry);
+        let sealed = entry.seal.is_none() || self.is_sealed(entry.seal);
+        let alone = sealed && self.is_for_log_alone(to, entry.claim());
         if !alone {
             self.record_queued(to, &mut entry, fx);
         }
@@ -373,6 +375,11 @@ impl Broker {
             self.counters.queued_bytes += entry.cost_bytes() as u64;
             s.queue.push(entry);
         }
+        self.was_queued(to, fx);
+    }
+
+    /// Something more waits in the session's queue.
+    pub(super) fn was_queued(&mut self, to: SessionKey, fx: &mut Effects) {
         self.note_full(to);
         let Some(s) = self.sessions.get(to) else { return };
         if let Some(outbox) = s.link.and_then(|l| fx.sends.outbox_mut(l)) {
@@ -520,12 +527,6 @@ impl Broker {
             self.put_in_flight(now, session, entry, &mut publication, fx);
         }
     }
-}
-
-/// Whether the log is told of an entry of this session.
-pub(super) fn is_recorded(s: &Session, entry: &Queued) -> bool {
-    let kept = entry.message.safety() != Safety::Memory || entry.qos == QoS::ExactlyOnce;
-    s.is_persistent() && entry.qos != QoS::AtMostOnce && kept
 }
 
 /// The way for receivers with Topic Aliases or Subscription Identifiers: a head of their own.

@@ -17,14 +17,15 @@
 //! Invariants: one load per session at a time; an answer is taken if it is the one that was asked
 //! for, else ignored and counted; what is read is handled in the order of its numbers.
 
-use super::deliver::{PUMP_MESSAGES_MAX, is_recorded};
+use super::deliver::PUMP_MESSAGES_MAX;
 use super::input::{Effects, LoadedEntries, Request, SessionKey};
 use super::limits::QueueFull;
 use super::message::Message;
+use super::publish::Publication;
 use super::record::{DropReason, Record};
 use super::restore::RestoredEntry;
 use super::seal::{EndingKey, SealRef};
-use super::session::{Queue, QueueSums, Queued, Session};
+use super::session::{Claim, Queue, QueueSums, Queued, Session};
 use super::tail::{Oldest, Tail};
 use super::{Broker, Time};
 use crate::codec::QoS;
@@ -112,11 +113,41 @@ impl Broker {
 
     /// Whether an entry that comes now need not be in memory: there is no room, or others before it
     /// are not, and the log, which is told of it, can give it back.
-    pub(super) fn is_for_log_alone(&self, to: SessionKey, entry: &Queued) -> bool {
+    pub(super) fn is_for_log_alone(&self, to: SessionKey, claim: Claim) -> bool {
         let Some(s) = self.sessions.get(to) else { return false };
-        is_recorded(s, entry)
-            && (s.queue.has_tail() || entry.cost_bytes() > self.queue_room(to))
-            && (entry.seal.is_none() || self.is_sealed(entry.seal))
+        claim.is_recorded(s) && (s.queue.has_tail() || claim.bytes > self.queue_room(to))
+    }
+
+    /// Queues a message that the log alone gets, if there is nothing about it but topic and
+    /// payload. False if it has to go another way.
+    pub(super) fn queue_plain(
+        &mut self,
+        to: SessionKey,
+        publication: &Publication<'_>,
+        qos: QoS,
+        fx: &mut Effects,
+    ) -> bool {
+        let Some(parts) = publication.as_plain() else { return false };
+        let bytes = parts.topic.as_str().len() + parts.payload.len();
+        let claim = Claim::of(bytes, qos, publication.safety);
+        if !self.is_for_log_alone(to, claim) {
+            return false;
+        }
+        if !self.make_room_or_drop(to, claim, fx) {
+            return true;
+        }
+        if !self.is_for_log_alone(to, claim) {
+            return false; // others gave way
+        }
+        let Some(s) = self.sessions.get_mut(to) else { return false };
+        s.last_order += 1;
+        let (session, order) = (s.number, s.last_order);
+        let message = self.block.message(parts);
+        self.record(fx, Record::QueuedPlain { session, order, message, qos });
+        let seq = self.seq;
+        self.change_queue(to, |queue| queue.tail_from(order).push(order, claim.bytes, false, seq));
+        self.was_queued(to, fx);
+        true
     }
 
     /// Such an entry takes its place at the end: the log gets the message itself.
@@ -168,15 +199,30 @@ impl Broker {
         (0..done.unwrap_or(0)).for_each(|_| self.drop_seal_ref(seal));
     }
 
-    /// Makes room for `bytes` more in a session's queue; false if the new message has to go.
-    pub(super) fn make_room(&mut self, to: SessionKey, entry: &Queued, fx: &mut Effects) -> bool {
-        let bytes = entry.cost_bytes();
+    /// Makes room for one more in a session's queue. False, and counted: there is none.
+    pub(super) fn make_room_or_drop(
+        &mut self,
+        to: SessionKey,
+        claim: Claim,
+        fx: &mut Effects,
+    ) -> bool {
+        let fits = self.make_room(to, claim, fx);
+        if !fits {
+            self.counters.dropped_queue_full += 1;
+            self.note_loss(to, DropReason::QueueFull, u64::from(claim.qos != QoS::AtMostOnce));
+        }
+        fits
+    }
+
+    /// Makes room for one more in a session's queue; false if the new message has to go.
+    fn make_room(&mut self, to: SessionKey, claim: Claim, fx: &mut Effects) -> bool {
+        let Claim { bytes, qos, .. } = claim;
         loop {
             let Some(s) = self.sessions.get(to) else { return true };
             let (l, c) = (&self.limits, &self.counters);
             let all = (c.queued_bytes + c.in_flight_bytes) as usize + bytes;
             // What the log keeps leaves memory when it is too much there; the rest stays.
-            let alone = entry.qos != QoS::AtMostOnce && !is_recorded(s, entry);
+            let alone = qos != QoS::AtMostOnce && !claim.is_recorded(s);
             let stays = alone || !s.is_recorded() || !l.queues_leave_memory();
             let fits = s.queue.len() < l.queued_messages_max
                 && s.queue.bytes() + bytes <= self.queued_bytes_max_of(s)
@@ -197,7 +243,7 @@ impl Broker {
                 QueueFull::DropNewest => return false,
                 // Who was to be refused was: it is under way already.
                 QueueFull::Refuse => {
-                    let lasts = s.is_persistent() && entry.qos != QoS::AtMostOnce;
+                    let lasts = s.is_persistent() && qos != QoS::AtMostOnce;
                     let fits_memory = fits_memory || !alone;
                     let end = self.queued_bytes_end();
                     return lasts && fits_memory && s.queue.bytes() + bytes <= end;

@@ -28,6 +28,7 @@ mod losses;
 mod message;
 mod pace;
 mod pending;
+mod plain;
 mod publish;
 mod record;
 mod restore;
@@ -44,6 +45,7 @@ mod shrink;
 mod spent;
 mod subscribe;
 mod subscriptions;
+mod sweep;
 mod tail;
 mod time;
 mod timers;
@@ -63,6 +65,7 @@ pub use key::{Arena, Key};
 pub use limits::{Counters, Limits, QueueFull};
 pub use losses::Loss;
 pub use message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts};
+pub use plain::PlainMessage;
 pub use record::{DropReason, Owner, Record, SessionNumber, WillRecord};
 pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
 pub use retained::{
@@ -89,7 +92,7 @@ use hashbrown::HashTable;
 use connect::WillIs;
 use fullness::Fullness;
 use interest::Interests;
-use link::{Hold, Links};
+use link::Links;
 use load::Loads;
 use losses::Losses;
 use pending::{Gate, HeldPacket, Until};
@@ -106,12 +109,8 @@ use crate::codec::{DecodeError, Packet, ReasonCode, encode_within};
 
 /// How often the background sweep looks for expired messages, in ms.
 const SWEEP_MS: u64 = 5_000;
-/// How many retained messages or sessions one sweep looks at.
-const SWEEP_MAX: usize = 10_000;
 /// How many bits of a session's number say which shard gave it out.
 const SHARD_BITS: u32 = SHARDS_MAX.trailing_zeros();
-/// So many timers more than sessions do no harm.
-const TIMERS_SPARE: usize = 1_024;
 /// How many sessions have their turn at one Tick.
 const WORK_PER_TICK: usize = 16;
 
@@ -190,6 +189,8 @@ pub struct Broker {
     credit_kept: bool,
     // Memory that is reused from call to call:
     spent: Spent,
+    /// messages that the log alone gets
+    block: plain::Block,
     scratch: Vec<u8>,
     encoded: Vec<u8>,
     batch: Vec<Message>,
@@ -234,6 +235,7 @@ impl Broker {
             fullness: Fullness::default(),
             credit_kept: false,
             spent: Spent::default(),
+            block: plain::Block::default(),
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
@@ -546,59 +548,6 @@ impl Broker {
             self.publish_will(now, session, common, fx);
         }
         self.arm_session(session);
-    }
-
-    /// Drops expired messages that nobody meets: retained ones, and those of queues, a portion at
-    /// a time.
-    fn sweep(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
-        if self.shard == ShardId(0) {
-            let expired = common.retained().expire(now, SWEEP_MAX);
-            self.record_expired(expired, fx);
-        }
-        self.walk_tails(fx);
-        self.tell_losses(fx);
-        self.spent.sweep();
-        // Links and sessions that came and went leave their timers behind.
-        if self.timers.len() > 2 * (self.sessions.len() + TIMERS_SPARE) {
-            self.drop_stale_timers();
-        }
-        for _ in 0..SWEEP_MAX.min(self.sessions.len()) {
-            let next = self.sessions.next_from(self.sweep_from);
-            let Some((key, s)) = next.or_else(|| self.sessions.next_from(0)) else { return };
-            self.sweep_from = key.index() + 1;
-            if s.queue.can_expire() {
-                self.expire_queue(now, key, fx);
-            }
-        }
-    }
-
-    /// Takes out the timers of links and sessions that are gone, and those that were armed before
-    /// an earlier one. A storm of connections with a long Keep Alive must not pile them up.
-    fn drop_stale_timers(&mut self) {
-        let (links, sessions) = (&self.links, &self.sessions);
-        self.timers.retain(|at, timer| match timer {
-            Timer::KeepAlive(link) => links.get(*link).is_some(),
-            Timer::Throttled(link) => links.get(*link).is_some_and(|l| l.is_held(Hold::Throttled)),
-            Timer::Ends(link) => links.get(*link).is_some_and(|l| l.ends() == at),
-            Timer::Session(session) => sessions.get(*session).is_some_and(|s| s.timer == at),
-            Timer::Sweep | Timer::NoRoom => true,
-        });
-    }
-
-    fn expire_queue(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        let mut gone = Vec::new();
-        s.queue.expire(now, |entry| gone.push(entry));
-        for entry in gone {
-            self.counters.dropped_expired += 1;
-            self.counters.queued_messages -= 1;
-            self.counters.queued_bytes -= entry.cost_bytes() as u64;
-            self.record_dropped(session, &entry, DropReason::Expired, fx);
-        }
-        self.relieve(session);
-        if self.sessions.get(session).is_some_and(|s| s.queue.has_tail()) {
-            self.read_ahead(session, fx);
-        }
     }
 
     /// The session has more to send than this call may take: its turn comes again.

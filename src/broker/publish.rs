@@ -13,6 +13,7 @@ use super::input::{
 use super::link::{Hold, Link};
 use super::message::{INLINE_PAYLOAD_BYTES_MAX, Message, MessageParts, is_well_formed};
 use super::pending::{HeldPacket, Until};
+use super::plain::Block;
 use super::record::Record;
 use super::safety::Safety;
 use super::session::Session;
@@ -142,6 +143,12 @@ impl<'a> Publication<'a> {
             return self.message(spent, scratch);
         }
         self.message.take().unwrap_or_else(|| spent.message(&self.parts, self.safety, scratch))
+    }
+
+    /// What it is made of, if the next receiver is the only one, and the log could have it alone.
+    pub(super) fn as_plain(&self) -> Option<&MessageParts<'a>> {
+        let is_plain = self.is_last && self.message.is_none() && Block::takes(&self.parts);
+        is_plain.then_some(&self.parts)
     }
 
     /// Whether the next of its receivers is the last one that needs it.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::message::Message;
+use super::plain::PlainMessage;
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 
 /// Names a session, for ever: a number is never given out again.
@@ -136,6 +137,18 @@ pub enum Record {
         /// or a later one
         sealed: bool,
     },
+    /// The same for one that nobody else has, and that nothing is said of but this: RETAIN 0, no
+    /// Subscription Identifier, no group; it counts.
+    QueuedPlain {
+        /// to which
+        session: SessionNumber,
+        /// its number in the session
+        order: u64,
+        /// the message
+        message: PlainMessage,
+        /// with this QoS
+        qos: QoS,
+    },
     /// It went into flight.
     InFlight {
         /// of which session
@@ -199,12 +212,31 @@ impl Record {
     pub fn entry(&self) -> Option<(SessionNumber, u64)> {
         match *self {
             Self::Queued { session, order, .. }
+            | Self::QueuedPlain { session, order, .. }
             | Self::InFlight { session, order, .. }
             | Self::Released { session, order }
             | Self::Acknowledged { session, order }
             | Self::Dropped { session, order, .. } => Some((session, order)),
             _ => None,
         }
+    }
+
+    /// The entry that it begins, and its QoS.
+    pub fn queued(&self) -> Option<(SessionNumber, u64, QoS)> {
+        match *self {
+            Self::Queued { session, order, qos, .. }
+            | Self::QueuedPlain { session, order, qos, .. } => Some((session, order, qos)),
+            _ => None,
+        }
+    }
+
+    /// The same in the words of [`Record::Queued`], if it can be said so.
+    #[must_use]
+    pub fn spelled_out(self) -> Self {
+        let Self::QueuedPlain { session, order, message, qos } = self else { return self };
+        let message = message.to_message(&mut Vec::new());
+        let (retain, subscription_ids, group, sealed) = (false, Box::default(), None, true);
+        Self::Queued { session, order, message, qos, retain, subscription_ids, group, sealed }
     }
 
     /// The session that it is about.
@@ -250,6 +282,7 @@ impl Record {
                 Self::Queued { message, .. }
                 | Self::Retained { message, .. }
                 | Self::Will { will: Some(WillRecord { message, .. }), .. } => message.cost_bytes(),
+                Self::QueuedPlain { message, .. } => message.cost_bytes(),
                 Self::Session { client_id, owner, .. } => {
                     client_id.len() + owner.user.as_ref().map_or(0, |user| user.len())
                 }

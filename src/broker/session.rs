@@ -16,6 +16,7 @@ use super::message::Message;
 use super::record::{Record, SessionNumber, WillRecord};
 use super::retained::RetainedCursor;
 use super::rights::Rights;
+use super::safety::Safety;
 use super::seal::SealRef;
 use super::tail::Tail;
 use super::time::Time;
@@ -49,6 +50,12 @@ impl Queued {
         size_of::<Self>() + self.message.cost_bytes()
     }
 
+    /// What it wants of a queue.
+    pub(super) fn claim(&self) -> Claim {
+        let (bytes, qos, safety) = (self.cost_bytes(), self.qos, self.message.safety());
+        Claim { bytes, qos, safety }
+    }
+
     /// What the log is told of it.
     pub(super) fn into_record(self, session: SessionNumber) -> Record {
         let Self { message, extra, order, seal, qos, retain } = self;
@@ -61,6 +68,29 @@ impl Queued {
     /// Whether it came by a Shared Subscription.
     pub(super) fn is_shared(&self) -> bool {
         self.extra.as_ref().is_some_and(|extra| extra.group.is_some())
+    }
+}
+
+/// What a message wants of a queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    /// what it counts for
+    pub(super) bytes: usize,
+    /// QoS of the delivery
+    pub(super) qos: QoS,
+    pub(super) safety: Safety,
+}
+
+impl Claim {
+    /// Of a message whose topic, properties and payload are `bytes` together.
+    pub(super) fn of(bytes: usize, qos: QoS, safety: Safety) -> Self {
+        Self { bytes: size_of::<Queued>() + Message::cost_of(bytes), qos, safety }
+    }
+
+    /// Whether the log is told of it, if it is this session's.
+    pub(super) fn is_recorded(&self, s: &Session) -> bool {
+        let kept = self.safety != Safety::Memory || self.qos == QoS::ExactlyOnce;
+        s.is_persistent() && self.qos != QoS::AtMostOnce && kept
     }
 }
 

@@ -64,6 +64,7 @@ impl Broker {
         shrink_list(&mut self.paused);
         shrink_list(&mut self.batch);
         self.spent = super::Spent::default();
+        self.block = super::plain::Block::default();
         shrink_list(&mut self.scratch);
         shrink_list(&mut self.encoded);
     }

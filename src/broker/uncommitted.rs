@@ -33,7 +33,9 @@ impl Uncommitted {
     /// The next record, number `seq`.
     pub(super) fn push(&mut self, seq: Seq, record: &Record) {
         let cost = match record {
-            Record::Queued { .. } | Record::Retained { .. } => record.cost_bytes(),
+            Record::Queued { .. } | Record::QueuedPlain { .. } | Record::Retained { .. } => {
+                record.cost_bytes()
+            }
             _ => 0,
         };
         if self.costs.is_empty() {

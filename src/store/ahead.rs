@@ -79,7 +79,7 @@ impl<'a> Waiting<'a> {
         self.sessions.extend(record.session().map(|session| session.0));
         self.entries.extend(record.entry().map(|(session, order)| (session.0, order)));
         self.shared |= matches!(record, Record::Queued { group: Some(_), .. });
-        self.messages |= matches!(record, Record::Queued { .. } | Record::Retained { .. });
+        self.messages |= record.queued().is_some() || matches!(record, Record::Retained { .. });
         self.seals |= matches!(record, Record::Inbound { seals: Some(_), .. });
     }
 }

@@ -9,13 +9,14 @@
 //! places.
 
 use super::batch::{BatchHeader, batch_at, seed};
+use super::content::Content;
 use super::disk::{Disk, read_exact};
 use super::encode::Encoder;
 use super::index::Index;
 use super::log::{Clock, Log, LogError, Use};
 use super::queue::Place;
 use super::state::Shared;
-use super::stored::{Content, Entry, Stored};
+use super::stored::{Entry, Stored};
 use super::wire::Reader;
 
 /// Up to this share of a segment, what is in force is copied without need.

@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::batch::{BatchHeader, HEADER_BYTES, find_batch, seed};
+use super::content::Content;
 use super::counts::counts_in;
 use super::disk::Disk;
 use super::inspect::read_segment;
 use super::replay::{OpenError, Replay};
-use super::stored::{Content, Stored};
+use super::stored::Stored;
 use super::wire::Reader;
 use crate::topic::{TopicFilter, TopicName};
 
@@ -137,7 +138,7 @@ impl Chosen {
         walk(replay, disk, |part| {
             match part {
                 Part::Record(&Stored::Message { number, content })
-                    if matches(options, content.topic) =>
+                    if matches(options, content.topic_str()) =>
                 {
                     by_topic.insert(number);
                 }
@@ -181,7 +182,7 @@ impl Chosen {
                 options.client_id.is_none() && matches(options, topic)
             }
             Stored::Will { content, .. } => {
-                of_session == Some(true) && matches(options, content.topic)
+                of_session == Some(true) && matches(options, content.topic_str())
             }
             Stored::Queued(entry) => {
                 of_session == Some(true) && self.has_entry(entry.session, entry.order)
@@ -219,7 +220,7 @@ fn describe(stored: &Stored<'_>, payload_bytes_max: usize) -> String {
         let _ = write!(
             out,
             "{:?} qos {} retain {} expires {:?}, {} bytes of properties, {} of payload",
-            short(content.topic),
+            short(content.topic_str()),
             content.qos as u8,
             content.retain,
             content.expires_ms,

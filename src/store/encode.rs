@@ -9,11 +9,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use super::batch::BATCH_HEADER_BYTES;
+use super::content::{Content, MessageNote, Timeline};
 use super::disk::BLOCK_BYTES;
 use super::index::Index;
 use super::owner::StoredOwner;
 use super::record::Record;
-use super::stored::{Content, DeliveryNote, Entry, EntryNote, MessageNote, Stored, Timeline};
+use super::stored::{DeliveryNote, Entry, EntryNote, Stored};
 use super::wire::{Reader, put_crc, put_varint};
 use crate::broker::Message;
 
@@ -242,12 +243,16 @@ impl Encoder {
             self.last_message
         };
         message.set_number(number);
-        let content = Content::of(message, timeline);
+        (number, Some(self.content(number, &Content::of(message, timeline))))
+    }
+
+    /// Writes a message under its number.
+    fn content(&mut self, number: u64, content: &Content<'_>) -> MessageNote {
         let note = content.note(number);
         self.content_bytes += u64::from(note.bytes);
         let start = content.put_record(number, &mut self.bytes);
         self.check_later(start);
-        (number, Some(note))
+        note
     }
 
     /// Appends a record, with the message that it names.
@@ -281,6 +286,12 @@ impl Encoder {
             Record::Queued { message, .. } => {
                 let (number, note) = self.message(message, index, timeline);
                 return self.add_entry(record, number, note, index);
+            }
+            Record::QueuedPlain { message, .. } => {
+                self.last_message += 1;
+                let number = self.last_message;
+                let note = self.content(number, &Content::of_plain(message));
+                return self.add_entry(record, number, Some(note), index);
             }
             Record::Inbound { session, packet_id, seals } => {
                 let seals = seals.as_ref().map_or(0, Message::number);
@@ -316,30 +327,20 @@ impl Encoder {
 
     /// `new`: its message was written just now, and is not noted yet.
     fn add_entry(&mut self, record: &Record, number: u64, new: Option<MessageNote>, index: &Index) {
-        let Record::Queued { session, order, qos, retain, subscription_ids, group, sealed, .. } =
-            record
-        else {
-            return;
-        };
-        let between = self.end();
-        let nth = self.next_nth(session.0, index);
+        let Some((session, order, qos)) = record.queued() else { return };
+        let (session, between) = (session.0, self.end());
+        let nth = self.next_nth(session, index);
         self.entries = self.entries.wrapping_add(1);
         self.ids.clear();
-        if !subscription_ids.is_empty() {
-            subscription_ids.iter().for_each(|&id| put_varint(&mut self.ids, id.into()));
-        }
-        let entry = Entry {
-            session: session.0,
-            order: *order,
-            nth,
-            message: number,
-            qos: *qos,
-            retain: *retain,
-            sealed: *sealed,
-            copied: false,
-            ids: &self.ids,
-            group: group.as_deref(),
+        let (retain, sealed, group) = match record {
+            Record::Queued { retain, sealed, group, subscription_ids, .. } => {
+                subscription_ids.iter().for_each(|&id| put_varint(&mut self.ids, id.into()));
+                (*retain, *sealed, group.as_deref())
+            }
+            _ => (false, true, None),
         };
+        let (message, copied, ids) = (number, false, &self.ids[..]);
+        let entry = Entry { session, order, nth, message, qos, retain, sealed, copied, ids, group };
         let note = entry.note();
         let start = entry.put_record(&mut self.bytes);
         self.check_later(start);

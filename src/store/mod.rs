@@ -55,14 +55,15 @@
 //! # The parts
 //!
 //! `record`: records, and the grammar of the format · `staging`, `ahead` · `writer`, `log`,
-//! `spare`, `clean`: the committer's · `encode`, `stored`, `options`, `batch`, `wire`: bytes ·
-//! `index`, `queue`, `messages`: what is in force, and where · `read`, `restored` · `replay`,
-//! `recover`, `damage`: opening · `counts`: so that damage can be counted · `inspect`, `dump`: for
-//! the command line · `disk`.
+//! `spare`, `clean`: the committer's · `encode`, `stored`, `content`, `options`, `batch`, `wire`:
+//! bytes · `index`, `queue`, `messages`: what is in force, and where · `read`, `restored` ·
+//! `replay`, `recover`, `damage`: opening · `counts`: so that damage can be counted · `inspect`,
+//! `dump`: for the command line · `disk`.
 
 mod ahead;
 mod batch;
 mod clean;
+mod content;
 mod counts;
 mod damage;
 mod disk;

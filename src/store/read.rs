@@ -7,11 +7,12 @@
 use std::io;
 use std::sync::Arc;
 
+use super::content::Timeline;
 use super::disk::Disk;
 use super::queue::{Place, QueueEntry};
 use super::record::SessionNumber;
 use super::state::Shared;
-use super::stored::{Stored, Timeline};
+use super::stored::Stored;
 use super::wire::Reader as Bytes;
 use crate::broker::Message;
 use crate::codec::{PacketId, QoS};

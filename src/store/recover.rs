@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::batch::{BatchHeader, HEADER_BYTES, SegmentHeader, seed};
+use super::content::Timeline;
 use super::counts::Pace;
 use super::damage::{Damage, Losses, SessionLoss};
 use super::disk::Disk;
@@ -21,7 +22,7 @@ use super::replay::{OpenError, Replay, SegmentFile, io_error};
 use super::spare::{SPARE_NAME, Spare};
 use super::staging::Taken;
 use super::state::{Shared, State, segment_name};
-use super::stored::{Numbers, Stored, Timeline};
+use super::stored::{Numbers, Stored};
 use super::wire::Reader as Bytes;
 use crate::broker::{Message, Time};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
@@ -429,7 +430,7 @@ fn read_small<D: Disk>(
         match (stored, what) {
             (Some(stored), Wanted::Retained(version)) => match &stored {
                 Stored::Message { content, .. } if content.is_expired(log_now) => {
-                    expired.push((version, content.topic.to_owned()));
+                    expired.push((version, content.topic_str().to_owned()));
                 }
                 _ => add_retained(&stored, version, timeline, recovered, &mut scratch),
             },

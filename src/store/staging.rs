@@ -235,8 +235,10 @@ impl Staging {
         let at = self.taken + self.records.len() as u64;
         let mut urgent = true;
         match record {
-            Record::Queued { session, order, qos, .. } if self.ends && self.listed == at => {
-                self.voidable.insert((session.0, *order), Voidable::new(at, *qos));
+            Record::Queued { .. } | Record::QueuedPlain { .. }
+                if self.ends && self.listed == at =>
+            {
+                self.list_one(record, at);
                 self.listed = at + 1;
             }
             Record::InFlight { session, order, .. } => {
@@ -275,14 +277,20 @@ impl Staging {
     /// Lists the entries that came since this was called last: now one may come to its end.
     fn list(&mut self) {
         let from = self.listed.max(self.taken);
-        let new = self.records.iter().skip((from - self.taken) as usize);
+        let records = std::mem::take(&mut self.records);
+        let new = records.iter().skip((from - self.taken) as usize);
         for (at, staged) in (from..).zip(new) {
-            if let Some(Record::Queued { session, order, qos, .. }) = &staged.record {
-                self.voidable.insert((session.0, *order), Voidable::new(at, *qos));
-            }
+            staged.record.iter().for_each(|record| self.list_one(record, at));
         }
+        self.records = records;
         self.listed = self.taken + self.records.len() as u64;
         self.ends = true;
+    }
+
+    fn list_one(&mut self, record: &Record, at: u64) {
+        if let Some((session, order, qos)) = record.queued() {
+            self.voidable.insert((session.0, order), Voidable::new(at, qos));
+        }
     }
 
     /// Notes one more record of an entry that may become void. False: it is none. A second one of a
@@ -338,8 +346,8 @@ impl Staging {
             self.urgent -= usize::from(staged.urgent);
             let Some(record) = &staged.record else { continue };
             // Those of its records that are left are not void without it.
-            if let Record::Queued { session, order, .. } = record {
-                self.voidable.remove(&(session.0, *order));
+            if let Some((session, order, _)) = record.queued() {
+                self.voidable.remove(&(session.0, order));
             }
         }
         self.last.retain(|last| !upto.contains(last));

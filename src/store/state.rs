@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::content::Timeline;
 use super::index::{Index, IndexCounts};
-use super::stored::Timeline;
 
 /// A segment's file.
 pub(super) struct LogFile<F> {

@@ -73,6 +73,7 @@ pub struct Held {
 
 impl Model {
     pub fn apply(&mut self, record: &Record, now: u64, start: u64) {
+        let record = &record.clone().spelled_out();
         if let Some(session) = record.session().filter(|s| !self.sessions.contains_key(&s.0)) {
             assert!(matches!(record, Record::Session { .. }), "no session {session:?}: {record:?}");
             self.sessions.insert(session.0, Session::default());

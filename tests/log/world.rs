@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use stonechat::broker::{Message, MessageParts, Seq, ShardId, Time};
+use stonechat::broker::{Message, MessageParts, PlainMessage, Seq, ShardId, Time};
 use stonechat::codec::{PacketId, Properties, QoS, RetainHandling, SubscriptionOptions};
 use stonechat::store::{
     Clock, DropReason, Log, LogError, LogOptions, OnDamage, OpenError, Owner, Reader, Record,
@@ -270,6 +270,8 @@ impl World {
         }
         if unsealed {
             self.to_seal.push(message);
+        } else if many == 1 && self.rng.one_in(2) {
+            self.pending.last_mut().into_iter().for_each(make_plain);
         }
     }
 
@@ -563,4 +565,28 @@ pub fn without_payload(message: &Message) -> Message {
 
 pub fn keep_rest(options: &LogOptions) -> LogOptions {
     LogOptions { on_damage: OnDamage::KeepRest, ..*options }
+}
+
+/// Says it in the words for a message that nobody else has, if that can be.
+fn make_plain(record: &mut Record) {
+    let Record::Queued {
+        session, order, message, qos, retain: false, subscription_ids, group, ..
+    } = record
+    else {
+        return;
+    };
+    let parts = MessageParts {
+        qos: message.qos(),
+        retain: message.retain(),
+        expires: message.expires(),
+        topic: message.topic(),
+        publisher: 0,
+        properties: Properties::from_validated(message.properties()),
+        payload: message.payload(),
+    };
+    if let Some(message) =
+        PlainMessage::of(&parts).filter(|_| group.is_none() && subscription_ids.is_empty())
+    {
+        *record = Record::QueuedPlain { session: *session, order: *order, message, qos: *qos };
+    }
 }

@@ -210,19 +210,12 @@ impl Engine {
                 subscription_ids,
                 group,
                 ..
-            } = record
+            } = record.clone().spelled_out()
             else {
                 continue;
             };
-            let entry = RestoredEntry {
-                order: *order,
-                message: message.clone(),
-                qos: *qos,
-                retain: *retain,
-                subscription_ids: subscription_ids.clone(),
-                group: group.clone(),
-            };
-            self.pushed.insert((session.0, *order), entry);
+            let entry = RestoredEntry { order, message, qos, retain, subscription_ids, group };
+            self.pushed.insert((session.0, order), entry);
         }
         self.staging.with(|s| s.push(ShardId(shard as u8), records, last, sync, void));
     }

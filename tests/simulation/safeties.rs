@@ -171,7 +171,7 @@ impl Shadow {
             // What came out of the log, and goes to another member, is as it was.
             m.filter(|_| self.losses == 0).is_some_and(|m| self.safety_of_msg(m) == Safety::Memory)
         };
-        match record {
+        match &record.clone().spelled_out() {
             Record::Queued { message, qos, .. } => {
                 let in_memory = is_memory(message) && *qos != QoS::ExactlyOnce;
                 assert!(!in_memory, "recorded, and was to be in memory alone: {record:?}");

@@ -511,7 +511,7 @@ impl Shadow {
         let client = record.session().map(|number| self.client_of[&number]);
         let own = client == Some(cause.client);
         let id = |pid: stonechat::codec::PacketId| pid.get() == cause.packet_id;
-        let waits = match record {
+        let waits = match &record.clone().spelled_out() {
             Record::InFlight { session, order, packet_id } => {
                 if self.entries2.contains(&(*session, *order)) {
                     self.in_flight2.insert((client.unwrap(), packet_id.get()), (shard, seq));

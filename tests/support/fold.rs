@@ -53,6 +53,7 @@ impl Fold {
     /// Takes the next record, written at `now`.
     pub(crate) fn add(&mut self, record: &Record, now: Time) -> Result<(), String> {
         let bad = |what: &str| Err(format!("the log: {what}: {record:?}"));
+        let record = &record.clone().spelled_out();
         match record {
             Record::Session { session, client_id, expiry_s, owner } => {
                 if self.ended.contains(session) {

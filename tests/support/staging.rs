@@ -98,7 +98,7 @@ impl Waiting {
             self.entries.extend(entry);
             self.shared |= matches!(record, Record::Queued { group: Some(_), .. });
             self.seals |= matches!(record, Record::Inbound { seals: Some(_), .. });
-            self.messages |= matches!(record, Record::Queued { .. } | Record::Retained { .. });
+            self.messages |= record.queued().is_some() || matches!(record, Record::Retained { .. });
         }
         !goes
     }
@@ -123,7 +123,7 @@ impl Staging {
             let at = self.records.len();
             let key = record.entry().map(|(session, order)| (session.0, order));
             match (&record, key) {
-                (Record::Queued { .. }, Some(key)) => {
+                (Record::Queued { .. } | Record::QueuedPlain { .. }, Some(key)) => {
                     self.voidable.insert(key, vec![at]);
                 }
                 (Record::Acknowledged { .. } | Record::Dropped { .. }, Some(key)) => {
@@ -219,7 +219,9 @@ impl Staging {
             let Some((session, order)) = record.as_ref().and_then(Record::entry) else { continue };
             self.voidable.entry((session.0, order)).or_default().push(at);
         }
-        let queued = |at: &Vec<usize>| matches!(self.records[at[0]].2, Some(Record::Queued { .. }));
+        let queued = |at: &Vec<usize>| {
+            self.records[at[0]].2.as_ref().is_some_and(|record| record.queued().is_some())
+        };
         self.voidable.retain(|_, of_entry| queued(of_entry));
     }
 
