@@ -21,6 +21,8 @@ const MAINTAIN_BYTES: usize = 256 << 10;
 
 /// How long it has to be quiet before zeros are written ahead.
 const QUIET: Duration = Duration::from_millis(10);
+/// And before memory that is kept for large batches goes.
+const LONG_QUIET: Duration = Duration::from_secs(2);
 /// How long messages that were sent to their receivers may wait to become void: as long as a commit
 /// took lately, and twice as long each time that all of them did, for there is little to wake for.
 const LINGER_MIN: Duration = Duration::from_micros(200);
@@ -199,6 +201,8 @@ pub(crate) struct Committer {
     pub(crate) linger: Duration,
     /// what is told of a batch, when all of it is done
     pub(crate) told: Vec<Told>,
+    /// when the last batch came, while memory is kept for large ones
+    pub(crate) holds_since: Option<Instant>,
 }
 
 impl Committer {
@@ -206,10 +210,12 @@ impl Committer {
     pub(crate) fn run(mut self) {
         loop {
             let (taken, stop) = self.desk.take(self.patience(), self.linger);
+            let quiet = taken.is_empty();
             let written = self.write(taken).and_then(|()| self.keep_house());
             if let Err(error) = written {
                 return self.give_up(&error);
             }
+            self.rest(quiet);
             if stop && self.desk.lock().staging.is_empty() {
                 break;
             }
@@ -234,7 +240,19 @@ impl Committer {
         }
         let left = |since: Instant| self.sync_every.map(|e| e.saturating_sub(since.elapsed()));
         let retry = self.writer.is_full().then_some(FULL_RETRY);
-        self.unsynced_since.and_then(left).into_iter().chain(retry).min()
+        let rest = self.holds_since.map(|since| LONG_QUIET.saturating_sub(since.elapsed()));
+        self.unsynced_since.and_then(left).into_iter().chain(retry).chain(rest).min()
+    }
+
+    /// Lets go of memory for large batches when none came for long. `quiet`: none came just now.
+    fn rest(&mut self, quiet: bool) {
+        if !quiet {
+            let holds = self.writer.holds_room(&*self.desk);
+            self.holds_since = holds.then(Instant::now);
+        } else if self.holds_since.is_some_and(|since| since.elapsed() >= LONG_QUIET) {
+            self.writer.let_go(&*self.desk);
+            self.holds_since = None;
+        }
     }
 
     fn write(&mut self, taken: Taken) -> Result<(), LogError> {

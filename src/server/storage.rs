@@ -236,6 +236,7 @@ impl Storage {
             busy: true,
             linger: Duration::ZERO,
             told: Vec::new(),
+            holds_since: None,
         };
         let shards = shards.to_vec();
         let builder = |name: &str| std::thread::Builder::new().name(name.to_owned());

@@ -24,6 +24,8 @@ const UNCHECKED_MAX: usize = 16;
 
 /// So much room for a batch is always kept.
 const KEPT_BYTES: usize = 512 << 10;
+/// The same for what its records are.
+const KEPT_NOTES: usize = 4 << 10;
 
 /// What the index is told of a record, so that it need not be read again.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,7 @@ pub(super) struct Encoder {
     unchecked: Vec<Range<usize>>,
     /// how large batches were lately
     recent_bytes: usize,
+    recent_notes: usize,
     /// the highest number that a message has
     pub(super) last_message: u64,
     /// above it, messages were written in this batch
@@ -85,6 +88,7 @@ impl Encoder {
             notes: Vec::new(),
             unchecked: Vec::new(),
             recent_bytes: 0,
+            recent_notes: 0,
             last_message: 0,
             first_message: 0,
             again: Vec::new(),
@@ -106,9 +110,10 @@ impl Encoder {
         if self.bytes.capacity() > 4 * wanted {
             self.bytes.shrink_to(wanted);
         }
+        self.recent_notes = self.notes.len().max(self.recent_notes - self.recent_notes / 8);
         self.notes.clear();
-        if self.notes.capacity() > 4 * wanted / size_of::<Note>() {
-            self.notes.shrink_to(wanted / size_of::<Note>());
+        if self.notes.capacity() > 4 * self.recent_notes.max(KEPT_NOTES) {
+            self.notes.shrink_to(self.recent_notes.max(KEPT_NOTES));
         }
         self.bytes.reserve(self.recent_bytes + 3 * BLOCK_BYTES);
         let block = self.bytes.as_ptr().align_offset(BLOCK_BYTES).min(BLOCK_BYTES);
@@ -123,6 +128,17 @@ impl Encoder {
         self.entries = 0;
         self.counts = None;
         self.content_bytes = 0;
+    }
+
+    /// Whether room for large batches is kept.
+    pub(super) fn holds_room(&self) -> bool {
+        self.bytes.capacity() > 4 * KEPT_BYTES || self.notes.capacity() > 4 * KEPT_NOTES
+    }
+
+    /// The batch is done, and no other comes for now: that room goes.
+    pub(super) fn let_go(&mut self) {
+        (self.bytes, self.notes) = (Vec::new(), Vec::new());
+        (self.start, self.recent_bytes, self.recent_notes) = (0, 0, 0);
     }
 
     /// How long the batch is.

@@ -288,6 +288,17 @@ impl<D: Disk, S: Shared<D::File>> Log<D, S> {
         self.has_reserve(AHEAD_BYTES.min(self.options.segment_bytes / 2), Use::Keeping)
     }
 
+    /// Whether memory is kept for large batches.
+    pub fn holds_room(&self) -> bool {
+        self.encoder.holds_room()
+    }
+
+    /// No batch comes for now: memory that is kept for large ones goes. To be called between
+    /// batches.
+    pub fn let_go(&mut self) {
+        self.encoder.let_go();
+    }
+
     /// Whether there was no room when it was last needed.
     pub fn is_full(&self) -> bool {
         self.full

@@ -42,8 +42,10 @@ impl Voidable {
 }
 
 const NOWHERE: u64 = u64::MAX;
-/// Room for so many records is made ahead, and kept.
-const RESERVED_MAX: usize = 1 << 13;
+/// Room for so many records at most is made ahead, and for twice as many kept.
+const RESERVED_MAX: usize = 1 << 16;
+/// Room for so many is always kept.
+const RESERVED_MIN: usize = 1 << 12;
 
 /// What one batch is to hold.
 #[derive(Debug, Default)]
@@ -381,6 +383,16 @@ impl Staging {
         }
     }
 
+    /// Whether memory is kept for large batches.
+    pub(super) fn holds_room(&self) -> bool {
+        self.room.capacity() > RESERVED_MIN
+    }
+
+    /// No batch comes for now: that memory goes.
+    pub(super) fn let_go(&mut self) {
+        self.room = Vec::new();
+    }
+
     /// Nothing waits, to what is counted of it.
     fn begin_anew(&mut self) {
         self.voidable.clear();
@@ -437,5 +449,39 @@ impl Staging {
             first.is_some()
         });
         upto
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::SessionNumber;
+
+    #[test]
+    fn room_for_large_batches_is_kept_until_none_comes() {
+        let mut staging = Staging::new(1);
+        let (mut void, mut seq) = (Vec::new(), 0);
+        let mut batch = |staging: &mut Staging, count: u64| {
+            let of = |order| Record::Acknowledged { session: SessionNumber(1), order };
+            let mut records: Vec<_> = (seq..seq + count).map(of).collect();
+            seq += count;
+            staging.push(ShardId(0), &mut records, Seq(seq), false, &mut void);
+            let mut taken = staging.take();
+            taken.spend();
+            staging.reuse(taken);
+        };
+        batch(&mut staging, 50);
+        assert!(!staging.holds_room());
+        batch(&mut staging, 40_000);
+        assert!(staging.holds_room());
+        let room = staging.room.as_ptr();
+        staging.push(ShardId(0), &mut vec![], Seq(0), true, &mut Vec::new());
+        let taken = staging.take();
+        assert_eq!(staging.records.as_ptr(), room, "it serves again");
+        staging.reuse(taken);
+        staging.let_go();
+        assert!(!staging.holds_room());
+        batch(&mut staging, 50);
+        assert!(!staging.holds_room());
     }
 }

@@ -213,6 +213,17 @@ impl<D: Disk, S: Shared<D::File>> Writer<D, S> {
         }
     }
 
+    /// Whether memory is kept for large batches.
+    pub fn holds_room(&self, staging: &impl StagingPlace) -> bool {
+        self.log.holds_room() || staging.with(|staging| staging.holds_room())
+    }
+
+    /// No batch comes for now: memory that is kept for large ones goes.
+    pub fn let_go(&mut self, staging: &impl StagingPlace) {
+        self.log.let_go();
+        staging.with(Staging::let_go);
+    }
+
     /// All files together may take so many bytes from now on.
     pub fn set_log_bytes_max(&mut self, bytes: u64) {
         self.log.set_log_bytes_max(bytes);

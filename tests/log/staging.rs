@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cleaning::queued;
+use crate::cleaning::{commit, queued, start};
 use crate::disk::SimDisk;
 use crate::world::{World, client_id};
 use stonechat::broker::{Message, Seq, ShardId, Time};
@@ -328,4 +328,19 @@ fn clocks_that_jump_expire_nothing() {
         let log = Log::new(opened.resume, state, clock).unwrap();
         assert_eq!(log.log_ms(Time(6)), 1000 + outage + 1);
     }
+}
+
+#[test]
+fn memory_for_large_batches_goes_when_none_comes() {
+    let mut world = start(16 << 20);
+    assert!(!world.log().holds_room());
+    world.pending.extend((0..20_000).map(queued));
+    commit(&mut world);
+    assert!(world.log().holds_room());
+    world.log().let_go();
+    assert!(!world.log().holds_room());
+    world.pending.extend((20_000..20_010).map(queued));
+    commit(&mut world);
+    assert!(!world.log().holds_room());
+    assert_eq!(world.state.borrow().counts().queued, 20_010);
 }
