@@ -44,6 +44,8 @@ impl Voidable {
 const NOWHERE: u64 = u64::MAX;
 /// Room for so many records at most is made ahead, and for twice as many kept.
 const RESERVED_MAX: usize = 1 << 16;
+/// So many entries that were taken may be left in the table of what may become void.
+const STALE_MAX: usize = 1 << 12;
 /// Room for so many is always kept.
 const RESERVED_MIN: usize = 1 << 12;
 
@@ -123,6 +125,8 @@ pub struct Staging {
     mark: Option<(usize, Vec<(ShardId, Seq)>)>,
     /// room for records that was used already
     room: Vec<Staged>,
+    /// how many records batches had lately
+    recent: usize,
     voidable: HashMap<(u64, u64), Voidable, FixedState>,
     /// up to here, counted as `taken` is, what may become void is in that table
     listed: u64,
@@ -144,6 +148,7 @@ impl Staging {
             urgent: 0,
             mark: None,
             room: Vec::new(),
+            recent: 0,
             voidable: HashMap::with_hasher(FixedState::with_seed(seed)),
             listed: 0,
             ends: false,
@@ -341,16 +346,16 @@ impl Staging {
     /// Takes what waited when `mark` was called, in place of everything, and marks what is left.
     pub fn take_marked(&mut self) -> Taken {
         let Some((count, upto)) = self.mark.take() else { return Taken::default() };
-        let rest = self.records.split_off(count.min(self.records.len()));
+        let mut rest = std::mem::take(&mut self.room);
+        rest.extend(self.records.drain(count.min(self.records.len())..));
         let records = std::mem::replace(&mut self.records, rest);
         self.taken += records.len() as u64;
-        for staged in &records {
-            self.urgent -= usize::from(staged.urgent);
-            let Some(record) = &staged.record else { continue };
-            // Those of its records that are left are not void without it.
-            if let Some((session, order, _)) = record.queued() {
-                self.voidable.remove(&(session.0, order));
-            }
+        self.urgent -= records.iter().filter(|staged| staged.urgent).count();
+        // What became of entries that were taken is passed over when it is met: their records that
+        // are left are not void without them. To take each out of the table now costs more.
+        if self.voidable.len() > 2 * self.records.len() + STALE_MAX {
+            let taken = self.taken;
+            self.voidable.retain(|_, voidable| voidable.queued >= taken);
         }
         self.last.retain(|last| !upto.contains(last));
         let wants_sync = self.wants_sync;
@@ -377,8 +382,9 @@ impl Staging {
     pub(super) fn reuse(&mut self, taken: Taken) {
         let Taken { mut records, count, .. } = taken;
         records.clear();
-        let room = records.capacity();
-        if room <= 2 * RESERVED_MAX && room / 4 <= count.max(1) && room > self.room.capacity() {
+        self.recent = count.max(self.recent - self.recent / 8);
+        let (room, wanted) = (records.capacity(), self.recent.max(RESERVED_MIN / 4));
+        if room <= 2 * RESERVED_MAX && room / 4 <= wanted && room > self.room.capacity() {
             self.room = records;
         }
     }
@@ -390,7 +396,7 @@ impl Staging {
 
     /// No batch comes for now: that memory goes.
     pub(super) fn let_go(&mut self) {
-        self.room = Vec::new();
+        (self.room, self.recent) = (Vec::new(), 0);
     }
 
     /// Nothing waits, to what is counted of it.
@@ -455,7 +461,9 @@ impl Staging {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::SessionNumber;
+    use crate::broker::{MessageParts, PlainMessage, SessionNumber, Time};
+    use crate::codec::{PacketId, Properties};
+    use crate::topic::TopicName;
 
     #[test]
     fn room_for_large_batches_is_kept_until_none_comes() {
@@ -483,5 +491,37 @@ mod tests {
         assert!(!staging.holds_room());
         batch(&mut staging, 50);
         assert!(!staging.holds_room());
+    }
+
+    /// What is sent and never acknowledged leaves nothing that grows.
+    #[test]
+    fn what_was_taken_does_not_pile_up() {
+        let (mut staging, session) = (Staging::new(1), SessionNumber(1));
+        let parts = MessageParts {
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            expires: Time::NEVER,
+            topic: TopicName::new("a").unwrap(),
+            publisher: 0,
+            properties: Properties::default(),
+            payload: b"",
+        };
+        let message = PlainMessage::of(&parts).unwrap();
+        for order in 1..3 * STALE_MAX as u64 {
+            let (message, qos) = (message.clone(), QoS::AtLeastOnce);
+            let queued = Record::QueuedPlain { session, order, message, qos };
+            let in_flight = Record::InFlight { session, order, packet_id: PacketId::MIN };
+            let mut records = vec![queued, in_flight];
+            staging.push(ShardId(0), &mut records, Seq(2 * order), true, &mut Vec::new());
+            assert!(!staging.is_urgent());
+            staging.mark();
+            assert_eq!(staging.take_marked().records.len(), 2);
+            assert!(staging.voidable.len() <= STALE_MAX, "{order}");
+        }
+        // And what was taken is not void.
+        let last = 3 * STALE_MAX as u64 - 1;
+        let (mut void, acknowledged) = (Vec::new(), Record::Acknowledged { session, order: last });
+        staging.push(ShardId(0), &mut vec![acknowledged], Seq(2 * last + 1), true, &mut void);
+        assert!(void.is_empty());
     }
 }
