@@ -616,6 +616,11 @@ impl World {
     /// The log is closed in order, and read once more.
     pub fn close_log(&mut self, shadow: &mut Shadow) {
         let now = self.now;
+        let held = self
+            .shards
+            .iter()
+            .map(|s| s.broker.counters())
+            .fold(0, |sum, c| sum + c.queued_messages + c.in_flight);
         let Some(engine) = &mut self.engine else { return };
         while engine.work(true, now, shadow) {}
         let mut writer = engine.writer.take().expect("the disk is well");
@@ -627,6 +632,8 @@ impl World {
         let files = engine.disk.files();
         let opened = open_log(&engine.disk, &engine.options, now).unwrap();
         assert!(opened.2.end.closed, "the log was closed in order");
+        let kept: usize = opened.2.sessions.iter().map(|s| s.queued + s.in_flight.len()).sum();
+        assert!(kept as u64 <= held, "the log keeps {kept} entries, of which brokers have {held}");
         engine.begin(opened, now);
         engine.spoil(files, now, &self.limits, shadow);
     }
