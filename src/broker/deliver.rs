@@ -14,7 +14,6 @@ use super::message::Message;
 use super::pending::{HeldPacket, Until};
 use super::publish::Publication;
 use super::record::{DropReason, Record};
-
 use super::seal::SealRef;
 use super::session::{Extra, Queued};
 use super::shared::MinQoS;

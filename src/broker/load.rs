@@ -118,6 +118,31 @@ impl Broker {
         claim.is_recorded(s) && (s.queue.has_tail() || claim.bytes > self.queue_room(to))
     }
 
+    /// Such an entry takes its place at the end: the log gets the message itself.
+    pub(super) fn leave_to_log_alone(
+        &mut self,
+        to: SessionKey,
+        mut entry: Queued,
+        fx: &mut Effects,
+    ) {
+        let Some(s) = self.sessions.get_mut(to) else { return };
+        s.last_order += 1;
+        entry.order = s.last_order;
+        let (number, order, seal) = (s.number, entry.order, entry.seal);
+        let (bytes, shared) = (entry.cost_bytes(), entry.is_shared());
+        let expires = entry.message.expires() != Time::NEVER;
+        self.record(fx, entry.into_record(number));
+        let seq = self.seq;
+        self.drop_seal_ref(seal);
+        self.change_queue(to, |queue| {
+            let tail = queue.tail_from(order);
+            tail.push(order, bytes, shared, seq);
+            if expires {
+                tail.can_expire();
+            }
+        });
+    }
+
     /// Queues a message that the log alone gets, if there is nothing about it but topic and
     /// payload. False if it has to go another way.
     pub(super) fn queue_plain(
@@ -148,31 +173,6 @@ impl Broker {
         self.change_queue(to, |queue| queue.tail_from(order).push(order, claim.bytes, false, seq));
         self.was_queued(to, fx);
         true
-    }
-
-    /// Such an entry takes its place at the end: the log gets the message itself.
-    pub(super) fn leave_to_log_alone(
-        &mut self,
-        to: SessionKey,
-        mut entry: Queued,
-        fx: &mut Effects,
-    ) {
-        let Some(s) = self.sessions.get_mut(to) else { return };
-        s.last_order += 1;
-        entry.order = s.last_order;
-        let (number, order, seal) = (s.number, entry.order, entry.seal);
-        let (bytes, shared) = (entry.cost_bytes(), entry.is_shared());
-        let expires = entry.message.expires() != Time::NEVER;
-        self.record(fx, entry.into_record(number));
-        let seq = self.seq;
-        self.drop_seal_ref(seal);
-        self.change_queue(to, |queue| {
-            let tail = queue.tail_from(order);
-            tail.push(order, bytes, shared, seq);
-            if expires {
-                tail.can_expire();
-            }
-        });
     }
 
     /// Any other entry that is recorded, or of a queue with a tail, takes its place at the end.

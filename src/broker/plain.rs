@@ -73,8 +73,6 @@ impl PlainMessage {
 #[derive(Debug, Default)]
 pub(super) struct Block {
     free: BytesMut,
-    /// how large the next one is to be
-    bytes: usize,
     /// nothing went there since the last sweep
     idle: bool,
 }
@@ -93,9 +91,8 @@ impl Block {
         let topic = parts.topic.as_str().as_bytes();
         let len = topic.len() + parts.payload.len();
         if self.free.capacity() < len {
-            self.free = BytesMut::with_capacity(self.bytes.max(len));
+            self.free = BytesMut::with_capacity(BLOCK_BYTES.max(len));
         }
-        self.bytes = BLOCK_BYTES;
         self.idle = false;
         self.free.put_slice(topic);
         self.free.put_slice(parts.payload);

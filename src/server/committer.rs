@@ -215,7 +215,7 @@ impl Committer {
             if let Err(error) = written {
                 return self.give_up(&error);
             }
-            self.rest(quiet);
+            self.let_go_when_quiet(quiet);
             if stop && self.desk.lock().staging.is_empty() {
                 break;
             }
@@ -245,7 +245,7 @@ impl Committer {
     }
 
     /// Lets go of memory for large batches when none came for long. `quiet`: none came just now.
-    fn rest(&mut self, quiet: bool) {
+    fn let_go_when_quiet(&mut self, quiet: bool) {
         if !quiet {
             let holds = self.writer.holds_room(&*self.desk);
             self.holds_since = holds.then(Instant::now);

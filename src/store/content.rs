@@ -1,12 +1,12 @@
-//! A message as it stands on disk: written from one in memory, read back in place.
+//! A message as it stands on disk: written from one in memory, read back in place; and the clock
+//! that its expiry is on.
 //!
 //! May use: `wire`, the broker's messages, `codec` and `topic` for the checks. Invariant: a
 //! [`Message`] is built only from a topic and properties that are valid.
 
 use super::options::qos;
 use super::stored::{COPIED, RETAIN, flag, kind};
-use super::wire::varint_len;
-use super::wire::{CRC_BYTES, Garbled, HEAD_BYTES, Head, Reader, put_bytes, put_head, text};
+use super::wire::{CRC_BYTES, Garbled, Reader, put_bytes, put_varint, text, varint_len};
 use crate::broker::{Message, MessageParts, PlainMessage, Time};
 use crate::codec::{Properties, QoS};
 use crate::topic::TopicName;
@@ -109,46 +109,31 @@ impl<'a> Content<'a> {
     pub(super) fn put_record(&self, number: u64, out: &mut Vec<u8>) -> usize {
         // Its length is known before, so that a long payload is copied once.
         let len = varint_len(number) + self.len() + CRC_BYTES;
-        out.reserve(len + 2 * HEAD_BYTES);
-        put_head(out, |head| {
-            head.byte(kind::MESSAGE);
-            head.varint(len as u64);
-        });
+        out.reserve(len + 11);
+        out.push(kind::MESSAGE);
+        put_varint(out, len as u64);
         let start = out.len();
-        put_head(out, |head| {
-            head.varint(number);
-            self.put_head(head);
-        });
-        self.put_rest(out);
+        put_varint(out, number);
+        self.put(out);
         out.extend_from_slice(&[0; CRC_BYTES]);
         debug_assert_eq!(out.len() - start, len, "the length of a message");
         start
     }
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
-        put_head(out, |head| self.put_head(head));
-        self.put_rest(out);
-    }
-
-    #[inline]
-    fn put_head(&self, head: &mut Head<'_>) {
         let flags = self.qos as u8
             | flag(self.retain, RETAIN)
             | flag(self.expires_ms.is_some(), EXPIRES)
             | flag(self.publisher != 0, PUBLISHER)
             | flag(self.copied, COPIED);
-        head.byte(flags);
+        out.push(flags);
         if self.publisher != 0 {
-            head.bytes(self.publisher.to_le_bytes());
+            out.extend_from_slice(&self.publisher.to_le_bytes());
         }
         if let Some(ms) = self.expires_ms {
-            head.varint(ms);
+            put_varint(out, ms);
         }
-        head.varint(self.topic.len() as u64);
-    }
-
-    fn put_rest(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.topic);
+        put_bytes(out, self.topic);
         put_bytes(out, self.properties);
         out.extend_from_slice(self.payload);
     }

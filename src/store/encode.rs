@@ -59,6 +59,7 @@ pub(super) struct Encoder {
     unchecked: Vec<Range<usize>>,
     /// how large batches were lately
     recent_bytes: usize,
+    /// and of how many records
     recent_notes: usize,
     /// the highest number that a message has
     pub(super) last_message: u64,

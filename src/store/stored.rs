@@ -9,7 +9,7 @@ use super::options::{option_byte, options, qos};
 use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
 use super::wire::{CRC_BYTES, Garbled, Reader, frame, put_bytes, put_crc};
-use super::wire::{put_head, put_varint, text};
+use super::wire::{put_varint, text};
 use crate::codec::{PacketId, QoS, SubscriptionOptions};
 
 pub(super) mod kind {
@@ -444,20 +444,8 @@ impl<'a> Entry<'a> {
             | flag(!self.ids.is_empty(), IDS)
             | flag(self.group.is_some(), GROUP)
             | flag(self.copied, COPIED);
-        let numbers = [self.session, self.order, self.nth, self.message];
-        if self.ids.is_empty() && self.group.is_none() {
-            let start = out.len() + 2;
-            put_head(out, |head| {
-                head.byte(kind::QUEUED);
-                head.byte(0);
-                numbers.into_iter().for_each(|n| head.varint(n));
-                head.byte(flags);
-                head.bytes([0; CRC_BYTES]);
-                head.set_short_len(1);
-            });
-            return start;
-        }
         frame(out, kind::QUEUED, |out| {
+            let numbers = [self.session, self.order, self.nth, self.message];
             numbers.iter().for_each(|&n| put_varint(out, n));
             out.push(flags);
             if !self.ids.is_empty() {

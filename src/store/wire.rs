@@ -23,82 +23,6 @@ pub(super) fn varint_len(n: u64) -> usize {
     (1 | n).ilog2() as usize / 7 + 1
 }
 
-/// Room at the end of the bytes for the numbers that a record begins with: they are put where they
-/// stay, without a look at the vector's length for each byte. (Put together elsewhere and copied,
-/// they would be waited for.)
-pub(super) struct Head<'a> {
-    bytes: &'a mut [u8; HEAD_BYTES],
-    len: usize,
-}
-
-/// More than the numbers of any record take.
-pub(super) const HEAD_BYTES: usize = 64;
-/// A number that takes so many bytes at most is put there with one write.
-const WORD_BYTES: usize = size_of::<u64>();
-
-/// Appends what `put` puts there.
-#[inline]
-pub(super) fn put_head(out: &mut Vec<u8>, put: impl FnOnce(&mut Head<'_>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0; HEAD_BYTES]);
-    let Some(bytes) = out.last_chunk_mut() else { return }; // there are as many
-    let mut head = Head { bytes, len: 0 };
-    put(&mut head);
-    let len = head.len;
-    out.truncate(start + len);
-}
-
-impl Head<'_> {
-    pub(super) fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    pub(super) fn bytes<const N: usize>(&mut self, bytes: [u8; N]) {
-        self.bytes[self.len..self.len + N].copy_from_slice(&bytes);
-        self.len += N;
-    }
-
-    /// What `put_varint` appends.
-    #[inline(always)]
-    pub(super) fn varint(&mut self, n: u64) {
-        let len = varint_len(n);
-        if len <= WORD_BYTES && self.len + WORD_BYTES <= HEAD_BYTES {
-            let word = spread(n) | (GOES_ON & ((1 << (8 * (len - 1))) - 1));
-            self.bytes[self.len..self.len + WORD_BYTES].copy_from_slice(&word.to_le_bytes());
-            self.len += len;
-            return;
-        }
-        self.long_varint(n);
-    }
-
-    #[cold]
-    fn long_varint(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.byte(n as u8 | 0x80);
-            n >>= 7;
-        }
-        self.byte(n as u8);
-    }
-
-    /// The byte at `at` becomes the number of those behind it: they are few.
-    pub(super) fn set_short_len(&mut self, at: usize) {
-        debug_assert!(self.len - at <= 0x80, "a length of one byte");
-        self.bytes[at] = (self.len - at - 1) as u8;
-    }
-}
-
-/// All but the last byte of a number say that it goes on.
-const GOES_ON: u64 = 0x8080_8080_8080_8080;
-
-/// Puts each seven bits of the lowest 56 into a byte of their own: first halves, then their halves,
-/// then those.
-fn spread(n: u64) -> u64 {
-    let n = n & 0x0000_0000_0fff_ffff | (n & 0x00ff_ffff_f000_0000) << 4;
-    let n = n & 0x0000_3fff_0000_3fff | (n & 0x0fff_c000_0fff_c000) << 2;
-    n & 0x007f_007f_007f_007f | (n & 0x3f80_3f80_3f80_3f80) << 1
-}
-
 /// Appends the bytes' number, then the bytes.
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_varint(out, bytes.len() as u64);
@@ -233,11 +157,6 @@ mod tests {
             let mut r = Reader::new(&out);
             assert_eq!((r.varint(), r.is_empty()), (Ok(n), true), "{n}");
             assert_eq!(varint_len(n), out.len(), "{n}");
-            let mut as_one = vec![9; 3];
-            [n, 5, n, n, n].into_iter().for_each(|n| put_varint(&mut as_one, n));
-            let mut out = vec![9; 3];
-            put_head(&mut out, |head| [n, 5, n, n, n].into_iter().for_each(|n| head.varint(n)));
-            assert_eq!(out, as_one, "{n}");
         }
         for bad in [&[0x80][..], &[0xff; 10], &[0xff; 11], &[]] {
             assert!(Reader::new(bad).varint().is_err());
