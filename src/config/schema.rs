@@ -198,6 +198,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store", "directory", Path),
     key("store", "policy", Word(&["commit", "interval", "os", "memory"])),
     key("store", "topic_policies", TopicPolicies),
+    key("store", "commit_delay_ms", Int(0, 1000)),
     key("store", "interval_ms", Int(1, 3_600_000)),
     key("store", "on_damage", Word(&["refuse", "keep_rest"])),
     key("store", "segment_bytes", Int(64 * KIB, 1024 * MIB)),

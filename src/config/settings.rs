@@ -233,6 +233,8 @@ pub struct Store {
     pub policy: StorePolicy,
     /// `filter=policy`, comma-separated; see [`Store::topic_policies`].
     pub topic_policies: String,
+    /// How long a sync waits for more that need it.
+    pub commit_delay_ms: u64,
     /// Between two syncs with `StorePolicy::Interval`.
     pub interval_ms: u64,
     /// What to do when something that was kept is gone.

@@ -27,6 +27,8 @@ const LONG_QUIET: Duration = Duration::from_secs(2);
 /// took lately, and twice as long each time that all of them did, for there is little to wake for.
 const LINGER_MIN: Duration = Duration::from_micros(200);
 const LINGER_MAX: Duration = Duration::from_millis(2);
+/// So many records are not held back for `store.commit_delay_ms`: a sync is shared by enough.
+const GATHERED_MAX: usize = 1000;
 
 /// Where shards leave their records, and the committer takes them.
 pub(crate) struct Desk {
@@ -37,6 +39,8 @@ pub(crate) struct Desk {
 struct Inner {
     staging: Staging,
     sleeps: Sleep,
+    /// since when something is urgent
+    urgent_since: Option<Instant>,
     /// no shard is left
     stop: bool,
 }
@@ -49,12 +53,26 @@ enum Sleep {
     UntilMore,
     /// for what is urgent
     UntilUrgent,
+    /// for [`GATHERED_MAX`] records
+    UntilMany,
+}
+
+/// How long the committer waits for what.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waits {
+    /// for anything; `None`: as long as it takes
+    at_most: Option<Duration>,
+    /// for what is not urgent to become void
+    linger: Duration,
+    /// for more, once something is urgent
+    delay: Duration,
 }
 
 impl Desk {
     /// `seed` is for the hasher.
     pub(crate) fn new(seed: u64) -> Self {
-        let inner = Inner { staging: Staging::new(seed), sleeps: Sleep::Awake, stop: false };
+        let (staging, sleeps) = (Staging::new(seed), Sleep::Awake);
+        let inner = Inner { staging, sleeps, urgent_since: None, stop: false };
         Self { inner: Mutex::new(inner), more: Condvar::new() }
     }
 
@@ -74,11 +92,11 @@ impl Desk {
         self.lock().staging.counts()
     }
 
-    /// Takes what is there; waits for it if there is nothing, but no longer than `at_most`. What is
-    /// not urgent stays for `linger`: by then it may be void. The second: no shard is left.
-    fn take(&self, at_most: Option<Duration>, linger: Duration) -> (Taken, bool) {
+    /// Takes what is there; waits for it if there is nothing. What is not urgent may be void after
+    /// a while. The second: no shard is left.
+    fn take(&self, waits: Waits) -> (Taken, bool) {
         let mut inner = self.lock();
-        let until = at_most.map(|at_most| Instant::now() + at_most);
+        let until = waits.at_most.map(|at_most| Instant::now() + at_most);
         while inner.staging.is_empty() && !inner.stop {
             inner.sleeps = Sleep::UntilMore;
             inner = match until.map(|until| until.saturating_duration_since(Instant::now())) {
@@ -91,14 +109,16 @@ impl Desk {
             };
         }
         if inner.may_linger() {
-            inner = self.linger(inner, linger);
+            inner = self.linger(inner, waits.linger);
         }
+        inner = self.gather(inner, waits.delay);
         inner.sleeps = Sleep::Awake;
         // What came only just now lingers on.
         let taken = match inner.may_linger() {
             true => inner.staging.take_marked(),
             false => inner.staging.take(),
         };
+        inner.urgent_since = None;
         (taken, inner.stop)
     }
 
@@ -124,6 +144,26 @@ impl Desk {
         inner
     }
 
+    /// Waits for more, until something was urgent for so long.
+    fn gather<'a>(
+        &'a self,
+        mut inner: MutexGuard<'a, Inner>,
+        for_: Duration,
+    ) -> MutexGuard<'a, Inner> {
+        while inner.may_gather()
+            && let Some(since) = inner.urgent_since
+        {
+            let left = for_.saturating_sub(since.elapsed());
+            if left.is_zero() {
+                break;
+            }
+            inner.sleeps = Sleep::UntilMany;
+            let waited = self.more.wait_timeout(inner, left);
+            inner = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        inner
+    }
+
     /// Waits, whatever is there.
     fn rest(&self, for_: Duration) {
         let mut inner = self.lock();
@@ -143,6 +183,14 @@ impl Inner {
     fn may_linger(&self) -> bool {
         !self.stop && !self.staging.is_empty() && !self.staging.is_urgent()
     }
+
+    fn may_gather(&self) -> bool {
+        !self.stop && self.staging.is_urgent() && !self.has_many()
+    }
+
+    fn has_many(&self) -> bool {
+        self.staging.counts().staged >= GATHERED_MAX
+    }
 }
 
 /// A shard's way to the desk.
@@ -161,10 +209,14 @@ impl Store for DeskStore {
     ) -> Option<Seq> {
         let mut inner = self.desk.lock();
         inner.staging.push(self.shard, records, last, sync, void);
+        if inner.urgent_since.is_none() && inner.staging.is_urgent() {
+            inner.urgent_since = Some(Instant::now());
+        }
         let wake = match inner.sleeps {
             Sleep::Awake => false,
             Sleep::UntilMore => true,
             Sleep::UntilUrgent => inner.staging.is_urgent(),
+            Sleep::UntilMany => inner.has_many(),
         };
         if wake {
             inner.sleeps = Sleep::Awake;
@@ -199,6 +251,8 @@ pub(crate) struct Committer {
     pub(crate) busy: bool,
     /// see [`LINGER_MIN`]
     pub(crate) linger: Duration,
+    /// `store.commit_delay_ms`
+    pub(crate) delay: Duration,
     /// what is told of a batch, when all of it is done
     pub(crate) told: Vec<Told>,
     /// when the last batch came, while memory is kept for large ones
@@ -209,7 +263,8 @@ impl Committer {
     /// Until no shard is left.
     pub(crate) fn run(mut self) {
         loop {
-            let (taken, stop) = self.desk.take(self.patience(), self.linger);
+            let (at_most, linger, delay) = (self.patience(), self.linger, self.delay);
+            let (taken, stop) = self.desk.take(Waits { at_most, linger, delay });
             let quiet = taken.is_empty();
             let written = self.write(taken).and_then(|()| self.keep_house());
             if let Err(error) = written {
@@ -315,7 +370,7 @@ impl Committer {
              the broker has been started again"
         );
         loop {
-            let (_, stop) = self.desk.take(None, Duration::ZERO);
+            let (_, stop) = self.desk.take(Waits::default());
             if stop {
                 return;
             }
@@ -352,5 +407,76 @@ fn send(shards: &[Sender], shard: ShardId, mail: ToShard) {
     if let Some(shard) = shards.get(usize::from(shard.0)) {
         // A shard that is gone needs no answer.
         let _ = shard.send(mail);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::SessionNumber;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Somebody waits for each of them.
+    fn push(desk: &Arc<Desk>, count: u64, last: &mut u64) {
+        let mut store = DeskStore { desk: Arc::clone(desk), shard: ShardId(0) };
+        for _ in 0..count {
+            *last += 1;
+            let session = SessionNumber(*last);
+            let mut records = vec![Record::SessionEnd { session }];
+            store.append(&mut records, Seq(*last), true, &mut Vec::new());
+        }
+    }
+
+    /// How many records were taken since the start.
+    fn taken(desk: &Desk) -> usize {
+        let counts = desk.counts();
+        counts.records as usize - counts.staged
+    }
+
+    /// Does something as soon as the committer waits for more.
+    fn when_it_gathers(desk: &Arc<Desk>, act: impl FnOnce(&Arc<Desk>) + Send + 'static) {
+        let desk = Arc::clone(desk);
+        std::thread::spawn(move || {
+            while desk.lock().sleeps != Sleep::UntilMany {
+                std::thread::yield_now();
+            }
+            act(&desk);
+        });
+    }
+
+    #[test]
+    fn what_is_urgent_waits_for_more_until_there_are_many() {
+        let (desk, mut last) = (Arc::new(Desk::new(1)), 0);
+        push(&desk, 1, &mut last);
+        when_it_gathers(&desk, move |desk| push(desk, GATHERED_MAX as u64, &mut last));
+        let (_, stop) = desk.take(Waits { delay: HOUR, ..Waits::default() });
+        assert!(taken(&desk) >= GATHERED_MAX && !stop, "{}", taken(&desk));
+    }
+
+    #[test]
+    fn at_the_end_nothing_is_held_back() {
+        let (desk, mut last) = (Arc::new(Desk::new(1)), 0);
+        push(&desk, 1, &mut last);
+        when_it_gathers(&desk, |desk| desk.stop());
+        let (_, stop) = desk.take(Waits { delay: HOUR, ..Waits::default() });
+        assert_eq!((taken(&desk), stop), (1, true));
+    }
+
+    #[test]
+    fn the_delay_ends_by_itself_and_counts_from_the_first() {
+        let (desk, mut last) = (Arc::new(Desk::new(1)), 0);
+        push(&desk, 1, &mut last);
+        let came = desk.lock().urgent_since.expect("somebody waits");
+        push(&desk, 1, &mut last);
+        assert_eq!(desk.lock().urgent_since, Some(came), "later ones do not make it later");
+        let delay = Duration::from_millis(3);
+        desk.take(Waits { delay, ..Waits::default() });
+        assert_eq!(taken(&desk), 2);
+        assert!(came.elapsed() >= delay);
+        push(&desk, 1, &mut last);
+        assert!(desk.lock().urgent_since > Some(came), "it begins anew");
+        desk.take(Waits::default());
+        assert_eq!(taken(&desk), 3, "without a delay nothing is held back");
     }
 }

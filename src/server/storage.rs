@@ -144,6 +144,7 @@ pub(crate) struct Storage {
     jobs: (mpsc::Sender<LoadJob>, mpsc::Receiver<LoadJob>),
     recovered: Recovered,
     sync_every: Option<Duration>,
+    delay: Duration,
     started: Instant,
 }
 
@@ -191,6 +192,7 @@ impl Storage {
             jobs: mpsc::channel(),
             recovered,
             sync_every: syncs.then_some(Duration::from_millis(settings.interval_ms)),
+            delay: Duration::from_millis(settings.commit_delay_ms),
             started,
         }))
     }
@@ -235,6 +237,7 @@ impl Storage {
             unsynced_since: None,
             busy: true,
             linger: Duration::ZERO,
+            delay: self.delay,
             told: Vec::new(),
             holds_since: None,
         };

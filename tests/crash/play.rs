@@ -307,7 +307,7 @@ fn two_shards() {
 
 #[test]
 fn another_number_of_shards_each_time() {
-    run_in_scratch(Shards::Changing, SHORT_FILES);
+    run_in_scratch(Shards::Changing, &format!("{SHORT_FILES}\nstore.commit_delay_ms = 2"));
 }
 
 /// What the others demand is not had for nothing.

@@ -2,6 +2,7 @@
 //! process, and is not synced for it; what is kept in memory alone is not written at all.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use stonechat::codec::{QoS, Version};
 
@@ -41,15 +42,21 @@ fn publish_at(publisher: &mut Client, prefix: &str, qos: QoS) {
     publisher.publish_many(qos, (0..EACH).map(one));
 }
 
+/// So many messages of the topic, in order, and no others of it.
+fn assert_in_order(got: &[Got], topic: &str, count: usize, who: &str) {
+    let of = got.iter().filter(|got| got.topic == topic);
+    let of: Vec<_> = of.map(|got| String::from_utf8(got.payload.clone()).unwrap()).collect();
+    let due: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+    assert_eq!(of, due, "{who}: {topic}");
+}
+
 /// Takes so many messages, and sees that those of each topic are all there, in order.
 fn take(broker: &Broker, name: &str, topics: &[&str]) {
     let (mut receiver, present) = Client::with(broker, persistent(Version::V5, name));
     assert!(present, "{name}");
     let got: Vec<Got> = (0..topics.len() * EACH).map(|_| receiver.message()).collect();
     for topic in topics {
-        let of = got.iter().filter(|got| got.topic == *topic);
-        let of: Vec<_> = of.map(|got| String::from_utf8(got.payload.clone()).unwrap()).collect();
-        assert_eq!(of, (0..EACH).map(|n| n.to_string()).collect::<Vec<_>>(), "{name}: {topic}");
+        assert_in_order(&got, topic, EACH, name);
     }
     receiver.ping(); // and no more
     receiver.disconnect();
@@ -96,17 +103,47 @@ fn what_is_written_outlives_the_process_and_is_not_synced_for_it() {
             assert!(present, "{policy}");
             let got: Vec<Got> = (0..2 * EACH + 20).map(|_| receiver.message()).collect();
             for (topic, count) in [("t/a/1", EACH), ("t/a/2", EACH), ("t/b", 20)] {
-                let of = got.iter().filter(|got| got.topic == topic);
-                let of: Vec<_> =
-                    of.map(|got| String::from_utf8(got.payload.clone()).unwrap()).collect();
-                let due: Vec<_> = (0..count).map(|n| n.to_string()).collect();
-                assert_eq!(of, due, "{policy}, {name}: {topic}");
+                assert_in_order(&got, topic, count, policy);
             }
             receiver.disconnect();
         }
         let mut reader = Client::new(&broker, "reader");
         reader.subscribe("kept", QoS::AtLeastOnce);
         assert_eq!(reader.message().payload, b"kept");
+        broker.stop();
+    }
+}
+
+/// An acknowledgement that comes later promises as much; and no more than one sync goes into the
+/// time that each waits.
+#[test]
+fn what_waits_for_more_is_safe_when_it_is_acknowledged() {
+    const DELAY_MS: u64 = 3;
+    for shards in [1, 2] {
+        let settings = format!("store.commit_delay_ms = {DELAY_MS}\n");
+        let scratch = Scratch::new();
+        let broker = start(scratch.path(), shards, &settings);
+        leave_receivers(&broker);
+        let (mut publisher, _) = Client::with(&broker, persistent(Version::V5, "publisher"));
+        let began = Instant::now();
+        for n in 0..20 {
+            publisher.publish("t/b", format!("{n}").as_bytes(), QoS::AtLeastOnce);
+        }
+        let took = began.elapsed();
+        assert!(took >= Duration::from_millis(20 * DELAY_MS), "{took:?}");
+        publish(&mut publisher, "t/a");
+        broker.kill();
+
+        let broker = start(scratch.path(), shards, &settings);
+        for name in ["one", "two"] {
+            let (mut receiver, present) = Client::with(&broker, persistent(Version::V5, name));
+            assert!(present, "{name}");
+            let got: Vec<Got> = (0..2 * EACH + 20).map(|_| receiver.message()).collect();
+            for (topic, count) in [("t/a/1", EACH), ("t/a/2", EACH), ("t/b", 20)] {
+                assert_in_order(&got, topic, count, name);
+            }
+            receiver.disconnect();
+        }
         broker.stop();
     }
 }
