@@ -9,7 +9,9 @@ use stonechat::broker::{
     Broker, Closing, Commons, Effects, Input, InterestTree, Limits, LinkKey, Opening, Outbox,
     PeerMessage, RetainedTree, Seq, ShardId, ShardSet, Time,
 };
-use stonechat::codec::{Connect, Framed, Packet, Publish, Sender, Version, decode, frame};
+use stonechat::codec::{
+    Connect, DecodeError, Framed, Packet, Publish, Sender, Version, decode, frame,
+};
 use stonechat::topic::{SubscriptionFilter, TopicName};
 
 use super::observer::Observer;
@@ -277,15 +279,22 @@ impl World {
                     at += whole.len;
                     match decode(whole, Sender::Client, version) {
                         Ok(packet) => self.packet(id, packet),
-                        Err(error) => self.feed(shard, Input::Malformed(link, error)),
+                        Err(error) => self.malformed(id, error),
                     }
                 }
-                Err(error) => self.feed(shard, Input::Malformed(link, error)),
+                Err(error) => self.malformed(id, error),
             }
         }
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.inbuf.extend_from_slice(&bytes[at..]);
         }
+    }
+
+    fn malformed(&mut self, id: usize, error: DecodeError) {
+        let Some(conn) = self.conns.get_mut(&id) else { return };
+        conn.client.sends_malformed(&error);
+        let (shard, link) = (conn.shard, conn.link);
+        self.feed(shard, Input::Malformed(link, error));
     }
 
     fn packet(&mut self, id: usize, packet: Packet<'_>) {

@@ -138,6 +138,12 @@ pub(super) fn counts_in(sessions: &[u8]) -> impl Iterator<Item = (u64, u64, u64)
     })
 }
 
+/// The level that a record of counts names, if there is one.
+pub(super) fn check_level(level: u8) -> Result<u8, Garbled> {
+    let known = usize::from(level) < LEVELS;
+    known.then_some(level).ok_or(Garbled("a level of counts that there is none of"))
+}
+
 /// Lets through what `counts_in` can read.
 pub(super) fn check_counts(sessions: &[u8]) -> Result<&[u8], Garbled> {
     let (mut r, mut session) = (Reader::new(sessions), 0_u64);

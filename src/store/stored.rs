@@ -4,7 +4,7 @@
 //! bytes and is well-formed by the grammar (`record.rs`).
 
 use super::content::Content;
-use super::counts::check_counts;
+use super::counts::{check_counts, check_level};
 use super::options::{option_byte, options, qos};
 use super::owner::StoredOwner;
 use super::record::{DropReason, SessionNumber};
@@ -365,7 +365,9 @@ impl<'a> Stored<'a> {
                 session: r.varint()?,
                 version: r.varint()?,
             }),
-            kind::COUNTS => Self::Counts { level: r.u8()?, sessions: check_counts(r.rest())? },
+            kind::COUNTS => {
+                Self::Counts { level: check_level(r.u8()?)?, sessions: check_counts(r.rest())? }
+            }
             kind::ACCEPTED_SEGMENT => Self::AcceptedSegment { segment: r.varint_u32()? },
             _ => return Err(Garbled("a record of unknown kind")),
         })
