@@ -14,6 +14,7 @@ class Peer {
     })
     Object.assign(peer, { client, got: [], waiting: [], closed: new Promise(r => client.once('close', r)) })
     client.on('message', (topic, payload, packet) => {
+      packet.topic = topic // which came with an alias, perhaps
       const waiting = peer.waiting.shift()
       waiting ? waiting(packet) : peer.got.push(packet)
     })
@@ -111,14 +112,15 @@ const checks = {
 
 async function properties(name) {
   const peer = await Peer.open(name, 5, { properties: { topicAliasMaximum: 5 }, autoAssignTopicAlias: true })
-  await peer.subscribe(name, 1, { properties: { subscriptionIdentifier: 42 } })
+  await peer.subscribe(name, 2, { properties: { subscriptionIdentifier: 42 } })
   const sent = {
     userProperties: { a: ['1', '2'], b: '3' }, contentType: 'text/plain', responseTopic: 'answer/here',
     correlationData: Buffer.from([0, 255]), messageExpiryInterval: 100, payloadFormatIndicator: true,
   }
-  for (let n = 0; n < 5; n++) {
-    await peer.publish(name, 'x', 1, { properties: { ...sent } })
-    const got = (await peer.next()).properties
+  for (let n = 0; n < 9; n++) {
+    await peer.publish(name, 'x', n % 3, { properties: { ...sent } })
+    const { topic, properties: got } = await peer.next()
+    assert.equal(topic, name)
     assert.deepEqual({ ...got.userProperties }, sent.userProperties)
     assert.equal(got.contentType, 'text/plain')
     assert.equal(got.responseTopic, 'answer/here')
