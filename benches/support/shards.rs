@@ -205,7 +205,7 @@ impl Shards {
             }
             outbox.advance(backlog);
             let wants_room = outbox.wants_room;
-            s.fx.sends.recycle(link);
+            s.fx.sends.wrote(link);
             if wants_room {
                 s.broker.handle(self.now, Input::Wrote(link, 0), &mut self.common, &mut s.fx);
             }

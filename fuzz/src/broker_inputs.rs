@@ -97,6 +97,7 @@ fn limits(source: &mut Source<'_>) -> Limits {
     if small() {
         l.response_information = "answers/".to_owned();
     }
+    set! { output_total_bytes_max: [1, 100, 3_000] }
     l
 }
 

@@ -124,6 +124,7 @@ impl World {
         let before = sh.broker.last_seq().0;
         sh.broker.handle(self.now, input, &mut self.common, &mut sh.fx);
         sh.broker.check_invariants();
+        sh.fx.sends.check_invariants();
         let records = sh.fx.records.drain(..).count() as u64;
         assert_eq!(before + records, sh.broker.last_seq().0, "each record has a number");
         assert!(sh.fx.requests.is_empty(), "nothing asks yet");
@@ -339,9 +340,7 @@ impl World {
             }
             return;
         }
-        if backlog == 0 {
-            sends.recycle(link);
-        }
+        sends.wrote(link);
         if wants_room {
             self.feed(shard, Input::Wrote(link, backlog));
         }

@@ -12,7 +12,7 @@ use super::input::{Effects, LinkKey, SessionKey};
 use super::link::{Alias, Link};
 use super::message::Message;
 use super::pending::{HeldPacket, Until};
-use super::publish::Publication;
+use super::publication::Publication;
 use super::record::{DropReason, Record};
 use super::seal::SealRef;
 use super::session::{Extra, Queued};
@@ -43,7 +43,7 @@ impl Broker {
             && s.outbound.used() < l.window
             && s.outbound.has_free_id()
             && s.outbound.bytes() < self.limits.session_memory_bytes_max
-            && fx.sends.backlog(l.key) < self.limits.output_bytes_max
+            && self.limits.lets_out(&fx.sends, l.key)
     }
 
     /// Delivers to one session.
@@ -184,8 +184,10 @@ impl Broker {
                 self.enqueue_qos0(to, publication, retain, extra, fx);
             }
             Some(link) => {
-                if fx.sends.backlog(link) >= self.limits.output_bytes_max {
-                    self.counters.dropped_qos0 += 1;
+                if !self.limits.lets_out(&fx.sends, link) {
+                    let own = fx.sends.backlog(link) >= self.limits.output_bytes_max;
+                    self.counters.dropped_qos0 += u64::from(own);
+                    self.counters.dropped_qos0_total += u64::from(!own);
                     return;
                 }
                 let qos = QoS::AtMostOnce;
@@ -324,7 +326,8 @@ impl Broker {
             return false;
         }
         if !publication.is_inline() {
-            fx.sends.append_payload(link, publication.message(&mut self.spent, &mut self.scratch));
+            let payload = publication.referred(&fx.sends, &mut self.spent, &mut self.scratch);
+            fx.sends.append_payload(link, payload);
         }
         self.counters.packets_sent += 1;
         self.counters.publish_sent += 1;
@@ -433,7 +436,7 @@ impl Broker {
                 return tailed;
             };
             let (link, window) = (l.key, l.window);
-            if fx.sends.backlog(link) >= self.limits.output_bytes_max {
+            if !self.limits.lets_out(&fx.sends, link) {
                 if let Some(outbox) = fx.sends.outbox_mut(link) {
                     outbox.wants_room = true;
                 }

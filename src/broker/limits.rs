@@ -2,7 +2,9 @@
 //!
 //! Invariant: everything that grows has a limit here; meeting it is counted here.
 
+use super::input::LinkKey;
 use super::safety::Safety;
+use super::sends::Sends;
 
 /// What to do when a session's queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub struct Limits {
     pub response_information: String,
     /// outgoing bytes waiting on one connection
     pub output_bytes_max: usize,
+    /// outgoing bytes waiting on all connections: who does not take what waits gets no more
+    pub output_total_bytes_max: usize,
     /// messages queued for one session
     pub queued_messages_max: usize,
     /// bytes queued for one session
@@ -105,6 +109,11 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Whether another message may wait for the link's client to read it.
+    pub(super) fn lets_out(&self, sends: &Sends, link: LinkKey) -> bool {
+        sends.has_room(link, self.output_bytes_max, self.output_total_bytes_max)
+    }
+
     /// Whether queues that the log has are bounded in memory.
     pub(super) fn queues_leave_memory(&self) -> bool {
         self.queue_memory_bytes > 0 || self.queue_memory_total_bytes < usize::MAX
@@ -124,6 +133,7 @@ impl Default for Limits {
             retain_available: true,
             response_information: String::new(),
             output_bytes_max: 1 << 20,
+            output_total_bytes_max: 256 << 20,
             queued_messages_max: 100_000,
             queued_bytes_max: 64 << 20,
             queue_bytes_max: 1 << 30,
@@ -195,6 +205,8 @@ pub struct Counters {
     pub wills_published: u64,
     /// QoS 0 messages dropped at `output_bytes_max`
     pub dropped_qos0: u64,
+    /// QoS 0 messages dropped at `output_total_bytes_max`
+    pub dropped_qos0_total: u64,
     /// QoS 0 messages for sessions whose client was away
     pub dropped_qos0_offline: u64,
     /// QoS 0 messages dropped at `peer_bytes_max`
@@ -274,8 +286,9 @@ add_fields! {
     links sessions subscriptions wills will_bytes queued_messages queued_bytes
     in_flight in_flight_bytes subscription_bytes connects sessions_expired
     publish_received publish_sent publish_bytes_received publish_bytes_sent
-    packets_received packets_sent wills_published dropped_qos0 dropped_qos0_offline
-    dropped_peer_qos0 dropped_queue_full dropped_expired dropped_too_large dropped_no_member
+    packets_received packets_sent wills_published dropped_qos0 dropped_qos0_total
+    dropped_qos0_offline dropped_peer_qos0 dropped_queue_full dropped_expired
+    dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
     refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
     queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue

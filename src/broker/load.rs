@@ -21,7 +21,7 @@ use super::deliver::PUMP_MESSAGES_MAX;
 use super::input::{Effects, LoadedEntries, Request, SessionKey};
 use super::limits::QueueFull;
 use super::message::Message;
-use super::publish::Publication;
+use super::publication::Publication;
 use super::record::{DropReason, Record};
 use super::restore::RestoredEntry;
 use super::seal::{EndingKey, SealRef};

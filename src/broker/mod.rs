@@ -29,6 +29,7 @@ mod message;
 mod pace;
 mod pending;
 mod plain;
+mod publication;
 mod publish;
 mod record;
 mod restore;

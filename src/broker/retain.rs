@@ -4,7 +4,8 @@
 //! alone; never what it has replaced, once the clearing of that is written.
 
 use super::message::Message;
-use super::publish::{Publication, is_dollar_sys};
+use super::publication::Publication;
+use super::publish::is_dollar_sys;
 use super::record::Record;
 use super::retained::{Replaced, RetainedStore};
 use super::safety::Safety;

@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use super::input::{Effects, LinkKey, PeerMessage, SessionKey, ShardId};
 use super::link::{Hold, Link};
 use super::pending::Until;
-use super::publish::Publication;
+use super::publication::Publication;
 use super::safety::Safety;
 use super::session::Session;
 use super::shared::Group;

@@ -21,7 +21,7 @@ use super::key::{Arena, Key};
 use super::load::Unread;
 use super::message::Message;
 use super::pending::Wait;
-use super::publish::Publication;
+use super::publication::Publication;
 use super::record::{DropReason, Record, SessionNumber};
 use super::session::Session;
 use super::{Broker, Seq, Time};

@@ -4,10 +4,14 @@
 //! out and flushes each dirty outbox once, at the end of a pass. May use: `codec`.
 //!
 //! Invariants: an idle outbox owns no memory; bytes leave in the order in which they were put in;
-//! nothing is added after [`Sends::close`] \[MQTT-3.14.4-1\].
+//! nothing is added after [`Sends::close`] \[MQTT-3.14.4-1\]; what is left when outboxes were
+//! written is counted over all of them, a large payload once however many refer to it.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use triomphe::Arc;
 
 use super::input::LinkKey;
 use super::message::Message;
@@ -36,17 +40,31 @@ pub struct Closing {
     pub why: &'static str,
 }
 
+/// A large payload that outboxes refer to.
+#[derive(Debug)]
+pub struct Referred {
+    message: Message,
+    /// bytes of all such payloads
+    all: Arc<AtomicUsize>,
+}
+
+impl Drop for Referred {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.message.payload().len(), Ordering::Relaxed);
+    }
+}
+
 #[derive(Debug)]
 enum Chunk {
     Bytes(Vec<u8>),
-    Payload(Message),
+    Payload(Arc<Referred>),
 }
 
 impl Chunk {
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Payload(message) => message.payload(),
+            Self::Payload(referred) => referred.message.payload(),
         }
     }
 }
@@ -74,6 +92,8 @@ pub struct Outbox {
     closing: Option<Box<Closing>>,
     /// Packets since it was written empty.
     packets: u32,
+    /// What is counted of it, in bytes: 0 if all of it went when it was written last.
+    left: u32,
     /// It is in the list of those that got something, or held back from it.
     dirty: bool,
     /// The broker wants to be told (`Input::Wrote`) when there is room again.
@@ -96,6 +116,11 @@ impl Outbox {
     pub fn copied_backlog(&self) -> usize {
         let referred = self.later.as_ref().map_or(0, |later| later.referred_len);
         self.backlog().saturating_sub(referred)
+    }
+
+    /// Whether its client did not take all of it when it was written last.
+    pub fn is_stalled(&self) -> bool {
+        self.left > 0
     }
 
     /// Set once the broker has ended the link: flush, then close the socket.
@@ -193,6 +218,10 @@ pub struct Sends {
     pool: Vec<Vec<u8>>,
     /// what they hold
     pool_bytes: usize,
+    /// bytes that were left in outboxes when they were written, large payloads left out
+    left_bytes: usize,
+    /// and bytes of large payloads
+    referred_bytes: Arc<AtomicUsize>,
 }
 
 impl Sends {
@@ -201,7 +230,9 @@ impl Sends {
         if self.boxes.len() <= link.index() {
             self.boxes.resize_with(link.index() + 1, Outbox::default);
         }
-        self.boxes[link.index()] = Outbox { generation: link.generation(), ..Outbox::default() };
+        let outbox = Outbox { generation: link.generation(), ..Outbox::default() };
+        let before = std::mem::replace(&mut self.boxes[link.index()], outbox);
+        self.left_bytes -= before.left as usize;
     }
 
     /// The outbox of `link`, while it is that link's.
@@ -217,6 +248,19 @@ impl Sends {
     /// Bytes waiting for `link`.
     pub fn backlog(&self, link: LinkKey) -> usize {
         self.outbox(link).map_or(0, Outbox::backlog)
+    }
+
+    /// Bytes that wait for clients that do not take them, and large payloads on their way.
+    pub fn waiting_bytes(&self) -> usize {
+        self.left_bytes + self.referred_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether `link` may get another message: while less than `most` bytes wait for it, and unless
+    /// its client does not take what it has while `all` or more wait for all clients.
+    pub fn has_room(&self, link: LinkKey, most: usize, all: usize) -> bool {
+        self.outbox(link).is_none_or(|outbox| {
+            outbox.backlog() < most && !(outbox.is_stalled() && self.waiting_bytes() >= all)
+        })
     }
 
     /// Lets `write` append whole packets for `link`; nothing happens once the link is closing.
@@ -247,15 +291,22 @@ impl Sends {
         Some(result)
     }
 
-    /// Appends the payload of `message` by reference, right after the head that was just appended.
-    pub fn append_payload(&mut self, link: LinkKey, message: Message) {
+    /// The message's payload, to be referred to by outboxes: of one message once for all of them.
+    pub fn refer(&self, message: Message) -> Arc<Referred> {
+        self.referred_bytes.fetch_add(message.payload().len(), Ordering::Relaxed);
+        Arc::new(Referred { message, all: Arc::clone(&self.referred_bytes) })
+    }
+
+    /// Appends a payload by reference, right after the head that was just appended.
+    pub fn append_payload(&mut self, link: LinkKey, payload: Arc<Referred>) {
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
             let later = outbox.later.get_or_insert_default();
-            later.len += message.payload().len();
-            later.referred_len += message.payload().len();
-            later.chunks.push_back(Chunk::Payload(message));
+            let len = payload.message.payload().len();
+            later.len += len;
+            later.referred_len += len;
+            later.chunks.push_back(Chunk::Payload(payload));
         }
     }
 
@@ -331,10 +382,22 @@ impl Sends {
         std::mem::swap(&mut self.resumed, list);
     }
 
-    /// To be called when an outbox was written empty: its buffer goes back to the pool.
-    pub fn recycle(&mut self, link: LinkKey) {
+    /// To be called when an outbox was written, however far that went. If all of it went, its
+    /// buffer goes back to the pool.
+    pub fn wrote(&mut self, link: LinkKey) {
         let Some(outbox) = self.boxes.get_mut(link.index()) else { return };
-        if outbox.generation == link.generation() && outbox.backlog() == 0 {
+        if outbox.generation != link.generation() {
+            return;
+        }
+        let left = match outbox.backlog() {
+            0 => 0,
+            _ => u32::try_from(outbox.copied_backlog()).unwrap_or(u32::MAX).max(1),
+        };
+        if left != outbox.left {
+            self.left_bytes = self.left_bytes - outbox.left as usize + left as usize;
+            outbox.left = left;
+        }
+        if left == 0 {
             let buffer = std::mem::take(&mut outbox.bytes);
             outbox.sent = 0;
             outbox.packets = 0;
@@ -360,10 +423,33 @@ impl Sends {
         shrink_list(&mut self.resumed);
     }
 
+    /// Counts anew what waits, for tests and simulators.
+    ///
+    /// # Panics
+    /// If it was counted otherwise.
+    pub fn check_invariants(&self) {
+        let left: usize = self.boxes.iter().map(|outbox| outbox.left as usize).sum();
+        assert_eq!(left, self.left_bytes, "bytes that were left");
+        let later = self.boxes.iter().filter_map(|outbox| outbox.later.as_deref());
+        let mut referred: Vec<&Arc<Referred>> = later
+            .flat_map(|later| &later.chunks)
+            .filter_map(|chunk| match chunk {
+                Chunk::Payload(referred) => Some(referred),
+                Chunk::Bytes(_) => None,
+            })
+            .collect();
+        referred.sort_by_key(|referred| Arc::as_ptr(referred));
+        referred.dedup_by_key(|referred| Arc::as_ptr(referred));
+        let bytes: usize = referred.iter().map(|referred| referred.message.payload().len()).sum();
+        assert_eq!(bytes, self.referred_bytes.load(Ordering::Relaxed), "bytes of large payloads");
+    }
+
     /// Forgets the link's outbox.
     pub fn forget(&mut self, link: LinkKey) {
         if let Some(outbox) = self.outbox_mut(link) {
-            *outbox = Outbox { generation: link.generation().wrapping_add(1), ..Outbox::default() };
+            let generation = link.generation().wrapping_add(1);
+            let before = std::mem::replace(outbox, Outbox { generation, ..Outbox::default() });
+            self.left_bytes -= before.left as usize;
         }
     }
 }
@@ -388,6 +474,11 @@ mod tests {
         Message::new(&parts, &mut Vec::new())
     }
 
+    fn refer(sends: &mut Sends, link: LinkKey, payload: &[u8]) {
+        let payload = sends.refer(message(payload));
+        sends.append_payload(link, payload);
+    }
+
     #[test]
     fn sizes() {
         assert_eq!(size_of::<Outbox>(), 64);
@@ -400,10 +491,10 @@ mod tests {
             let mut sends = Sends::default();
             sends.open(link);
             sends.append(link, |b| b.extend_from_slice(b"abc"));
-            sends.append_payload(link, message(b"PAYLOAD"));
+            refer(&mut sends, link, b"PAYLOAD");
             sends.append(link, |b| b.extend_from_slice(b"def"));
-            sends.append_payload(link, message(b"X"));
-            sends.append_payload(link, message(b"Y"));
+            refer(&mut sends, link, b"X");
+            refer(&mut sends, link, b"Y");
             sends.append(link, |b| b.extend_from_slice(b"g"));
             let outbox = sends.outbox_mut(link).unwrap();
             assert_eq!(outbox.to_vec(), b"abcPAYLOADdefXYg");
@@ -476,9 +567,42 @@ mod tests {
         assert!(!sends.is_filling(link), "enough");
         sends.hold(link, false);
         sends.outbox_mut(link).unwrap().advance(FILLING_BYTES_MAX + 1);
-        sends.recycle(link);
+        sends.wrote(link);
         sends.append(link, |out| out.push(1));
         assert!(sends.is_dirty() && !sends.is_filling(link), "it begins anew");
+    }
+
+    /// Copied bytes are counted when they are left over, a large payload as long as anybody has it.
+    #[test]
+    fn what_waits_is_counted_once() {
+        let links = [LinkKey::new(0, 1), LinkKey::new(1, 1), LinkKey::new(2, 1)];
+        let mut sends = Sends::default();
+        let payload = sends.refer(message(&[7; 1000]));
+        for link in links {
+            sends.open(link);
+            sends.append(link, |out| out.extend_from_slice(b"head"));
+            sends.append_payload(link, Arc::clone(&payload));
+        }
+        drop(payload);
+        assert_eq!(sends.waiting_bytes(), 1000);
+        let takes = |sends: &mut Sends, link: LinkKey, n: usize| {
+            sends.outbox_mut(link).unwrap().advance(n);
+            sends.wrote(link);
+        };
+        takes(&mut sends, links[0], 1);
+        takes(&mut sends, links[1], 4);
+        assert_eq!(sends.waiting_bytes(), 1000 + 3 + 1, "a head, and nothing but the payload");
+        takes(&mut sends, links[2], 1004);
+        assert_eq!(sends.waiting_bytes(), 1004);
+        for (at, has) in [(0, false), (1, false), (2, true)] {
+            assert_eq!(sends.has_room(links[at], 9999, 1004), has, "{at}: who takes nothing");
+            assert!(sends.has_room(links[at], 9999, 1005));
+            assert_eq!(sends.has_room(links[at], 1000, 9999), at == 2, "its own bound");
+        }
+        sends.forget(links[0]);
+        assert_eq!(sends.waiting_bytes(), 1001);
+        sends.open(LinkKey::new(1, 2));
+        assert_eq!(sends.waiting_bytes(), 0);
     }
 
     #[test]
@@ -494,7 +618,7 @@ mod tests {
         assert!(sends.boxes.capacity() < 10, "{}", sends.boxes.capacity());
         assert_eq!(sends.outbox(link).map(Outbox::to_vec), Some(vec![7]));
         sends.close(gone, Closing { reason: ReasonCode::Success, why: "" });
-        sends.recycle(gone);
+        sends.wrote(gone);
         assert!(sends.outbox(gone).is_none() && sends.append(gone, |_| ()).is_none());
     }
 }

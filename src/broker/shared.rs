@@ -13,7 +13,7 @@ use triomphe::Arc;
 
 use super::ids::IdList;
 use super::input::{Effects, PeerMessage, SessionKey, ShardId, ShardSet, SharedTravel};
-use super::publish::Publication;
+use super::publication::Publication;
 use super::session::Extra;
 use super::subscriptions::{GroupId, SubId};
 use super::tree::NodeId;

@@ -245,7 +245,7 @@ impl Broker {
             return false;
         };
         let Some(replay) = s.replays.front_mut() else { return false };
-        if fx.sends.backlog(l.key) >= self.limits.output_bytes_max {
+        if !self.limits.lets_out(&fx.sends, l.key) {
             if let Some(outbox) = fx.sends.outbox_mut(l.key) {
                 outbox.wants_room = true;
             }

@@ -204,6 +204,7 @@ pub(super) const KEYS: &[Key] = &[
     key("store", "segment_bytes", Int(64 * KIB, 1024 * MIB)),
     key("store", "log_bytes_max", Int(0, BYTES)),
     key("limits", "output_bytes_max", Int(4 * KIB, BYTES)),
+    key("limits", "output_total_bytes_max", Int(64 * KIB, BYTES)),
     key("limits", "read_bytes_per_pass", Int(4 * KIB, 16 * MIB)),
     key("limits", "queued_messages_max", Int(1, COUNT)),
     key("limits", "queued_bytes_max", Int(KIB, BYTES)),

@@ -352,6 +352,8 @@ pub enum OnDamage {
 pub struct Limits {
     /// Per connection: outgoing bytes waiting.
     pub output_bytes_max: usize,
+    /// On all connections: outgoing bytes waiting.
+    pub output_total_bytes_max: usize,
     /// Per connection: bytes read in one pass.
     pub read_bytes_per_pass: usize,
     /// Per session: messages waiting.

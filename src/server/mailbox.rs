@@ -68,6 +68,8 @@ pub(crate) struct Report {
     pub(crate) counters: Counters,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
+    /// waiting for clients to read it
+    pub(crate) output_bytes: u64,
 }
 
 /// A client on its way from the porch to its session's home. Its socket is registered nowhere.

@@ -391,6 +391,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         retain_available: mqtt.retain_available,
         response_information: mqtt.response_information.clone(),
         output_bytes_max: l.output_bytes_max,
+        output_total_bytes_max: share(l.output_total_bytes_max),
         queued_messages_max: l.queued_messages_max,
         queued_bytes_max: l.queued_bytes_max,
         queue_bytes_max,
@@ -475,6 +476,7 @@ fn shard_parts(
     };
     move || ShardParts {
         packet_bytes_max: limits.packet_bytes_max,
+        output_bytes_max: limits.output_bytes_max,
         broker: broker(limits),
         store,
         common,
@@ -487,7 +489,6 @@ fn shard_parts(
         started,
         read_bytes_per_pass: l.read_bytes_per_pass,
         half_received_bytes_max,
-        output_bytes_max: l.output_bytes_max,
         shutdown_ms,
         restore,
         jobs,
@@ -609,6 +610,7 @@ async fn collect(shards: &[Sender]) -> Option<Report> {
         sum.counters.add(&report.counters);
         sum.bytes_received += report.bytes_received;
         sum.bytes_sent += report.bytes_sent;
+        sum.output_bytes += report.output_bytes;
     }
     Some(sum)
 }

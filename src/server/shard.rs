@@ -290,6 +290,7 @@ impl<S: Store> Shard<S> {
                     counters: *self.parts.broker.counters(),
                     bytes_received: self.bytes_received,
                     bytes_sent: self.bytes_sent,
+                    output_bytes: self.fx.sends.waiting_bytes() as u64,
                 });
             }
             ToShard::Shrink(done) => {
@@ -619,9 +620,7 @@ impl<S: Store> Shard<S> {
         if let Some(closing) = outbox.closing() {
             return self.close(link, closing, backlog);
         }
-        if backlog == 0 {
-            self.fx.sends.recycle(link);
-        }
+        self.fx.sends.wrote(link);
         if wants_room {
             self.handle(Input::Wrote(link, backlog));
         }

@@ -114,6 +114,7 @@ impl Sys {
 fn dropped_messages(f: &Figures<'_>) -> u64 {
     let c = &f.report.counters;
     c.dropped_qos0
+        + c.dropped_qos0_total
         + c.dropped_peer_qos0
         + c.dropped_queue_full
         + c.dropped_expired
@@ -156,6 +157,7 @@ fn gauges(f: &Figures<'_>, maximum: &mut u64, topics: &mut BTreeMap<String, Stri
         ("publish/bytes/sent", c.publish_bytes_sent),
         ("bytes/received", f.report.bytes_received),
         ("bytes/sent", f.report.bytes_sent),
+        ("output/bytes", f.report.output_bytes),
         ("subscriptions/count", c.subscriptions),
         ("retained messages/count", retained),
         ("retained messages/bytes", f.retained.bytes as u64),
@@ -172,6 +174,7 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         |counter: &std::sync::atomic::AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
     for (topic, value) in [
         ("output_bytes_max", c.dropped_qos0),
+        ("output_total_bytes_max", c.dropped_qos0_total),
         ("offline_qos0", c.dropped_qos0_offline),
         ("peer_bytes_max", c.dropped_peer_qos0),
         ("peer_bytes_max/paused", c.paused_links),

@@ -82,6 +82,10 @@ fn limits(rng: &mut Rng, lossy: bool) -> Limits {
         limits.queued_messages_max = rng.range(1, 8);
         limits.queued_bytes_max = rng.range(300, 20_000);
         limits.output_bytes_max = rng.range(50, 6_000);
+        // Not drawn: what seeds mean stays.
+        if limits.output_bytes_max.is_multiple_of(3) {
+            limits.output_total_bytes_max = 2 * limits.output_bytes_max;
+        }
         limits.queue_full = rng.pick(&[QueueFull::DropOldest, QueueFull::DropNewest]);
     }
     limits
@@ -446,6 +450,7 @@ impl Sim {
         }
         for shard in &self.world.shards {
             shard.broker.check_invariants();
+            shard.fx.sends.check_invariants();
             assert_eq!(shard.broker.seals_under_way(), 0, "a seal that never comes");
         }
         self.world.check_interests();

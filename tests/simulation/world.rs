@@ -652,11 +652,10 @@ impl World {
         let Some(outbox) = sends.outbox_mut(link) else { return false };
         let all = contents(outbox);
         let n = most.min(all.len());
-        let empty = n > 0 && outbox.advance(n);
+        outbox.advance(n);
         let (backlog, wants_room) = (outbox.backlog(), outbox.wants_room);
-        if empty {
-            sends.recycle(link);
-        }
+        sends.wrote(link);
+        sends.check_invariants();
         let conn = &mut self.conns[id];
         conn.parsed -= n;
         conn.down.extend(&all[..n]);
@@ -799,7 +798,8 @@ impl World {
         self.shards.iter().any(|s| {
             let c = s.broker.counters();
             let refuses = self.limits.queue_full == QueueFull::Refuse;
-            c.dropped_qos0 + if refuses { 0 } else { c.dropped_queue_full } > 0
+            c.dropped_qos0 + c.dropped_qos0_total + if refuses { 0 } else { c.dropped_queue_full }
+                > 0
         })
     }
 }

@@ -54,6 +54,23 @@ pub(crate) const ROWS: &[Row] = &[
          a< publish t 1 q1#1; a< publish t 2 q1#2; count queued_messages 0",
     ),
     row(
+        "what waits for all clients is bounded: who takes nothing gets no more, who reads gets all",
+        "limits output_total_bytes_max=100; a joins v5; a> subscribe 1 t 1; a< suback 1 01
+         b joins v5; b> subscribe 1 t 0; b< suback 1 00; p joins v5; a stalls
+         p> publish t x*60; b< publish t x*60; p> publish t y*60; b< publish t y*60
+         p> publish t z*60; b< publish t z*60; p> publish t 1 q1#1; p< puback 1; b< publish t 1
+         count dropped_qos0_total 1; count dropped_qos0 0; count queued_messages 1; a reads
+         a< publish t x*60; a< publish t y*60; a< publish t 1 q1#1; count queued_messages 0
+         a> puback 1; p> publish t w; a< publish t w; b< publish t w",
+    ),
+    row(
+        "a large payload counts once for all who refer to it",
+        "shards 1; limits output_total_bytes_max=6020; a joins v5; a> subscribe 1 t 0
+         a< suback 1 00; b joins v5; b> subscribe 1 t 0; b< suback 1 00; p joins v5; a stalls
+         b stalls; p> publish t x*3000; p> publish t y*3000; p> publish t z; p> publish t w
+         count dropped_qos0_total 4; a reads; a gets 2 publish; b reads; b gets 2 publish",
+    ),
+    row(
         "it slows nobody down",
         "limits output_bytes_max=100; a joins v5; a> subscribe 1 t 0; a< suback 1 00; b joins v5
          b> subscribe 1 t 0; b< suback 1 00; a stalls; b> publish t x*90; b< publish t x*90

@@ -299,6 +299,7 @@ impl Run {
                 "retain_available" => l.retain_available = n == 1,
                 "response_information" => l.response_information = value.to_owned(),
                 "output_bytes_max" => l.output_bytes_max = n,
+                "output_total_bytes_max" => l.output_total_bytes_max = n,
                 "queued_messages_max" => l.queued_messages_max = n,
                 "queued_bytes_max" => l.queued_bytes_max = n,
                 "queue_bytes_max" => l.queue_bytes_max = n,

@@ -31,7 +31,7 @@ const HELD: Duration = Duration::from_millis(500);
 /// Runs at the same time.
 const THREADS: usize = 4;
 /// `limits` of the notation: the setting, and the least that it takes.
-const SETTINGS: [(&str, &str, u64); 26] = [
+const SETTINGS: [(&str, &str, u64); 27] = [
     ("session_expiry_max_s", "mqtt.session_expiry_max_s", 0),
     ("keep_alive_max_s", "mqtt.keep_alive_max_s", 0),
     ("receive_maximum", "mqtt.receive_maximum", 1),
@@ -42,6 +42,7 @@ const SETTINGS: [(&str, &str, u64); 26] = [
     ("retain_available", "mqtt.retain_available", 0),
     ("response_information", "mqtt.response_information", 0),
     ("output_bytes_max", "limits.output_bytes_max", 4096),
+    ("output_total_bytes_max", "limits.output_total_bytes_max", 65536),
     ("queued_messages_max", "limits.queued_messages_max", 1),
     ("queued_bytes_max", "limits.queued_bytes_max", 1024),
     ("queue_bytes_max", "limits.queue_bytes_max", 65536),

@@ -472,6 +472,7 @@ impl World {
         let Some(outbox) = sends.outbox_mut(link) else { return Ok(()) };
         let client = self.clients.get_mut(&name).ok_or("an outbox without a client")?;
         if client.stalled {
+            sends.wrote(link);
             return Ok(());
         }
         while outbox.backlog() > 0 {
@@ -480,7 +481,7 @@ impl World {
             client.received.extend(bytes);
         }
         let (wants_room, closing) = (outbox.wants_room, outbox.closing());
-        sends.recycle(link);
+        sends.wrote(link);
         unpack(&mut client.received, client.version, &mut client.inbox)?;
         match closing {
             Some(closing) => {

@@ -82,6 +82,53 @@ fn qos_0_is_dropped_and_counted_for_who_does_not_read() {
     }
 }
 
+/// Many that do not read, each within its own bound, and one that does.
+#[test]
+fn those_who_do_not_read_have_a_bound_together() {
+    for shards in [1, 2] {
+        let settings = "mqtt.sys_interval_s = 1\nlimits.output_total_bytes_max = 2097152";
+        let broker = sharded(shards, settings);
+        let mut stuck: Vec<Client> =
+            (0..24).map(|n| Client::new(&broker, &format!("stuck-{n}"))).collect();
+        for (n, client) in stuck.iter_mut().enumerate() {
+            client.subscribe(&format!("flood/{n}"), QoS::AtMostOnce);
+        }
+        let mut reader = Client::new(&broker, "reader");
+        reader.subscribe("read", QoS::AtMostOnce);
+        let mut flood = Client::new(&broker, "flood");
+        let before = own_kib(broker.pid());
+        for round in 0..40_u8 {
+            for n in 0..stuck.len() {
+                let one = |_| (format!("flood/{n}"), vec![7; 4096], false);
+                flood.publish_many(QoS::AtMostOnce, (0..64).map(one));
+            }
+            flood.publish("read", &[round], QoS::AtLeastOnce);
+            assert_eq!(reader.message().payload, [round], "who reads gets everything");
+        }
+        let grown = own_kib(broker.pid()).saturating_sub(before);
+        assert!(grown < 12 * 1024, "{grown} KiB, {shards} shards");
+        let until = Instant::now() + PATIENCE;
+        let mut dropped = 0;
+        while dropped < 1000 && Instant::now() < until {
+            dropped = sys_value(&broker, "limits/output_total_bytes_max").parse().unwrap();
+        }
+        assert!(dropped >= 1000, "{dropped} dropped");
+        let waiting: u64 = sys_value(&broker, "output/bytes").parse().unwrap();
+        assert!((1 << 20..8 << 20).contains(&waiting), "{waiting} bytes wait");
+        for client in &mut stuck {
+            client.send(&Packet::PingReq);
+            while let Heard::Publish(got) = client.hear() {
+                assert_eq!(got.payload.len(), 4096);
+            }
+        }
+        for (n, client) in stuck.iter_mut().enumerate() {
+            flood.publish(&format!("flood/{n}"), b"at last", QoS::AtLeastOnce);
+            assert_eq!(client.message().payload, b"at last");
+        }
+        broker.stop();
+    }
+}
+
 #[test]
 fn qos_1_waits_for_who_does_not_read_and_arrives_in_order() {
     for shards in [1, 2] {

@@ -51,7 +51,8 @@ fn much_to_a_client_that_does_not_read_at_first() {
             host.sends.append(link(), |out| out.extend_from_slice(&small[n..]));
             expected.extend_from_slice(&small[n..]);
             if n % 15 == 0 {
-                host.sends.append_payload(link(), message(&large[n..]));
+                let payload = host.sends.refer(message(&large[n..]));
+                host.sends.append_payload(link(), payload);
                 expected.extend_from_slice(&large[n..]);
             }
             host.settle();
@@ -132,7 +133,8 @@ fn a_packet_is_a_frame_or_several() {
             if n % 2 == 0 {
                 host.sends.append(link(), |out| out.extend_from_slice(&payload));
             } else {
-                host.sends.append_payload(link(), message(&payload));
+                let payload = host.sends.refer(message(&payload));
+                host.sends.append_payload(link(), payload);
             }
         }
         host.drain(&mut client);
