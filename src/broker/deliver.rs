@@ -42,7 +42,7 @@ impl Broker {
             && !s.outbound.has_unsent()
             && s.outbound.used() < l.window
             && s.outbound.has_free_id()
-            && s.outbound.bytes() < self.limits.session_memory_bytes_max
+            && self.limits.lets_under_way(s.outbound.bytes(), &self.counters)
             && self.limits.lets_out(&fx.sends, l.key)
     }
 
@@ -482,7 +482,7 @@ impl Broker {
         let waits = head.qos != QoS::AtMostOnce
             && (s.outbound.used() >= window
                 || !s.outbound.has_free_id()
-                || s.outbound.bytes() >= self.limits.session_memory_bytes_max
+                || !self.limits.lets_under_way(s.outbound.bytes(), &self.counters)
                 || head.qos == QoS::ExactlyOnce && !self.is_sealed(head.seal));
         if waits && !expired {
             return false;

@@ -6,6 +6,9 @@ use super::input::LinkKey;
 use super::safety::Safety;
 use super::sends::Sends;
 
+/// A client's share of what is under way is never less.
+const SHARE_BYTES_MIN: usize = 4 << 10;
+
 /// What to do when a session's queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueFull {
@@ -88,6 +91,9 @@ pub struct Limits {
     /// per session: bytes of messages under way to the client, above which further ones wait; and
     /// of those that wait in a queue that the log does not have, which is full then
     pub session_memory_bytes_max: usize,
+    /// bytes of messages under way to all clients: while there are so many, a client that has its
+    /// equal share of them, or 4 KiB, gets no more before it acknowledges
+    pub session_memory_total_bytes: usize,
     /// bytes of records that are not committed before the links whose PUBLISHes cause them are not
     /// read; what is under way from other shards (`peer_bytes_max` each) still comes
     pub uncommitted_bytes_max: usize,
@@ -112,6 +118,17 @@ impl Limits {
     /// Whether another message may wait for the link's client to read it.
     pub(super) fn lets_out(&self, sends: &Sends, link: LinkKey) -> bool {
         sends.has_room(link, self.output_bytes_max, self.output_total_bytes_max)
+    }
+
+    /// Whether another message may be under way to a client, with `own_bytes` that are already.
+    /// While all together take as much as they may, each has an equal share.
+    pub(super) fn lets_under_way(&self, own_bytes: usize, counters: &Counters) -> bool {
+        let all_bytes = self.session_memory_total_bytes;
+        own_bytes < self.session_memory_bytes_max
+            && (counters.in_flight_bytes < all_bytes as u64 || {
+                let share = all_bytes / counters.links.max(1) as usize;
+                own_bytes < share.max(SHARE_BYTES_MIN)
+            })
     }
 
     /// Whether queues that the log has are bounded in memory.
@@ -151,6 +168,7 @@ impl Default for Limits {
             queue_memory_bytes: 0,
             queue_memory_total_bytes: usize::MAX,
             session_memory_bytes_max: 64 << 20,
+            session_memory_total_bytes: 256 << 20,
             uncommitted_bytes_max: 64 << 20,
             safety: Safety::default(),
             topic_safety: Vec::new(),
@@ -295,4 +313,26 @@ add_fields! {
     refused_queue_full closed_no_room
     dropped_not_authorized dropped_not_receivable refused_not_authorized asked closed_at_end
     dropped_quota throttled closed_quota
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_is_shared_once_it_is_much() {
+        let limits = Limits {
+            session_memory_bytes_max: 50_000,
+            session_memory_total_bytes: 100_000,
+            ..Limits::default()
+        };
+        let lets = |own, all, links| {
+            let counters = Counters { in_flight_bytes: all, links, ..Counters::default() };
+            limits.lets_under_way(own, &counters)
+        };
+        assert!(lets(49_999, 99_999, 10) && !lets(50_000, 50_000, 1), "its own bound");
+        assert!(lets(9_999, 100_000, 10) && !lets(10_000, 100_000, 10), "a tenth");
+        assert!(lets(4_095, 200_000, 1000) && !lets(4_096, 200_000, 1000), "never less");
+        assert!(lets(0, u64::MAX, 0));
+    }
 }

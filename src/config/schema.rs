@@ -223,6 +223,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits", "queue_memory_bytes", Int(4 * KIB, BYTES)),
     key("limits", "queue_memory_total_bytes", Int(64 * KIB, BYTES)),
     key("limits", "session_memory_bytes_max", Int(KIB, BYTES)),
+    key("limits", "session_memory_total_bytes", Int(64 * KIB, BYTES)),
     key("limits", "uncommitted_bytes_max", Int(64 * KIB, BYTES)),
     key("limits", "no_room_ms", Int(100, 3_600_000)),
     key("limits", "peer_bytes_max", Int(64 * KIB, BYTES)),

@@ -390,6 +390,8 @@ pub struct Limits {
     pub queue_memory_total_bytes: usize,
     /// Per session: bytes under way, or waiting in memory alone.
     pub session_memory_bytes_max: usize,
+    /// Messages under way to all clients.
+    pub session_memory_total_bytes: usize,
     /// Per broker: bytes recorded and not yet on disk.
     pub uncommitted_bytes_max: usize,
     /// How long a publisher that cannot be told waits for room on a full disk.

@@ -413,6 +413,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_memory_bytes,
         queue_memory_total_bytes,
         session_memory_bytes_max: l.session_memory_bytes_max,
+        session_memory_total_bytes: share(l.session_memory_total_bytes),
         uncommitted_bytes_max: share(l.uncommitted_bytes_max),
         no_room_ms: l.no_room_ms,
         takeover_by_other_users: settings.auth.takeover_by_other_users,

@@ -77,6 +77,8 @@ fn limits(rng: &mut Rng, lossy: bool) -> Limits {
     };
     if rng.percent(30) {
         limits.peer_bytes_max = rng.range(200, 2_000);
+        // Not drawn: what seeds mean stays.
+        limits.session_memory_total_bytes = limits.peer_bytes_max;
     }
     if lossy {
         limits.queued_messages_max = rng.range(1, 8);

@@ -64,6 +64,17 @@ pub(crate) const ROWS: &[Row] = &[
          a> puback 1; p> publish t w; a< publish t w; b< publish t w",
     ),
     row(
+        "what is under way to all clients is bounded: who does not acknowledge waits, others go on",
+        "shards 1; limits session_memory_total_bytes=5000; a joins v5 expiry=9; a> subscribe 1 a 1
+         a< suback 1 01; b joins v5 expiry=9; b> subscribe 1 b 1; b< suback 1 01; p joins v5
+         p> publish a x*3000 q1#1; p< puback 1; a< publish a x*3000 q1#1
+         p> publish a y*3000 q1#2; p< puback 2; a< publish a y*3000 q1#2
+         p> publish a z*3000 q1#3; p< puback 3; count queued_messages 1
+         p> publish b 1*3000 q1#4; p< puback 4; b< publish b 1*3000 q1#1; b> puback 1
+         p> publish b 2*3000 q1#5; p< puback 5; b< publish b 2*3000 q1#2; b> puback 2
+         count queued_messages 1; a> puback 1; a< publish a z*3000 q1#3; count queued_messages 0",
+    ),
+    row(
         "a large payload counts once for all who refer to it",
         "shards 1; limits output_total_bytes_max=6020; a joins v5; a> subscribe 1 t 0
          a< suback 1 00; b joins v5; b> subscribe 1 t 0; b< suback 1 00; p joins v5; a stalls

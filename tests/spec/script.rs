@@ -319,6 +319,7 @@ impl Run {
                 "queue_memory_bytes" => l.queue_memory_bytes = n,
                 "queue_memory_total_bytes" => l.queue_memory_total_bytes = n,
                 "session_memory_bytes_max" => l.session_memory_bytes_max = n,
+                "session_memory_total_bytes" => l.session_memory_total_bytes = n,
                 "uncommitted_bytes_max" => l.uncommitted_bytes_max = n,
                 "safety" => l.safety = safety(value)?,
                 "identifier_safety" => l.identifier_safety = safety(value)?,

@@ -106,7 +106,7 @@ impl Plan {
     fn limits(&mut self, words: &str) -> Result<(), &'static str> {
         for word in words.split_whitespace() {
             let (name, value) = word.split_once('=').expect("limits name=value");
-            if name.starts_with("queue_memory") || name == "session_memory_bytes_max" {
+            if name.starts_with("queue_memory") || name.starts_with("session_memory") {
                 return Err("queues smaller than their setting takes");
             }
             if name == "takeover" || name == "hook_cache_ms" {
