@@ -299,8 +299,7 @@ impl Broker {
     ) -> bool {
         let Some(l) = self.links.get_mut(link) else { return true };
         let ids: &[u32] = out.extra.map_or(&[], |e| &e.subscription_ids);
-        let aliased = l.alias_out_max > 0 && may_be_aliased(out.qos);
-        let written = if aliased || (!ids.is_empty() && l.version.is_v5()) {
+        let written = if l.alias_out_max > 0 || (!ids.is_empty() && l.version.is_v5()) {
             write_own(now, l, publication, out, ids, fx)
         } else {
             let (version, max) = (l.version, l.maximum_packet_size);
@@ -532,12 +531,6 @@ impl Broker {
     }
 }
 
-/// Of QoS 2 the topic is always sent: clients that put a PUBLISH away until its PUBREL comes put it
-/// away as it came, and some (MQTT.js) then have no topic for it.
-fn may_be_aliased(qos: QoS) -> bool {
-    qos != QoS::ExactlyOnce
-}
-
 /// The way for receivers with Topic Aliases or Subscription Identifiers: a head of their own.
 fn write_own(
     now: Time,
@@ -557,7 +550,7 @@ fn write_own(
         return false;
     }
     // An alias adds three bytes, and perhaps one to each of the two lengths before it.
-    if l.alias_out_max > 0 && may_be_aliased(out.qos) && len + 5 <= max {
+    if l.alias_out_max > 0 && len + 5 <= max {
         let max = l.alias_out_max;
         match l.aliases().outgoing.assign(publication.topic().as_str(), max) {
             Alias::New(alias) => head.topic_alias = Some(alias),

@@ -68,9 +68,9 @@ pub(crate) const ROWS: &[Row] = &[
          s< publish c 7 alias=1",
     ),
     row(
-        "[MQTT-3.1.2-26] of QoS 2 the topic is sent, for clients that keep the PUBLISH as it came until PUBREL",
+        "[MQTT-3.1.2-26] with every QoS",
         "s joins v5 aliases=2; s> subscribe 1 # 2; s< suback 1 02; p joins v5; p> publish a 1
-         s< publish a 1 alias=1; p> publish a 2 q2#1; p< pubrec 1; s< publish a 2 q2#1
+         s< publish a 1 alias=1; p> publish a 2 q2#1; p< pubrec 1; s< publish '' 2 q2#1 alias=1
          p> pubrel 1; p< pubcomp 1; p> publish a 3; s< publish '' 3 alias=1",
     ),
     row(
