@@ -119,7 +119,7 @@ impl Outbox {
     }
 
     /// Whether its client did not take all of it when it was written last.
-    pub fn is_stalled(&self) -> bool {
+    fn is_stalled(&self) -> bool {
         self.left > 0
     }
 
