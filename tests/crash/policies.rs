@@ -62,6 +62,19 @@ fn take(broker: &Broker, name: &str, topics: &[&str]) {
     receiver.disconnect();
 }
 
+/// Both receivers take what was published to `t/a`, and 20 messages of `t/b`.
+fn take_all(broker: &Broker, what: &str) {
+    for name in ["one", "two"] {
+        let (mut receiver, present) = Client::with(broker, persistent(Version::V5, name));
+        assert!(present, "{what}, {name}");
+        let got: Vec<Got> = (0..2 * EACH + 20).map(|_| receiver.message()).collect();
+        for (topic, count) in [("t/a/1", EACH), ("t/a/2", EACH), ("t/b", 20)] {
+            assert_in_order(&got, topic, count, &format!("{what}, {name}"));
+        }
+        receiver.disconnect();
+    }
+}
+
 /// What `$SYS/broker/store/log/` and `name` is from now on.
 fn figure(broker: &Broker, name: &str) -> u64 {
     let mut reader = Client::new(broker, "figures");
@@ -98,15 +111,7 @@ fn what_is_written_outlives_the_process_and_is_not_synced_for_it() {
         broker.kill();
 
         let broker = start(scratch.path(), shards, &settings);
-        for name in ["one", "two"] {
-            let (mut receiver, present) = Client::with(&broker, persistent(Version::V5, name));
-            assert!(present, "{policy}");
-            let got: Vec<Got> = (0..2 * EACH + 20).map(|_| receiver.message()).collect();
-            for (topic, count) in [("t/a/1", EACH), ("t/a/2", EACH), ("t/b", 20)] {
-                assert_in_order(&got, topic, count, policy);
-            }
-            receiver.disconnect();
-        }
+        take_all(&broker, policy);
         let mut reader = Client::new(&broker, "reader");
         reader.subscribe("kept", QoS::AtLeastOnce);
         assert_eq!(reader.message().payload, b"kept");
@@ -135,15 +140,7 @@ fn what_waits_for_more_is_safe_when_it_is_acknowledged() {
         broker.kill();
 
         let broker = start(scratch.path(), shards, &settings);
-        for name in ["one", "two"] {
-            let (mut receiver, present) = Client::with(&broker, persistent(Version::V5, name));
-            assert!(present, "{name}");
-            let got: Vec<Got> = (0..2 * EACH + 20).map(|_| receiver.message()).collect();
-            for (topic, count) in [("t/a/1", EACH), ("t/a/2", EACH), ("t/b", 20)] {
-                assert_in_order(&got, topic, count, name);
-            }
-            receiver.disconnect();
-        }
+        take_all(&broker, "with a delay");
         broker.stop();
     }
 }

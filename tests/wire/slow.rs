@@ -37,6 +37,24 @@ pub(crate) fn longest_gap(broker: &Broker, disturb: impl FnOnce()) -> Duration {
     })
 }
 
+/// So many messages were dropped at the limit, or soon will have been.
+fn assert_many_dropped(broker: &Broker, limit: &str) {
+    let until = Instant::now() + PATIENCE;
+    let mut dropped = 0;
+    while dropped < 1000 && Instant::now() < until {
+        dropped = sys_value(broker, &format!("limits/{limit}")).parse().unwrap();
+    }
+    assert!(dropped >= 1000, "{dropped} dropped");
+}
+
+/// What waits for it arrives whole.
+fn takes_what_is_there(client: &mut Client) {
+    client.send(&Packet::PingReq);
+    while let Heard::Publish(got) = client.hear() {
+        assert_eq!(got.payload.len(), 4096);
+    }
+}
+
 #[test]
 fn qos_0_is_dropped_and_counted_for_who_does_not_read() {
     for shards in [1, 2] {
@@ -60,19 +78,9 @@ fn qos_0_is_dropped_and_counted_for_who_does_not_read() {
         assert!(gap < Duration::from_secs(1), "{gap:?}");
         let grown = own_kib(broker.pid()).saturating_sub(before);
         assert!(grown < 24 * 1024, "{grown} KiB, {shards} shards");
-        let until = Instant::now() + PATIENCE;
-        let mut dropped = 0;
-        while dropped < 1000 && Instant::now() < until {
-            dropped = sys_value(&broker, "limits/output_bytes_max").parse().unwrap();
-        }
-        assert!(dropped >= 1000, "{dropped} dropped");
+        assert_many_dropped(&broker, "output_bytes_max");
         // What was taken arrives whole, and the next message too.
-        for client in &mut stuck {
-            client.send(&Packet::PingReq);
-            while let Heard::Publish(got) = client.hear() {
-                assert_eq!(got.payload.len(), 4096);
-            }
-        }
+        stuck.iter_mut().for_each(takes_what_is_there);
         let mut after = Client::new(&broker, "after");
         after.publish("flood", b"at last", QoS::AtLeastOnce);
         for client in &mut stuck {
@@ -107,20 +115,10 @@ fn those_who_do_not_read_have_a_bound_together() {
         }
         let grown = own_kib(broker.pid()).saturating_sub(before);
         assert!(grown < 12 * 1024, "{grown} KiB, {shards} shards");
-        let until = Instant::now() + PATIENCE;
-        let mut dropped = 0;
-        while dropped < 1000 && Instant::now() < until {
-            dropped = sys_value(&broker, "limits/output_total_bytes_max").parse().unwrap();
-        }
-        assert!(dropped >= 1000, "{dropped} dropped");
+        assert_many_dropped(&broker, "output_total_bytes_max");
         let waiting: u64 = sys_value(&broker, "output/bytes").parse().unwrap();
         assert!((1 << 20..8 << 20).contains(&waiting), "{waiting} bytes wait");
-        for client in &mut stuck {
-            client.send(&Packet::PingReq);
-            while let Heard::Publish(got) = client.hear() {
-                assert_eq!(got.payload.len(), 4096);
-            }
-        }
+        stuck.iter_mut().for_each(takes_what_is_there);
         for (n, client) in stuck.iter_mut().enumerate() {
             flood.publish(&format!("flood/{n}"), b"at last", QoS::AtLeastOnce);
             assert_eq!(client.message().payload, b"at last");
