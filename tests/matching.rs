@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use stonechat::broker::matching::{FilterTree, MatchCache};
-use stonechat::broker::{Message, RetainedCursor, RetainedStore, RetainedTree, Time};
+use stonechat::broker::{Message, Page, RetainedCursor, RetainedStore, RetainedTree, Time};
 
 #[path = "support/matching.rs"]
 mod material;
@@ -151,6 +151,10 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn page() -> impl Strategy<Value = Page> {
+    (0..6_usize, 0..400_usize).prop_map(|(count_max, bytes_max)| Page { count_max, bytes_max })
+}
+
 type Model = BTreeMap<String, Message>;
 
 fn apply(tree: &mut RetainedTree, model: &mut Model, change: &Change, now: Time) {
@@ -208,7 +212,7 @@ proptest! {
     fn retained_pages_drop_nothing_and_repeat_nothing(
         start in prop::collection::vec(change(), 0..120),
         filters in prop::collection::vec(filter(), 1..6),
-        pages in prop::collection::vec((0..6_usize, prop::collection::vec(change(), 0..4)), 1..40),
+        pages in prop::collection::vec((page(), prop::collection::vec(change(), 0..4)), 1..40),
     ) {
         let mut tree = RetainedTree::new(usize::MAX, usize::MAX);
         let (mut model, mut now) = (Model::new(), Time(0));
@@ -224,10 +228,11 @@ proptest! {
             let mut more = true;
             let mut changes = pages.iter().map(|(page, changes)| (*page, &changes[..]));
             while more {
-                let (page, changes) = changes.next().unwrap_or((3, &[]));
+                let last = (Page { count_max: 3, bytes_max: 999 }, &[][..]);
+                let (page, changes) = changes.next().unwrap_or(last);
                 let before = out.len();
                 more = tree.read(parsed(filter), &mut cursor, page, now, &mut out);
-                prop_assert!(out.len() - before <= page);
+                prop_assert!(out.len() - before <= page.count_max);
                 for read in &out[before..] {
                     prop_assert!(Message::same(read, &model[read.topic_str()]), "an old one");
                 }

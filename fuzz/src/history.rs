@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::matching::{FilterTree, MatchCache};
 use stonechat::broker::{
-    Message, RetainedCursor, RetainedStore, RetainedTree, RetainedUsage, Time,
+    Message, Page, RetainedCursor, RetainedStore, RetainedTree, RetainedUsage, Time,
 };
 
 #[path = "../../tests/support/matching.rs"]
@@ -135,7 +135,8 @@ impl History {
         let Some(reader) = self.readers.get_mut(which) else { return };
         let before = reader.read.len();
         let (filter, cursor) = (parsed(&reader.filter), &mut reader.cursor);
-        let more = self.retained.read(filter, cursor, count_max, self.now, &mut reader.read);
+        let page = Page { count_max, bytes_max: count_max * 100 };
+        let more = self.retained.read(filter, cursor, page, self.now, &mut reader.read);
         assert!(reader.read.len() - before <= count_max);
         for read in &reader.read[before..] {
             let newest = self.messages.get(read.topic_str());

@@ -131,6 +131,18 @@ impl Limits {
             })
     }
 
+    /// How many bytes more may be under way to a client by the same limits: 0 where
+    /// [`Limits::lets_under_way`] lets nothing.
+    pub(super) fn room_under_way(&self, own_bytes: usize, counters: &Counters) -> usize {
+        if !self.lets_under_way(own_bytes, counters) {
+            return 0;
+        }
+        let left =
+            (self.session_memory_total_bytes as u64).saturating_sub(counters.in_flight_bytes);
+        let own_left = self.session_memory_bytes_max - own_bytes;
+        own_left.min(usize::try_from(left).unwrap_or(usize::MAX)).max(1)
+    }
+
     /// Whether queues that the log has are bounded in memory.
     pub(super) fn queues_leave_memory(&self) -> bool {
         self.queue_memory_bytes > 0 || self.queue_memory_total_bytes < usize::MAX
@@ -334,5 +346,11 @@ mod tests {
         assert!(lets(9_999, 100_000, 10) && !lets(10_000, 100_000, 10), "a tenth");
         assert!(lets(4_095, 200_000, 1000) && !lets(4_096, 200_000, 1000), "never less");
         assert!(lets(0, u64::MAX, 0));
+        let room = |own, all| {
+            let counters = Counters { in_flight_bytes: all, links: 10, ..Counters::default() };
+            limits.room_under_way(own, &counters)
+        };
+        assert_eq!([room(0, 0), room(49_000, 49_000), room(50_000, 50_000)], [50_000, 1_000, 0]);
+        assert_eq!([room(9_000, 99_900), room(9_999, 100_000), room(10_000, 100_000)], [100, 1, 0]);
     }
 }

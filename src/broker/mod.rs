@@ -70,7 +70,7 @@ pub use plain::PlainMessage;
 pub use record::{DropReason, Owner, Record, SessionNumber, WillRecord};
 pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
 pub use retained::{
-    Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
+    Page, Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
 };
 pub use safety::Safety;
 pub use sends::{Closing, Outbox, Sends};

@@ -56,6 +56,15 @@ pub struct RetainedUsage {
 #[derive(Clone, Debug, Default)]
 pub struct RetainedCursor(Option<Message>);
 
+/// How much one call of [`RetainedStore::read`] may append.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    /// messages
+    pub count_max: usize,
+    /// their [`Message::cost_bytes`]; the message that reaches it is the last one
+    pub bytes_max: usize,
+}
+
 /// What a set or a clear did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replaced {
@@ -86,14 +95,14 @@ pub trait RetainedStore {
     /// Removes the message with this topic, if there is one \[MQTT-3.3.1-6\].
     fn clear(&mut self, topic: TopicName<'_>) -> Replaced;
 
-    /// Appends at most `count_max` live messages whose topics match `filter`, in the tree's order,
-    /// those after `cursor`, and moves `cursor`. The work of a call is bounded, so it may append
-    /// fewer, even none. Returns whether there may be more.
+    /// Appends live messages whose topics match `filter`, in the tree's order, those after
+    /// `cursor`, as many as `page` lets, and moves `cursor`. The work of a call is bounded, so it
+    /// may append fewer, even none. Returns whether there may be more.
     fn read(
         &mut self,
         filter: TopicFilter<'_>,
         cursor: &mut RetainedCursor,
-        count_max: usize,
+        page: Page,
         now: Time,
         out: &mut Vec<Message>,
     ) -> bool;
@@ -382,12 +391,13 @@ impl RetainedStore for RetainedTree {
         &mut self,
         filter: TopicFilter<'_>,
         cursor: &mut RetainedCursor,
-        count_max: usize,
+        page: Page,
         now: Time,
         out: &mut Vec<Message>,
     ) -> bool {
-        let out_len_max = out.len().saturating_add(count_max);
-        let mut work_left = count_max.saturating_mul(4).saturating_add(64);
+        let out_len_max = out.len().saturating_add(page.count_max);
+        let mut work_left = page.count_max.saturating_mul(4).saturating_add(64);
+        let mut bytes_left = page.bytes_max;
         let (mut expired, mut target) = (Vec::new(), String::new());
         // Each round seeks once and then goes on from message to message as long as they match.
         let more = loop {
@@ -404,7 +414,7 @@ impl RetainedStore for RetainedTree {
             };
             let (mut last, mut round) = (None, Round::Exhausted);
             for message in self.from(start) {
-                if out.len() >= out_len_max || work_left == 0 {
+                if out.len() >= out_len_max || bytes_left == 0 || work_left == 0 {
                     round = Round::Full;
                     break;
                 }
@@ -414,8 +424,12 @@ impl RetainedStore for RetainedTree {
                     round = Round::Mismatch;
                     break;
                 }
-                let list = if message.is_expired(now) { &mut expired } else { &mut *out };
-                list.push(message.clone());
+                if message.is_expired(now) {
+                    expired.push(message.clone());
+                    continue;
+                }
+                bytes_left = bytes_left.saturating_sub(message.cost_bytes());
+                out.push(message.clone());
             }
             if let Some(last) = last {
                 cursor.0 = Some(last.clone());
@@ -547,6 +561,10 @@ mod tests {
         Message::new(&parts, &mut Vec::new())
     }
 
+    fn page_of(count_max: usize) -> Page {
+        Page { count_max, bytes_max: usize::MAX }
+    }
+
     fn tree_of<'a>(topics: impl IntoIterator<Item = &'a str>) -> RetainedTree {
         let mut tree = RetainedTree::new(usize::MAX, usize::MAX);
         for topic in topics {
@@ -558,7 +576,7 @@ mod tests {
     fn read_all(tree: &mut RetainedTree, filter: &str, page: usize) -> Vec<String> {
         let (mut cursor, mut out) = (RetainedCursor::default(), Vec::new());
         let filter = TopicFilter::new(filter).unwrap();
-        while tree.read(filter, &mut cursor, page, Time(1), &mut out) {}
+        while tree.read(filter, &mut cursor, page_of(page), Time(1), &mut out) {}
         out.iter().map(|m| m.topic_str().to_owned()).collect()
     }
 
@@ -662,6 +680,24 @@ mod tests {
     }
 
     #[test]
+    fn a_page_ends_with_the_message_that_reaches_its_bytes() {
+        let mut tree = tree_of(["a", "b", "c", "d", "e"]);
+        let bytes = message("a", b"x", Time::NEVER).cost_bytes();
+        let (mut cursor, filter) = (RetainedCursor::default(), TopicFilter::new("#").unwrap());
+        for (bytes_max, upto, more) in
+            [(0, 0, true), (1, 1, true), (bytes + 1, 3, true), (9 * bytes, 5, false)]
+        {
+            let mut out = Vec::new();
+            let page = Page { count_max: 9, bytes_max };
+            assert_eq!(tree.read(filter, &mut cursor, page, Time(1), &mut out), more);
+            assert_eq!(
+                out.last().map_or("", Message::topic_str),
+                ["", "a", "b", "c", "d", "e"][upto]
+            );
+        }
+    }
+
+    #[test]
     fn expired_messages_are_not_read_and_go() {
         let mut tree = tree_of(["b", "d"]);
         for (topic, expires) in [("a", 10), ("c", 20), ("e", 10)] {
@@ -669,7 +705,7 @@ mod tests {
         }
         let mut out = Vec::new();
         let filter = TopicFilter::new("#").unwrap();
-        assert!(!tree.read(filter, &mut RetainedCursor::default(), 9, Time(10), &mut out));
+        assert!(!tree.read(filter, &mut RetainedCursor::default(), page_of(9), Time(10), &mut out));
         assert_eq!(out.iter().map(Message::topic_str).collect::<Vec<_>>(), ["b", "c", "d"]);
         assert_eq!(tree.usage().count, 3, "met, so removed");
         assert_eq!([tree.sweep(Time(20), 1), tree.sweep(Time(20), 1)], [0, 1]);
@@ -697,7 +733,13 @@ mod tests {
         assert_eq!(tree.usage().count, topics.len());
         let (mut cursor, mut out) = (RetainedCursor::default(), Vec::new());
         let mut pages = 0;
-        while tree.read(TopicFilter::new("#").unwrap(), &mut cursor, 997, Time(1), &mut out) {
+        while tree.read(
+            TopicFilter::new("#").unwrap(),
+            &mut cursor,
+            page_of(997),
+            Time(1),
+            &mut out,
+        ) {
             pages += 1;
             let gone = format!("zzz/{}", pages - 1);
             tree.clear(TopicName::new(&gone).unwrap());
@@ -719,7 +761,13 @@ mod tests {
         let topics: Vec<_> = (0..10_000).map(|i| format!("{i}/x")).collect();
         let mut tree = tree_of(topics.iter().map(String::as_str).chain(["9999/y"]));
         let (mut cursor, mut out, mut calls) = (RetainedCursor::default(), Vec::new(), 1);
-        while tree.read(TopicFilter::new("+/y").unwrap(), &mut cursor, 10, Time(1), &mut out) {
+        while tree.read(
+            TopicFilter::new("+/y").unwrap(),
+            &mut cursor,
+            page_of(10),
+            Time(1),
+            &mut out,
+        ) {
             calls += 1;
         }
         assert_eq!(out.len(), 1);

@@ -10,7 +10,7 @@ use super::input::{Effects, LinkKey, SessionKey};
 use super::link::CLASSED;
 use super::pending::{HeldPacket, HeldSubAck, Until};
 use super::record::Record;
-use super::retained::{RetainedCursor, RetainedStore};
+use super::retained::{Page, RetainedCursor, RetainedStore};
 use super::session::{Extra, Replay, Session};
 use super::subscriptions::Subscribed;
 use super::{Broker, Common, Time};
@@ -251,22 +251,28 @@ impl Broker {
             }
             return false;
         }
-        let count = match replay.qos {
-            QoS::AtMostOnce => REPLAY_BATCH_MAX,
+        let page = match replay.qos {
+            QoS::AtMostOnce => {
+                Page { count_max: REPLAY_BATCH_MAX, bytes_max: self.limits.output_bytes_max }
+            }
             // Behind the queue, and within the send quota; an acknowledgement comes back here.
             _ if !s.queue.is_empty() || s.outbound.has_unsent() || !s.outbound.has_free_id() => {
                 return false;
             }
-            _ => usize::from(l.window.saturating_sub(s.outbound.used())).min(REPLAY_BATCH_MAX),
+            _ => {
+                let window = usize::from(l.window.saturating_sub(s.outbound.used()));
+                let bytes_max = self.limits.room_under_way(s.outbound.bytes(), &self.counters);
+                Page { count_max: window.min(REPLAY_BATCH_MAX), bytes_max }
+            }
         };
-        if count == 0 {
+        if page.count_max == 0 || page.bytes_max == 0 {
             return false;
         }
         let text = std::rc::Rc::clone(&replay.filter);
         let Ok(filter) = TopicFilter::new(&text) else { return false };
         let (qos, no_local, extra) = (replay.qos, replay.no_local, replay.extra.clone());
         batch.clear();
-        let more = common.retained().read(filter, &mut replay.cursor, count, now, batch);
+        let more = common.retained().read(filter, &mut replay.cursor, page, now, batch);
         if !more {
             s.replays.pop_front();
         }

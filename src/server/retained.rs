@@ -6,8 +6,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::broker::{
-    Message, Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
-    Time,
+    Message, Page, Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree,
+    RetainedUsage, Time,
 };
 use crate::topic::{TopicFilter, TopicName};
 
@@ -55,11 +55,11 @@ impl RetainedStore for SharedRetained {
         &mut self,
         filter: TopicFilter<'_>,
         cursor: &mut RetainedCursor,
-        count_max: usize,
+        page: Page,
         now: Time,
         out: &mut Vec<Message>,
     ) -> bool {
-        self.tree().read(filter, cursor, count_max, now, out)
+        self.tree().read(filter, cursor, page, now, out)
     }
 
     fn expire(&mut self, now: Time, visit_max: usize) -> Vec<(u64, Message)> {

@@ -75,6 +75,15 @@ pub(crate) const ROWS: &[Row] = &[
          count queued_messages 1; a> puback 1; a< publish a z*3000 q1#3; count queued_messages 0",
     ),
     row(
+        "retained messages that a subscription brings are bounded like those of the queue",
+        "limits session_memory_bytes_max=5000; p joins v5; p> publish t/1 x*3000 q1#1 retain
+         p< puback 1 10; p> publish t/2 y*3000 q1#2 retain; p< puback 2 10
+         p> publish t/3 z*3000 q1#3 retain; p< puback 3 10; p> publish t/4 1 q1#4 retain
+         p< puback 4 10; a joins v5; a> subscribe 1 t/# 1; a< suback 1 01
+         a< publish t/1 x*3000 q1#1 retain; a< publish t/2 y*3000 q1#2 retain; a> puback 1
+         a< publish t/3 z*3000 q1#3 retain; a> puback 2; a< publish t/4 1 q1#4 retain",
+    ),
+    row(
         "a large payload counts once for all who refer to it",
         "shards 1; limits output_total_bytes_max=6020; a joins v5; a> subscribe 1 t 0
          a< suback 1 00; b joins v5; b> subscribe 1 t 0; b< suback 1 00; p joins v5; a stalls
