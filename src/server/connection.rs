@@ -62,6 +62,8 @@ pub(crate) struct About {
     pub(crate) peer: Peer,
     /// Empty on the porch.
     pub(crate) client_id: Box<str>,
+    /// The broker took its CONNECT.
+    pub(crate) welcome: bool,
     /// The door by which it came, while it is on the porch.
     pub(crate) door: u32,
     /// As that says.

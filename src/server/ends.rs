@@ -120,6 +120,7 @@ pub(super) fn log_end(c: &Connection, why: &'static str, reason: ReasonCode) {
         version = version_name(c.version),
         why,
         reason = format_args!("{:#04x}", reason.as_u8()),
-        "client disconnected"
+        "{}",
+        if c.about.welcome { "client disconnected" } else { "connection refused" }
     );
 }

@@ -192,7 +192,9 @@ impl<S: Store> Shard<S> {
         let deadline = self.now.plus_ms(porch.connect_timeout_ms);
         let safety = door.safety;
         let (peer, door) = (Peer::Ip(peer), number as u32);
-        let about = About { peer, client_id, door, safety, deadline, half_received, place };
+        let welcome = false;
+        let about =
+            About { peer, client_id, welcome, door, safety, deadline, half_received, place };
         self.make_room(number);
         let Some(link) = self.admit(stream.into(), None, about) else { return };
         self.set_deadline(link, deadline);
@@ -277,6 +279,9 @@ impl<S: Store> Shard<S> {
         };
         self.handle(Input::Opened(link, opening));
         if self.fx.sends.outbox(link).is_some_and(|o| o.closing().is_none()) {
+            if let Some(c) = self.connections.get_mut(link.index()) {
+                c.about.welcome = true;
+            }
             tracing::info!(
                 client_id,
                 user = identity.user.as_deref(),
@@ -333,8 +338,17 @@ impl<S: Store> Shard<S> {
             return;
         }
         let half_received = HalfReceived::new(&self.parts.porch.totals);
-        let (name, door, deadline) = (Box::default(), NO_DOOR, Time::NEVER);
-        let about = About { peer, client_id: name, door, safety, deadline, half_received, place };
+        let (door, deadline) = (NO_DOOR, Time::NEVER);
+        let about = About {
+            peer,
+            client_id: Box::default(),
+            welcome: false,
+            door,
+            safety,
+            deadline,
+            half_received,
+            place,
+        };
         let Some(link) = self.admit(socket, layers, about) else { return };
         // The porch there has let it in: here it is only read again.
         let porch = Arc::clone(&self.parts.porch);

@@ -126,6 +126,22 @@ fn nobody_comes_in_while_it_stops() {
 }
 
 #[test]
+fn who_is_refused_was_not_connected() {
+    let broker = broker("");
+    let (mut inside, _) = Client::with(&broker, connect(Version::V5, "narrow"));
+    let refused = Connect { maximum_packet_size: 5, ..connect(Version::V5, "narrow") };
+    let mut outside = Client::bare(&broker, Version::V5);
+    outside.try_send(&Packet::Connect(Box::new(refused)));
+    assert!(matches!(outside.hear(), Heard::ConnAck { code: 0x95, .. }));
+    broker.log.wait_for(&["connection refused", "narrow", "reason=0x95"]);
+    inside.ping();
+    inside.disconnect();
+    let end = broker.log.wait_for(&["client disconnected", "narrow"]);
+    assert!(end.contains("reason=0x00"), "{end}");
+    broker.stop();
+}
+
+#[test]
 fn sighup_disconnects_nobody() {
     let broker = sharded(2, "");
     let mut clients: Vec<Client> = (0..4).map(|n| Client::new(&broker, &format!("c{n}"))).collect();

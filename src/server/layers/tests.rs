@@ -255,6 +255,7 @@ impl Host {
         let about = About {
             peer: socket::Peer::Unix { uid: 0, pid: 0 },
             client_id: Box::default(),
+            welcome: true,
             door: 0,
             safety: None,
             deadline: Time::NEVER,
