@@ -102,6 +102,8 @@ const REGRESSIONS_WITH_EXTRAS: &[(u64, &str)] = &[
 const REGRESSIONS_OF_TODAY: &[(u64, &str)] = &[
     (4174, "the Will of an older session, brought back by a crash, reached its own client"),
     (9507, "the simulator's own: some of the hook's answers never came"),
+    (2004416, "a Will that everybody had was published again after a crash, for a newer one"),
+    (2036829, "the simulator's own: members whose sessions nobody keeps had what a crash took"),
 ];
 
 /// The same for seeds with the real log on a disk, without the hook.

@@ -225,6 +225,7 @@ impl Broker {
         let expiry_s = c.session_expiry_s.min(self.limits.session_expiry_max_s);
         if let Some(s) = self.sessions.get_mut(session) {
             s.link = Some(link);
+            s.lasts_still = s.is_kept() && expiry_s == 0;
             s.expiry_s = expiry_s;
             s.will = will;
             s.will_at = Time::NEVER;
@@ -350,6 +351,7 @@ impl Broker {
         let Some(l) = self.links.get_mut(link) else { return };
         l.ready = true;
         let session = l.session;
+        self.sessions.get_mut(session).into_iter().for_each(|s| s.lasts_still = false);
         self.count_member(session, Some(true), fx);
         self.go_on(now, session, fx);
     }

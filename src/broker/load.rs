@@ -243,7 +243,7 @@ impl Broker {
                 QueueFull::DropNewest => return false,
                 // Who was to be refused was: it is under way already.
                 QueueFull::Refuse => {
-                    let lasts = s.is_persistent() && qos != QoS::AtMostOnce;
+                    let lasts = s.is_kept() && qos != QoS::AtMostOnce;
                     let fits_memory = fits_memory || !alone;
                     let end = self.queued_bytes_end();
                     return lasts && fits_memory && s.queue.bytes() + bytes <= end;

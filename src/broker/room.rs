@@ -150,7 +150,7 @@ impl Broker {
     /// Whether the log would have to be told of it. Of a group with members on other shards it is
     /// not known whether they are durable: they count as if they were.
     fn is_to_be_recorded(&self, publisher: SessionKey, p: &Publish<'_>, matched: &Matched) -> bool {
-        let lasts = |s: SessionKey| self.sessions.get(s).is_some_and(Session::is_persistent);
+        let lasts = |s: SessionKey| self.sessions.get(s).is_some_and(Session::is_kept);
         let keeps = |group: &GroupId| {
             let Some(g) = self.subscriptions.groups.get(*group as usize) else { return false };
             let sub = |&sub: &u32| &self.subscriptions.subs[sub as usize];

@@ -139,8 +139,18 @@ pub(super) struct Seals {
     /// by session: its publications that are not sealed yet, in order. A client that sends them
     /// again after a crash sends the earlier ones first, so none is sealed before those
     publications: BTreeMap<SessionNumber, VecDeque<WaitKey>>,
-    /// Wills that are on their way and not gone for the log
-    wills: Vec<(SessionKey, WaitKey)>,
+    /// Wills that are on their way: not everybody has them yet
+    wills: Vec<WillUnderWay>,
+}
+
+/// A Will that was published.
+#[derive(Clone, Copy, Debug)]
+struct WillUnderWay {
+    session: SessionKey,
+    wait: WaitKey,
+    /// It is the one that the log has for the session: it would be published after a crash. One
+    /// whose client was not answered yet, since an older one was on its way, is not.
+    logged: bool,
 }
 
 impl Broker {
@@ -271,16 +281,17 @@ impl Broker {
         let Some(s) = self.sessions.get(session).filter(|s| s.is_recorded()) else { return };
         let of = (session, s.number);
         let wait = self.then(publication, of, What::Will, None);
-        self.seals.wills.push((session, wait));
+        let logged = self.will_under_way(session).is_none();
+        self.seals.wills.push(WillUnderWay { session, wait, logged });
         self.forget_wait(wait);
         self.complete_wait(now, wait, fx);
     }
 
-    /// What the session's Will has to wait for before the log may learn of it: an older one that is
-    /// still on its way.
-    pub(super) fn will_under_way(&mut self, session: SessionKey) -> Option<WaitKey> {
-        let wills = &self.seals.wills;
-        wills.iter().rev().find(|(of, _)| *of == session).map(|(_, wait)| *wait)
+    /// What the session's Will has to wait for before the log may learn of it: the one that the log
+    /// has, which is still on its way.
+    pub(super) fn will_under_way(&self, session: SessionKey) -> Option<WaitKey> {
+        let mut of = self.seals.wills.iter().filter(|will| will.session == session);
+        of.find(|will| will.logged).map(|will| will.wait)
     }
 
     /// A packet waits for it now.
@@ -359,8 +370,8 @@ impl Broker {
     /// it. `ending_goes_on` is to be called when its messages are on their way.
     pub(super) fn begin_ending(&mut self, key: SessionKey, s: &Session) -> Option<EndingKey> {
         let own: Vec<WaitKey> = s.inbound.iter().filter_map(|id| id.wait).collect();
-        let wills = self.seals.wills.iter().filter(|(of, _)| *of == key).map(|(_, wait)| *wait);
-        let mut pending: Vec<WaitKey> = wills.collect();
+        let wills = self.seals.wills.iter().filter(|will| will.session == key);
+        let mut pending: Vec<WaitKey> = wills.map(|will| will.wait).collect();
         for wait in own {
             self.forget_wait(wait); // those that seal something stay
             pending.push(wait);
@@ -554,8 +565,9 @@ impl Broker {
                 self.record_identifier(&then, packet_id, released, fx);
             }
             What::Will => {
-                self.seals.wills.retain(|(_, wait)| *wait != key);
-                self.record_will_end(&then, fx);
+                let at = self.seals.wills.iter().position(|will| will.wait == key);
+                let logged = at.is_some_and(|at| self.seals.wills.remove(at).logged);
+                self.record_will_end(&then, logged, fx);
             }
             What::Reroute => {}
         }
@@ -608,7 +620,9 @@ impl Broker {
         }
     }
 
-    fn record_will_end(&mut self, then: &Then, fx: &mut Effects) {
+    /// `logged`: the log has it, and takes the one that the session has since in its place. That
+    /// may not wait for others that are on their way: it would be published again after a crash.
+    fn record_will_end(&mut self, then: &Then, logged: bool, fx: &mut Effects) {
         let session = then.number;
         if then.seals {
             let ending = then.ending.and_then(|ending| self.seals.endings.get(ending));
@@ -618,8 +632,8 @@ impl Broker {
             self.record(fx, Record::Inbound { session, packet_id, seals });
             self.record(fx, Record::InboundEnd { session, packet_id });
         }
-        if self.will_under_way(then.session).is_none() {
-            let s = self.sessions.get(then.session);
+        if logged {
+            let s = self.sessions.get(then.session).filter(|s| s.number == session);
             let will = s.and_then(|s| s.will.as_deref().cloned());
             self.record(fx, Record::Will { session, will });
         }

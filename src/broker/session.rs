@@ -90,7 +90,7 @@ impl Claim {
     /// Whether the log is told of it, if it is this session's.
     pub(super) fn is_recorded(&self, s: &Session) -> bool {
         let kept = self.safety != Safety::Memory || self.qos == QoS::ExactlyOnce;
-        s.is_persistent() && self.qos != QoS::AtMostOnce && kept
+        s.is_kept() && self.qos != QoS::AtMostOnce && kept
     }
 }
 
@@ -301,6 +301,9 @@ pub struct Session {
     pub(super) counted_online: bool,
     /// Stands in the list of sessions that have more to send than one call may take.
     pub(super) in_work: bool,
+    /// It lasted, and its client, which came back with a Session Expiry Interval of 0, was not
+    /// answered yet: a crash brings it back.
+    pub(super) lasts_still: bool,
     /// Its queue takes no more: publishers are refused.
     pub(super) full: bool,
     /// Its class has changed since what it is to be sent came.
@@ -328,6 +331,7 @@ impl Session {
             will_at: Time::NEVER,
             counted_online: false,
             in_work: false,
+            lasts_still: false,
             full: false,
             recheck: false,
         }
@@ -336,6 +340,11 @@ impl Session {
     /// Whether it outlives its Network Connection, and so is kept on disk.
     pub(super) fn is_persistent(&self) -> bool {
         self.expiry_s > 0
+    }
+
+    /// Whether what it is to get is kept on disk: it outlives its Network Connection, or a crash.
+    pub(super) fn is_kept(&self) -> bool {
+        self.expiry_s > 0 || self.lasts_still
     }
 
     /// Whether the log knows it: then its end, and what ends in it, has to be recorded too.

@@ -159,6 +159,7 @@ impl Shadow {
             let mine = numbers.filter(|(_, kept)| client_of(&kept.client_id) == client);
             let mut mine: Vec<_> = mine.map(|(n, kept)| (self.epoch_of[n], kept)).collect();
             let newest = mine.pop();
+            let present = self.sessions[client].as_ref().map(|s| s.epoch);
             if let Some(s) = self.sessions[client].take() {
                 let found = newest.map(|(epoch, _)| epoch) == Some(s.epoch);
                 let owed = self.session_outlives(client, &s, power);
@@ -167,6 +168,9 @@ impl Shadow {
             }
             if let Some((epoch, kept)) = newest {
                 let mut s = self.ended.remove(&epoch).expect("it was there once");
+                // Its client was told that it is gone, or that it would go, and forgot what it had.
+                let forgotten = present != Some(epoch) || s.volatile;
+                s.forgotten |= forgotten && !Self::outlives(self.safeties.of_link(client), power);
                 self.revive(client, &mut s, kept, power);
                 self.sessions[client] = Some(s);
             }
@@ -189,9 +193,9 @@ impl Shadow {
         let done = done.into_iter().filter(|(_, done)| *done);
         self.in_flight2 = done.map(|(k, _)| (k, ON_DISK)).collect();
         self.inbound.clear();
-        for kept in fold.sessions.values() {
-            let client = client_of(&kept.client_id);
-            self.inbound.extend(kept.inbound.iter().map(|&id| ((client, id), ON_DISK)));
+        for (number, kept) in &fold.sessions {
+            let epoch = self.epoch_of[number];
+            self.inbound.extend(kept.inbound.iter().map(|&id| ((epoch, id), ON_DISK)));
         }
         self.retained_lost(fold, power);
         again.into_iter().for_each(|serial| self.publish_will_again(serial));
@@ -206,7 +210,7 @@ impl Shadow {
         if !found && let Some(group) = self.group_of[client] {
             self.group_ends[group].push(ev);
             for (_, got) in self.group_got.iter_mut().filter(|((of, _), _)| *of == group) {
-                got.entry(s.epoch).and_modify(|count| *count = 0);
+                got.entry(s.epoch).and_modify(|count| *count = (0, 0));
             }
         }
         self.ended.insert(s.epoch, s);
@@ -230,6 +234,7 @@ impl Shadow {
         s.will = kept.will.as_ref().and_then(|will| {
             serial_of(will.message.payload()).map(|serial| (serial, will.delay_s))
         });
+        s.will.into_iter().for_each(|(serial, _)| self.take_back_will(serial));
         s.will_told = true;
         s.will_at = s.will.map_or(stonechat::broker::Time::NEVER, |(_, delay_s)| {
             now.plus_ms((u64::from(delay_s) * 1000).saturating_sub(offline_ms))

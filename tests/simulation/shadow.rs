@@ -42,6 +42,13 @@ pub struct Msg {
     pub may_be_lost: bool,
 }
 
+impl Msg {
+    /// Whether the broker was handed it, and no power loss has taken that.
+    pub fn is_out(&self) -> bool {
+        self.handed > self.lost
+    }
+}
+
 /// One SUBSCRIBE's filter in a session's history.
 #[derive(Clone, Debug)]
 pub struct SubEntry {
@@ -76,6 +83,8 @@ pub struct SessionShadow {
     pub expiry_s: u32,
     /// was resumed with an expiry of 0: nothing durable is owed any more
     pub volatile: bool,
+    /// a crash brought it back, which its listener does not rule out
+    pub forgotten: bool,
     pub ends_at: Time,
     /// since when it is discarded
     pub gone_at: Option<u64>,
@@ -143,8 +152,8 @@ pub struct Shadow {
     pub volatile_groups: BTreeSet<usize>,
     /// entries of QoS 2, by session and order: the client
     entries2: BTreeSet<(SessionNumber, u64)>,
-    /// by client and identifier: the record of a QoS 2 identifier of the client's
-    pub inbound: BTreeMap<(usize, u16), (usize, u64)>,
+    /// by epoch and identifier: the record of a QoS 2 identifier of the client's
+    pub inbound: BTreeMap<(u64, u16), (usize, u64)>,
     /// by client and message: shard and number of the first record that keeps it
     pub kept: BTreeMap<(usize, usize), (usize, u64)>,
     /// by client and Packet Identifier: the record of a QoS 2 delivery
@@ -154,8 +163,9 @@ pub struct Shadow {
     /// a Will may find that its client has enough of them
     pub retained_quotas: bool,
     will_set_at: BTreeMap<&'static str, Time>,
-    /// by group and message: epochs that got it, and how often each as QoS 2
-    pub group_got: BTreeMap<(usize, usize), BTreeMap<u64, u32>>,
+    /// by group and message: epochs that got it, and how often each as QoS 2, in all and while its
+    /// session was kept
+    pub group_got: BTreeMap<(usize, usize), BTreeMap<u64, (u32, u32)>>,
     pub group_ends: Vec<Vec<u64>>,
     /// limits are so small that messages are dropped: only safety is checked
     pub lossy: bool,
@@ -287,6 +297,7 @@ impl Shadow {
                 will_told: false,
                 expiry_s,
                 volatile: expiry_s == 0,
+                forgotten: false,
                 ends_at: Time::NEVER,
                 gone_at: None,
                 gaps: Vec::new(),
@@ -389,11 +400,16 @@ impl Shadow {
 
     /// One that the log still had: it may have been published before the power loss, too.
     pub fn publish_will_again(&mut self, serial: usize) {
-        let m = &mut self.msgs[serial];
-        m.lost += u32::from(m.handed > 0);
+        self.take_back_will(serial);
         self.publish_will(serial, true);
         let topic = self.msgs[serial].topic;
         self.retained_unsure.insert(topic);
+    }
+
+    /// The log still has it: if it was published, that is lost.
+    pub fn take_back_will(&mut self, serial: usize) {
+        let m = &mut self.msgs[serial];
+        m.lost += u32::from(m.is_out());
     }
 
     fn publish_will(&mut self, serial: usize, durable: bool) {
@@ -527,12 +543,12 @@ impl Shadow {
             Record::Retained { message, .. } => {
                 matches!(cause.answer, 4 | 5) && serial_of(message.payload()) == cause.serial
             }
-            Record::Inbound { packet_id, .. } => {
-                self.inbound.insert((client.unwrap(), packet_id.get()), (shard, seq));
+            Record::Inbound { session, packet_id, .. } => {
+                self.inbound.insert((self.epoch_of[session], packet_id.get()), (shard, seq));
                 cause.answer == 5 && own && id(*packet_id)
             }
-            Record::InboundEnd { packet_id, .. } => {
-                self.inbound.remove(&(client.unwrap(), packet_id.get()));
+            Record::InboundEnd { session, packet_id } => {
+                self.inbound.remove(&(self.epoch_of[session], packet_id.get()));
                 cause.answer == 7 && own && id(*packet_id)
             }
             Record::Released { .. } => cause.answer == 6 && own,
@@ -608,9 +624,9 @@ impl Shadow {
         }
         if let Packet::PubRec(a) = packet
             && !a.reason.is_error()
-            && self.sessions[client].as_ref().is_some_and(|s| !s.volatile)
+            && let Some(s) = self.sessions[client].as_ref().filter(|s| !s.volatile)
         {
-            let at = self.inbound.get(&(client, a.packet_id.get()));
+            let at = self.inbound.get(&(s.epoch, a.packet_id.get()));
             let safety = gate.safety.get(&id).copied().unwrap_or_default();
             let done = at.is_some_and(|&(shard, seq)| self.is_done(shard, seq, safety));
             assert!(done, "c{client}: PUBREC {} before its identifier is kept", a.packet_id);
@@ -661,7 +677,7 @@ impl Shadow {
     pub fn check_wills_kept(&self) {
         let published = |&serial: &usize| {
             let m = &self.msgs[serial];
-            m.will && m.handed > 0 && (m.durable_will || m.first_handed > self.last_loss)
+            m.will && m.is_out() && (m.durable_will || m.first_handed > self.last_loss)
         };
         (0..self.msgs.len()).filter(published).for_each(|serial| self.check_kept(serial));
     }

@@ -592,9 +592,10 @@ impl World {
         let again = p.qos == QoS::ExactlyOnce && self.inbound2.contains_key(&key);
         let may = shadow.rights.may_publish(client, topic) && conn.told.may_publish(topic);
         let denied = !again && !may;
-        // 3.x clients cannot be told, and are answered as if it had been taken.
-        if p.qos == QoS::ExactlyOnce && !(denied && conn.version.is_v5()) {
-            self.inbound2.insert(key, serial);
+        // 3.x clients cannot be told, and are answered as if it had been taken: nobody gets what is
+        // lost with that identifier.
+        if p.qos == QoS::ExactlyOnce && !again && !(denied && conn.version.is_v5()) {
+            self.inbound2.insert(key, serial.filter(|_| !denied));
         }
         if denied {
             conn.gate.published.remove(&packet_id);

@@ -385,4 +385,10 @@ pub(crate) const ROWS: &[Row] = &[
          b> subscribe 2 t 0; b< suback 2 00; p joins v5; hold commits; hold peers
          p> publish t x q1#1; p< puback 1; deliver; b< publish t x",
     ),
+    row(
+        "a session that comes back to end with its connection lasts until its client was told so",
+        "shards 1; a joins v5 expiry=99; a> subscribe 1 t 1; a< suback 1 01; a cut; p joins v5
+         hold commits; b> connect v5 id=a; p> publish t x q1#1; commit; b< connack sp
+         b< publish t x q1#1; p< puback 1; p> publish t y q1#2; p< puback 2; b< publish t y q1#2",
+    ),
 ];

@@ -103,4 +103,20 @@ pub(crate) const ROWS: &[Row] = &[
          p< pubrec 1; p> publish t y q2#2; p> publish t z q2#3; deliver; deliver; p< pubrec 2
          b< publish t z q2#2; p< pubrec 3; deliver; a< publish t y q2#1",
     ),
+    row(
+        "a Will that everybody has is gone for the log, also while a newer one is on its way",
+        "shards 3; a at 0; p at 1; q at 1; a joins v5 expiry=99; a> subscribe 1 t 2; a< suback 1 02
+         p joins v5 expiry=99 will=t:1 wqos=2; hold peers; p cut; deliver
+         q> connect v5 id=p expiry=99 will=t:2 wqos=2; q cut; deliver; restart
+         release; a resumes v5 expiry=99; a< publish t 1 q2#1",
+    ),
+    row(
+        "and the one of the client that was answered then is in its place",
+        "shards 3; a at 0; p at 1; q at 1; r at 1; a joins v5 expiry=99; a> subscribe 1 t 2
+         a< suback 1 02; p joins v5 expiry=99 will=t:1 wqos=2; hold peers; p cut
+         deliver; q> connect v5 id=p expiry=99 will=t:2 wqos=2; q cut
+         r> connect v5 id=p expiry=99 will=t:3 wqos=2; deliver
+         r< connack sp; restart; release; a resumes v5 expiry=99; a< publish t 1 q2#1
+         a< publish t 3 q2#2",
+    ),
 ];
