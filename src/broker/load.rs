@@ -478,7 +478,7 @@ impl Broker {
         let before = s.queue.sums();
         let in_memory = s.queue.tail().into_iter().flat_map(|tail| tail.kept()).map(|e| e.order);
         let in_memory = in_memory.collect();
-        let tail = s.queue.end_tail();
+        let tail = s.queue.leave_tail();
         self.count_queue(before, QueueSums::default());
         let reads = |tail: &Tail| tail.shared && tail.unread() > 0;
         let groups = !self.subscriptions.groups.is_empty();

@@ -199,6 +199,14 @@ impl Queue {
         self.tail.take()
     }
 
+    /// The session ends: what of the tail is in memory goes with the rest that is, and what is on
+    /// the log alone stands in the tail as before, wherever in between.
+    pub(super) fn leave_tail(&mut self) -> Option<Box<Tail>> {
+        let mut tail = self.tail.take()?;
+        tail.leave_kept().into_iter().for_each(|entry| self.push(entry));
+        Some(tail)
+    }
+
     pub(super) fn can_expire(&self) -> bool {
         self.expiring > 0
     }

@@ -163,6 +163,12 @@ impl Tail {
         Some(entry)
     }
 
+    /// Those that stay in memory go. What stands before them on the log alone is still there.
+    pub(super) fn leave_kept(&mut self) -> Vec<Queued> {
+        self.kept_bytes = 0;
+        self.kept.drain(..).map(|(_, entry)| entry).collect()
+    }
+
     /// The next of those that stay in memory, if it stands before what has this order.
     pub(super) fn kept_before(&mut self, order: u64) -> Option<Queued> {
         self.kept.front().filter(|(at, _)| *at < order)?;

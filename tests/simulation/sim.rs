@@ -420,8 +420,11 @@ impl Sim {
             progress |= self.down(id, usize::MAX);
         }
         let (world, shadow, rng) = (&mut self.world, &mut self.shadow, &mut self.rng);
+        // All that are under way: those who are refused and come back at once make ever more.
         for pipe in 0..world.pipes() {
-            progress |= world.peer(pipe, shadow);
+            for _ in 0..world.pipes[pipe].len() {
+                progress |= world.peer(pipe, shadow);
+            }
         }
         for shard in 0..world.shards.len() {
             progress |= world.commit(shard, true, shadow, rng);

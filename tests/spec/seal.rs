@@ -119,4 +119,13 @@ pub(crate) const ROWS: &[Row] = &[
          r< connack sp; restart; release; a resumes v5 expiry=99; a< publish t 1 q2#1
          a< publish t 3 q2#2",
     ),
+    row(
+        "a session that ends leaves what is on the log alone to others, also before what waits for a seal",
+        "shards 3; limits queue_memory_bytes=1; a at 0; b at 1; p at 2; a joins v5 expiry=9
+         a> subscribe 1 $share/g/t 2; a< suback 1 02; a cut; p joins v5 expiry=9
+         p> publish t 1 q1#1; p< puback 1; p> publish t 2 q1#2; p< puback 2; b joins v5 expiry=9
+         hold peers; p> publish t 3 q2#3; b> subscribe 1 $share/g/t 2; deliver; deliver
+         b< suback 1 02; p< pubrec 3; a joins v5 clean; release
+         b<* publish t 1 q1#2 | publish t 2 q1#3 | publish t 3 q2#1",
+    ),
 ];
