@@ -141,7 +141,9 @@ impl Shadow {
                     && !(m.publisher == client && lowest_options(s, e).1)
                     && !(self.drops_qos0 && m.qos.min(lowest_options(s, e).0) == 0)
             };
+            // One that was published since may have found no memory in its queue.
             let unsure = self.retained_unsure.contains(topic)
+                || (self.spills || self.refuses) && takes_qos0(s, m)
                 || m.len > end.len_max
                 || !self.rights.has_to_have(client, m);
             let got = unsure || s.seen.get(&serial).is_some_and(|seen| seen.any);
