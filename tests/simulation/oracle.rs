@@ -66,7 +66,9 @@ impl Shadow {
         let lost = if volatile { 0 } else { m.lost };
         let d2 = Delivery { known2: d.known2 || s.forgotten, ..*d };
         count(seen, &m, &d2, (live, replays), (lost, self.losses));
-        if first && !d.retain && !shared && !m.will && m.handed == 1 {
+        // What a full queue dropped comes back if a crash takes the record of that.
+        let undropped = self.lossy && self.losses > 0;
+        if first && !d.retain && !shared && !m.will && m.handed == 1 && !undropped {
             let last = s.order.entry((m.publisher, m.topic, m.qos * 3 + d.qos)).or_default();
             // The order in which the broker was handed them: a publisher's older connection may
             // arrive behind a newer one.
