@@ -104,6 +104,7 @@ const REGRESSIONS_OF_TODAY: &[(u64, &str)] = &[
     (9507, "the simulator's own: some of the hook's answers never came"),
     (2004416, "a Will that everybody had was published again after a crash, for a newer one"),
     (6044696, "shared messages of an ended session were lost before one that waited for its seal"),
+    (10073688, "a QoS 2 PUBLISH waited for a sync that nobody asked for: its record was forgotten"),
     (2036829, "the simulator's own: members whose sessions nobody keeps had what a crash took"),
 ];
 

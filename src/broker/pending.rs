@@ -137,6 +137,17 @@ impl Broker {
             })
     }
 
+    /// Whether all that it still waits for is a sync of what is written. That was asked for when it
+    /// began to wait; but one record may have been void, and safe, while others were in front, and
+    /// is forgotten since it counts as written: then nobody else may ask.
+    fn wants_sync_alone(&self, until: &Until) -> bool {
+        let settled = &self.gate.settled;
+        until.safety == Safety::Synced && {
+            let until = Until { safety: Safety::Written, ..*until };
+            self.is_met(&until) && settled.committed() < settled.written()
+        }
+    }
+
     /// Something waits from now on: the store is told if that is for a sync, which may be of
     /// records that it was given before, and that did not need one.
     fn wait_for(&mut self, link: LinkKey, until: &Until, fx: &mut Effects) {
@@ -213,6 +224,7 @@ impl Broker {
             };
             let until = head.until;
             if !self.is_met(&until) {
+                fx.sync |= self.wants_sync_alone(&until);
                 return true;
             }
             self.gate.resolve(&until);
