@@ -663,7 +663,7 @@ mod tests {
     #[test]
     fn sizes() {
         for (what, size, at_most) in [
-            ("Session", size_of::<Session>(), 288),
+            ("Session", size_of::<Session>(), 296),
             ("Link", size_of::<link::Link>(), 120),
             ("Outbox", size_of::<Outbox>(), 88),
             ("Subscription", size_of::<subscriptions::Subscription>(), 40),
