@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use stonechat::broker::matching::{FilterTree, MatchCache};
-use stonechat::broker::{Message, Page, RetainedCursor, RetainedStore, RetainedTree, Time};
+use stonechat::broker::{Message, RetainedCursor, RetainedPage, RetainedStore, RetainedTree, Time};
 
 #[path = "support/matching.rs"]
 mod material;
@@ -151,8 +151,9 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn page() -> impl Strategy<Value = Page> {
-    (0..6_usize, 0..400_usize).prop_map(|(count_max, bytes_max)| Page { count_max, bytes_max })
+fn page() -> impl Strategy<Value = RetainedPage> {
+    (0..6_usize, 0..400_usize)
+        .prop_map(|(count_max, bytes_max)| RetainedPage { count_max, bytes_max })
 }
 
 type Model = BTreeMap<String, Message>;
@@ -228,7 +229,7 @@ proptest! {
             let mut more = true;
             let mut changes = pages.iter().map(|(page, changes)| (*page, &changes[..]));
             while more {
-                let last = (Page { count_max: 3, bytes_max: 999 }, &[][..]);
+                let last = (RetainedPage { count_max: 3, bytes_max: 999 }, &[][..]);
                 let (page, changes) = changes.next().unwrap_or(last);
                 let before = out.len();
                 more = tree.read(parsed(filter), &mut cursor, page, now, &mut out);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stonechat::broker::matching::{FilterTree, MatchCache};
 use stonechat::broker::{
-    Message, Page, RetainedCursor, RetainedStore, RetainedTree, RetainedUsage, Time,
+    Message, RetainedCursor, RetainedPage, RetainedStore, RetainedTree, RetainedUsage, Time,
 };
 
 #[path = "../../tests/support/matching.rs"]
@@ -135,7 +135,7 @@ impl History {
         let Some(reader) = self.readers.get_mut(which) else { return };
         let before = reader.read.len();
         let (filter, cursor) = (parsed(&reader.filter), &mut reader.cursor);
-        let page = Page { count_max, bytes_max: count_max * 100 };
+        let page = RetainedPage { count_max, bytes_max: count_max * 100 };
         let more = self.retained.read(filter, cursor, page, self.now, &mut reader.read);
         assert!(reader.read.len() - before <= count_max);
         for read in &reader.read[before..] {

@@ -132,7 +132,8 @@ impl Limits {
     }
 
     /// How many bytes more may be under way to a client by the same limits: 0 where
-    /// [`Limits::lets_under_way`] lets nothing.
+    /// [`Limits::lets_under_way`] lets nothing, and 1, which one message takes, where all together
+    /// have as much as they may and the client is below its share.
     pub(super) fn room_under_way(&self, own_bytes: usize, counters: &Counters) -> usize {
         if !self.lets_under_way(own_bytes, counters) {
             return 0;

@@ -70,7 +70,8 @@ pub use plain::PlainMessage;
 pub use record::{DropReason, Owner, Record, SessionNumber, WillRecord};
 pub use restore::{RestoredDelivery, RestoredEntry, RestoredSession, RestoredTail};
 pub use retained::{
-    Page, Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree, RetainedUsage,
+    Replaced, RetainedCursor, RetainedFull, RetainedPage, RetainedStore, RetainedTree,
+    RetainedUsage,
 };
 pub use safety::Safety;
 pub use sends::{Closing, Outbox, Sends};

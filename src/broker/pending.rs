@@ -142,10 +142,9 @@ impl Broker {
     /// is forgotten since it counts as written: then nobody else may ask.
     fn wants_sync_alone(&self, until: &Until) -> bool {
         let settled = &self.gate.settled;
-        until.safety == Safety::Synced && {
-            let until = Until { safety: Safety::Written, ..*until };
-            self.is_met(&until) && settled.committed() < settled.written()
-        }
+        until.safety == Safety::Synced
+            && settled.committed() < settled.written()
+            && self.is_met(&Until { safety: Safety::Written, ..*until })
     }
 
     /// Something waits from now on: the store is told if that is for a sync, which may be of

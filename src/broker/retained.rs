@@ -58,7 +58,7 @@ pub struct RetainedCursor(Option<Message>);
 
 /// How much one call of [`RetainedStore::read`] may append.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
+pub struct RetainedPage {
     /// messages
     pub count_max: usize,
     /// their [`Message::cost_bytes`]; the message that reaches it is the last one
@@ -102,7 +102,7 @@ pub trait RetainedStore {
         &mut self,
         filter: TopicFilter<'_>,
         cursor: &mut RetainedCursor,
-        page: Page,
+        page: RetainedPage,
         now: Time,
         out: &mut Vec<Message>,
     ) -> bool;
@@ -391,7 +391,7 @@ impl RetainedStore for RetainedTree {
         &mut self,
         filter: TopicFilter<'_>,
         cursor: &mut RetainedCursor,
-        page: Page,
+        page: RetainedPage,
         now: Time,
         out: &mut Vec<Message>,
     ) -> bool {
@@ -561,8 +561,8 @@ mod tests {
         Message::new(&parts, &mut Vec::new())
     }
 
-    fn page_of(count_max: usize) -> Page {
-        Page { count_max, bytes_max: usize::MAX }
+    fn page_of(count_max: usize) -> RetainedPage {
+        RetainedPage { count_max, bytes_max: usize::MAX }
     }
 
     fn tree_of<'a>(topics: impl IntoIterator<Item = &'a str>) -> RetainedTree {
@@ -688,7 +688,7 @@ mod tests {
             [(0, 0, true), (1, 1, true), (bytes + 1, 3, true), (9 * bytes, 5, false)]
         {
             let mut out = Vec::new();
-            let page = Page { count_max: 9, bytes_max };
+            let page = RetainedPage { count_max: 9, bytes_max };
             assert_eq!(tree.read(filter, &mut cursor, page, Time(1), &mut out), more);
             assert_eq!(
                 out.last().map_or("", Message::topic_str),

@@ -10,7 +10,7 @@ use super::input::{Effects, LinkKey, SessionKey};
 use super::link::CLASSED;
 use super::pending::{HeldPacket, HeldSubAck, Until};
 use super::record::Record;
-use super::retained::{Page, RetainedCursor, RetainedStore};
+use super::retained::{RetainedCursor, RetainedPage, RetainedStore};
 use super::session::{Extra, Replay, Session};
 use super::subscriptions::Subscribed;
 use super::{Broker, Common, Time};
@@ -252,9 +252,10 @@ impl Broker {
             return false;
         }
         let page = match replay.qos {
-            QoS::AtMostOnce => {
-                Page { count_max: REPLAY_BATCH_MAX, bytes_max: self.limits.output_bytes_max }
-            }
+            QoS::AtMostOnce => RetainedPage {
+                count_max: REPLAY_BATCH_MAX,
+                bytes_max: self.limits.output_bytes_max,
+            },
             // Behind the queue, and within the send quota; an acknowledgement comes back here.
             _ if !s.queue.is_empty() || s.outbound.has_unsent() || !s.outbound.has_free_id() => {
                 return false;
@@ -262,7 +263,7 @@ impl Broker {
             _ => {
                 let window = usize::from(l.window.saturating_sub(s.outbound.used()));
                 let bytes_max = self.limits.room_under_way(s.outbound.bytes(), &self.counters);
-                Page { count_max: window.min(REPLAY_BATCH_MAX), bytes_max }
+                RetainedPage { count_max: window.min(REPLAY_BATCH_MAX), bytes_max }
             }
         };
         if page.count_max == 0 || page.bytes_max == 0 {

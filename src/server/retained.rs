@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::broker::{
-    Message, Page, Replaced, RetainedCursor, RetainedFull, RetainedStore, RetainedTree,
+    Message, Replaced, RetainedCursor, RetainedFull, RetainedPage, RetainedStore, RetainedTree,
     RetainedUsage, Time,
 };
 use crate::topic::{TopicFilter, TopicName};
@@ -55,7 +55,7 @@ impl RetainedStore for SharedRetained {
         &mut self,
         filter: TopicFilter<'_>,
         cursor: &mut RetainedCursor,
-        page: Page,
+        page: RetainedPage,
         now: Time,
         out: &mut Vec<Message>,
     ) -> bool {
