@@ -11,7 +11,7 @@ use stonechat::broker::{Message, RetainedCursor, RetainedPage, RetainedStore, Re
 
 #[path = "support/matching.rs"]
 mod material;
-use material::{Count, matched, message, name, parsed};
+use material::{Count, check_node_count, matched, message, name, parsed};
 
 const DEPTH_MAX: usize = 10;
 
@@ -124,15 +124,8 @@ impl World {
             assert_eq!(all.insert(text, count.0), None);
         });
         assert_eq!(all, self.model);
-        let paths: BTreeSet<_> = self.model.keys().flat_map(|f| prefixes(f)).collect();
-        assert_eq!(self.tree.node_count(), paths.len());
+        check_node_count(&self.tree, self.model.keys());
     }
-}
-
-/// The text of each node on the way to a filter.
-fn prefixes(filter: &str) -> impl Iterator<Item = &str> {
-    let ends = filter.match_indices('/').map(|(i, _)| i).chain([filter.len()]);
-    ends.map(|end| &filter[..end])
 }
 
 #[derive(Clone, Debug)]

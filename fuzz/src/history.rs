@@ -10,7 +10,7 @@ use stonechat::broker::{
 
 #[path = "../../tests/support/matching.rs"]
 mod material;
-use material::{Count, matched, message, name, parsed};
+use material::{Count, check_node_count, matched, message, name, parsed};
 
 /// How many readers of retained messages there may be at once.
 const READERS_MAX: usize = 4;
@@ -184,13 +184,7 @@ impl History {
             assert_eq!(all.insert(text, count.0), None);
         });
         assert_eq!(all, self.filters);
-        let ends = |f: &str| f.match_indices('/').map(|(i, _)| i).chain([f.len()]).collect();
-        let prefixes = |f: &String| -> Vec<String> {
-            let ends: Vec<usize> = ends(f);
-            ends.into_iter().map(|end| f[..end].to_owned()).collect()
-        };
-        let paths: BTreeSet<_> = self.filters.keys().flat_map(prefixes).collect();
-        assert_eq!(self.tree.node_count(), paths.len());
+        check_node_count(&self.tree, self.filters.keys());
     }
 }
 

@@ -79,6 +79,18 @@ impl Edges {
         self.slots[at] = slot;
     }
 
+    /// Puts a number in the place of another with the same hash.
+    pub(super) fn replace(&mut self, hash: u32, id: u32, new: u32) {
+        let mut at = home(hash, self.slots.len());
+        while let Some(slot) = self.slots.get_mut(at).filter(|slot| slot.id != FREE) {
+            if slot.id == id {
+                slot.id = new;
+                return;
+            }
+            at = self.after(at);
+        }
+    }
+
     /// Takes a number out.
     pub(super) fn remove(&mut self, hash: u32, id: u32) {
         let slots = self.slots.len();
@@ -150,8 +162,11 @@ mod tests {
                 assert!(edges.len() * 5 <= edges.slots.len() * 4, "it is too full");
             }
             for &id in &model {
-                assert_eq!(edges.find(hash(id), |found| found == id), Some(id));
-                edges.remove(hash(id), id);
+                let new = id + 0x200;
+                edges.replace(hash(id), id, new);
+                assert_eq!(edges.find(hash(id), |found| found == id), None);
+                assert_eq!(edges.find(hash(id), |found| found == new), Some(new));
+                edges.remove(hash(id), new);
             }
             assert_eq!((edges.len(), edges.slots.len()), (0, SLOTS_MIN), "it is small again");
         }

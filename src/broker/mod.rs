@@ -21,6 +21,7 @@ mod inflight;
 mod input;
 mod interest;
 mod key;
+mod levels;
 mod limits;
 mod link;
 mod load;

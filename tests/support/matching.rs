@@ -1,6 +1,8 @@
 //! Filters, topics and retained messages to try the trees with, for `tests/matching.rs` and the
 //! fuzz target `topic_match`.
 
+use std::collections::BTreeSet;
+
 use stonechat::broker::matching::{FilterTree, NodeValue};
 use stonechat::broker::{Message, MessageParts, Time};
 use stonechat::codec::{Properties, QoS};
@@ -36,6 +38,18 @@ pub(super) fn message(topic: &str, payload: u8, expires: Time) -> Message {
         payload: &[payload],
     };
     Message::new(&parts, &mut Vec::new())
+}
+
+/// Panics if the tree has fewer nodes than `filters`, or more than these have levels: a node stands
+/// for one level at least, of one filter or more.
+pub(super) fn check_node_count<'a>(
+    tree: &FilterTree<Count>,
+    filters: impl Iterator<Item = &'a String> + Clone,
+) {
+    let prefixes = |f: &'a str| f.match_indices('/').map(move |(i, _)| &f[..i]).chain([f]);
+    let paths: BTreeSet<_> = filters.clone().flat_map(|f| prefixes(f)).collect();
+    let (count, least) = (tree.node_count(), filters.count());
+    assert!((least..=paths.len()).contains(&count), "{count} of {least} to {}", paths.len());
 }
 
 /// The filters that match, in the order of their texts.
