@@ -147,7 +147,7 @@ fn bytes_per_subscription(shards: usize, filter: fn(usize) -> String) -> f64 {
 #[test]
 fn a_subscription_takes_a_few_bytes_more_for_each_further_shard() {
     let one = bytes_per_subscription(1, of_sites);
-    assert!(one <= 150.0, "{one:.1} bytes with one shard");
+    assert!(one <= 115.0, "{one:.1} bytes with one shard");
     for shards in [2, 4, 16] {
         let all = bytes_per_subscription(shards, of_sites);
         let bound = one + 12.0 + (shards - 1) as f64;

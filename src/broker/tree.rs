@@ -212,6 +212,8 @@ impl<T: NodeValue> FilterTree<T> {
             let level = first(rest);
             let after = (at + level.len() + 1) as u32;
             if wildcards && node.plus != NONE {
+                // What it needs comes while the other way is followed.
+                std::hint::black_box(self.node(node.plus).edges);
                 waiting.push((node.plus, after));
             }
             if node.edges != NO_EDGES {
