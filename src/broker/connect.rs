@@ -421,6 +421,9 @@ impl Broker {
         let Some(s) = self.sessions.get_mut(session) else { return };
         s.link = None;
         s.offline_since = now;
+        if let Some(replays) = &mut s.replays {
+            replays.forget_held();
+        }
         let (persistent, number, expiry_s) = (s.is_persistent(), s.number, s.expiry_s);
         let recorded = s.is_recorded();
         if will == WillIs::Discarded {

@@ -15,7 +15,7 @@ use super::pending::{HeldPacket, Until};
 use super::publication::Publication;
 use super::record::{DropReason, Record};
 use super::seal::SealRef;
-use super::session::{Extra, Queued};
+use super::session::{Extra, Queued, Session};
 use super::shared::MinQoS;
 use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, QoS, ReasonCode};
@@ -461,7 +461,7 @@ impl Broker {
     /// The same, and retained messages after it: there is room, or there may be.
     pub(super) fn go_on(&mut self, now: Time, session: SessionKey, fx: &mut Effects) {
         self.pump(now, session, fx);
-        if self.sessions.get(session).is_some_and(|s| !s.replays.is_empty()) {
+        if self.sessions.get(session).is_some_and(Session::has_replays) {
             self.more_work(session);
         }
     }

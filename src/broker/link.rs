@@ -11,7 +11,6 @@ use super::input::{LinkKey, Opening, SessionKey, WaitKey};
 use super::limits::Limits;
 use super::pending::Held;
 use super::safety::Safety;
-use super::session::Replay;
 use super::shrink::shrink_list;
 use super::time::Time;
 use crate::codec::Version;
@@ -181,11 +180,6 @@ impl Link {
     /// What its held packets wait for of other shards.
     pub(super) fn held_waits(&self) -> impl Iterator<Item = WaitKey> {
         self.held.0.iter().flat_map(|held| held.iter()).filter_map(Held::wait)
-    }
-
-    /// The retained messages that start when held SUBACKs leave.
-    pub(super) fn held_replays(&mut self) -> impl Iterator<Item = &mut Vec<Replay>> {
-        self.held.0.iter_mut().flat_map(|held| held.iter_mut()).filter_map(Held::replays)
     }
 
     /// The deadline after which the Keep Alive has been missed \[MQTT-3.1.2-22\].

@@ -33,6 +33,7 @@ mod plain;
 mod publication;
 mod publish;
 mod record;
+mod replays;
 mod restore;
 mod retain;
 mod retained;
@@ -622,6 +623,7 @@ impl Broker {
                 assert!(s.timer <= s.will_at, "an armed Will");
             }
             s.outbound.check_invariants();
+            s.replays.iter().for_each(|replays| replays.check_invariants());
             queued += s.queue.len() as u64;
             queued_bytes += s.queue.iter().map(|q| q.cost_bytes() as u64).sum::<u64>();
             queued_bytes += s.queue.sums().unread_bytes as u64;

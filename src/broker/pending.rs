@@ -11,9 +11,9 @@
 use super::input::{Effects, LinkKey, SealKey, Seq, ShardId, WaitKey};
 use super::key::Arena;
 use super::link::{Hold, Link};
+use super::replays::Replay;
 use super::safety::Safety;
 use super::seal::Then;
-use super::session::Replay;
 use super::void::{Settled, Span};
 use super::{Broker, Time};
 use crate::codec::{Ack, Packet, PacketId, ReasonCode, SubAck, UserProperties, encode_within};
@@ -95,13 +95,6 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn wait(&self) -> Option<WaitKey> {
         self.until.wait
-    }
-
-    pub(super) fn replays(&mut self) -> Option<&mut Vec<Replay>> {
-        match &mut self.packet {
-            HeldPacket::SubAck(ack) => Some(&mut ack.replays),
-            _ => None,
-        }
     }
 }
 

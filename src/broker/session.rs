@@ -4,7 +4,6 @@
 //! Interval says; nothing here depends on which link is attached.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc as StdArc;
 
 use triomphe::Arc;
@@ -14,7 +13,7 @@ use super::inflight::{Inbound, Outbound, Stage};
 use super::input::LinkKey;
 use super::message::Message;
 use super::record::{Record, SessionNumber, WillRecord};
-use super::retained::RetainedCursor;
+use super::replays::Replays;
 use super::rights::Rights;
 use super::safety::Safety;
 use super::seal::SealRef;
@@ -257,27 +256,6 @@ impl Queue {
     }
 }
 
-/// Retained messages that are still to be sent for a new subscription.
-#[derive(Debug)]
-pub(super) struct Replay {
-    pub(super) filter: Rc<str>,
-    pub(super) cursor: RetainedCursor,
-    pub(super) qos: QoS,
-    /// The session does not want what it retained itself [MQTT-3.8.3-3].
-    pub(super) no_local: bool,
-    pub(super) extra: Option<Arc<Extra>>,
-}
-
-impl Replay {
-    /// Goes on as `newer` wants it, if that is for the same filter.
-    pub(super) fn take_options(&mut self, newer: &Self) {
-        if self.filter == newer.filter {
-            (self.qos, self.no_local) = (newer.qos, newer.no_local);
-            self.extra.clone_from(&newer.extra);
-        }
-    }
-}
-
 /// One Session.
 #[derive(Debug)]
 pub struct Session {
@@ -298,7 +276,8 @@ pub struct Session {
     pub(super) outbound: Outbound,
     pub(super) inbound: Inbound,
     pub(super) queue: Queue,
-    pub(super) replays: VecDeque<Replay>,
+    /// Retained messages that are to be sent; mostly none.
+    pub(super) replays: Option<Box<Replays>>,
     pub(super) subscriptions: IdList,
     /// How many of them are shared.
     pub(super) shared: u32,
@@ -332,7 +311,7 @@ impl Session {
             outbound: Outbound::default(),
             inbound: Inbound::default(),
             queue: Queue::default(),
-            replays: VecDeque::new(),
+            replays: None,
             subscriptions: IdList::default(),
             shared: 0,
             will: None,
@@ -372,6 +351,11 @@ impl Session {
     /// PUBCOMP are not among them: PUBREL is sent whatever the window is (section 4.9).
     pub(super) fn publishes_under_way(&self) -> usize {
         self.outbound.iter().filter(|(_, e)| e.sent && e.stage != Stage::Release).count()
+    }
+
+    /// Whether retained messages are to be sent.
+    pub(super) fn has_replays(&self) -> bool {
+        self.replays.as_ref().is_some_and(|replays| !replays.is_empty())
     }
 
     /// Whether there is something to send once there is room.

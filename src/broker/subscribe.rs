@@ -10,8 +10,9 @@ use super::input::{Effects, LinkKey, SessionKey};
 use super::link::CLASSED;
 use super::pending::{HeldPacket, HeldSubAck, Until};
 use super::record::Record;
-use super::retained::{RetainedCursor, RetainedPage, RetainedStore};
-use super::session::{Extra, Replay, Session};
+use super::replays::{Replay, Wanted};
+use super::retained::{RetainedPage, RetainedStore};
+use super::session::{Extra, Session};
 use super::subscriptions::Subscribed;
 use super::{Broker, Common, Time};
 use crate::codec::{
@@ -78,11 +79,6 @@ impl Broker {
             } else {
                 self.subscribe_one(session, filter, options, id, index, fx)
             };
-            if !granted.reason.is_error() {
-                // The same filter twice in one packet: the later options hold.
-                let asked = new_replay(filter, options, id);
-                ack.replays.iter_mut().for_each(|before| before.take_options(&asked));
-            }
             until.records = until.records.and(granted.until.records);
             until.interest = until.interest.max(granted.until.interest);
             ack.reasons.push(granted.reason);
@@ -143,8 +139,7 @@ impl Broker {
             QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
             QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
         };
-        let replay = replay_for(filter, options, id, &done);
-        self.update_replays(session, &new_replay(filter, options, id), replay.is_some());
+        let replay = self.ask_for_retained(session, filter, options, id, &done);
         Granted { reason, until, replay }
     }
 
@@ -177,26 +172,36 @@ impl Broker {
         Some((done, interest))
     }
 
-    /// A Subscription was replaced: retained messages that the one before asked for and that are
-    /// not sent yet go out as this one wants them. Those that are being sent end if they are asked
-    /// for `anew`.
-    fn update_replays(&mut self, session: SessionKey, asked: &Replay, anew: bool) {
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        if anew {
-            s.replays.retain(|r| r.filter != asked.filter);
-        }
-        s.replays.iter_mut().for_each(|r| r.take_options(asked));
-        if let Some(l) = s.link.and_then(|link| self.links.get_mut(link)) {
-            l.held_replays().flatten().for_each(|r| r.take_options(asked));
-        }
-    }
-
-    /// An unsubscribed filter is sent no more retained messages, wherever they wait.
-    fn drop_replays(&mut self, session: SessionKey, filter: &str) {
-        let Some(s) = self.sessions.get_mut(session) else { return };
-        s.replays.retain(|r| *r.filter != *filter);
-        if let Some(l) = s.link.and_then(|link| self.links.get_mut(link)) {
-            l.held_replays().for_each(|replays| replays.retain(|r| *r.filter != *filter));
+    /// The retained messages that a Subscription asks for: none for a shared one (section 4.8.2),
+    /// the others by Retain Handling \[MQTT-3.3.1-9\] to \[MQTT-3.3.1-11\]. Those that the one
+    /// before it asked for, and that are not sent yet, go out as this one wants them, or from the
+    /// first on if it asks anew.
+    fn ask_for_retained(
+        &mut self,
+        session: SessionKey,
+        filter: &SubscriptionFilter<'_>,
+        options: SubscriptionOptions,
+        id: u32,
+        done: &Subscribed,
+    ) -> Option<Replay> {
+        let s = self.sessions.get_mut(session).filter(|_| filter.share.is_none())?;
+        let asks = match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => !done.existed,
+            RetainHandling::DoNotSend => false,
+        };
+        let extra = (id != 0).then(|| Arc::new(Extra { subscription_ids: vec![id], group: None }));
+        let wanted = Wanted { qos: options.qos, no_local: options.no_local, extra };
+        match &mut s.replays {
+            replays if asks => {
+                let replays = replays.get_or_insert_default();
+                Some(replays.ask(done.sub, filter.text, wanted))
+            }
+            Some(replays) => {
+                replays.change(done.sub, wanted);
+                None
+            }
+            None => None,
         }
     }
 
@@ -205,10 +210,9 @@ impl Broker {
     pub(super) fn start_replays(&mut self, link: LinkKey, replays: Vec<Replay>) {
         let Some(session) = self.links.get(link).map(|l| l.session) else { return };
         let Some(s) = self.sessions.get_mut(session) else { return };
-        s.replays.extend(replays);
-        if !s.replays.is_empty() {
-            self.more_work(session);
-        }
+        let Some(all) = s.replays.as_mut().filter(|_| !replays.is_empty()) else { return };
+        all.start(replays);
+        self.more_work(session);
     }
 
     /// Sends retained messages while there is room. True if it has to be called again though
@@ -244,14 +248,20 @@ impl Broker {
         let Some(l) = s.link.and_then(|l| self.links.get(l)).filter(|l| l.ready) else {
             return false;
         };
-        let Some(replay) = s.replays.front_mut() else { return false };
+        let Some(replays) = &mut s.replays else { return false };
+        let Some((replay, wanted)) = replays.front() else {
+            if replays.is_unused() {
+                s.replays = None;
+            }
+            return false;
+        };
         if !self.limits.lets_out(&fx.sends, l.key) {
             if let Some(outbox) = fx.sends.outbox_mut(l.key) {
                 outbox.wants_room = true;
             }
             return false;
         }
-        let page = match replay.qos {
+        let page = match wanted.qos {
             QoS::AtMostOnce => RetainedPage {
                 count_max: REPLAY_BATCH_MAX,
                 bytes_max: self.limits.output_bytes_max,
@@ -271,11 +281,11 @@ impl Broker {
         }
         let text = std::rc::Rc::clone(&replay.filter);
         let Ok(filter) = TopicFilter::new(&text) else { return false };
-        let (qos, no_local, extra) = (replay.qos, replay.no_local, replay.extra.clone());
+        let (qos, no_local, extra) = (wanted.qos, wanted.no_local, wanted.extra.clone());
         batch.clear();
         let more = common.retained().read(filter, &mut replay.cursor, page, now, batch);
         if !more {
-            s.replays.pop_front();
+            replays.front_is_done();
         }
         let own = if no_local { self.publisher_of(session) } else { 0 };
         for message in batch.drain(..) {
@@ -284,7 +294,7 @@ impl Broker {
                 self.send_retained(now, session, message, qos, extra.clone(), fx);
             }
         }
-        more || self.sessions.get(session).is_some_and(|s| !s.replays.is_empty())
+        more || self.sessions.get(session).is_some_and(|s| s.replays.is_some())
     }
 
     /// UNSUBSCRIBE (section 3.10). Messages that are queued or in flight are still delivered
@@ -301,7 +311,6 @@ impl Broker {
         let (session, safety, before) = (l.session, self.safety_of_link(l), self.seq);
         let mut reasons = Vec::with_capacity(packet.filters.len());
         for filter in &packet.filters {
-            self.drop_replays(session, filter.text);
             let Some(s) = self.sessions.get(session) else { return };
             let Some(sub) = self.subscriptions.find(session, &s.subscriptions, filter, index)
             else {
@@ -332,6 +341,9 @@ impl Broker {
             return;
         };
         s.shared -= u32::from(gone.group.is_some());
+        if let Some(replays) = &mut s.replays {
+            replays.end(sub);
+        }
         self.counters.subscription_bytes -= u64::from(gone.text_len);
         self.counters.subscriptions = self.subscriptions.len() as u64;
         match gone.group {
@@ -351,35 +363,5 @@ impl Broker {
         while let Some(&sub) = self.sessions.get(session).and_then(|s| s.subscriptions.last()) {
             self.drop_subscription(session, sub, index, fx);
         }
-    }
-}
-
-/// The retained messages that a subscription asks for: none for a shared one (section 4.8.2), the
-/// others by Retain Handling \[MQTT-3.3.1-9\] to \[MQTT-3.3.1-11\].
-fn replay_for(
-    filter: &SubscriptionFilter<'_>,
-    options: SubscriptionOptions,
-    id: u32,
-    done: &Subscribed,
-) -> Option<Replay> {
-    let wanted = match options.retain_handling {
-        RetainHandling::Send => true,
-        RetainHandling::SendIfNew => !done.existed,
-        RetainHandling::DoNotSend => false,
-    };
-    if !wanted || filter.share.is_some() {
-        return None;
-    }
-    Some(new_replay(filter, options, id))
-}
-
-fn new_replay(filter: &SubscriptionFilter<'_>, options: SubscriptionOptions, id: u32) -> Replay {
-    let extra = (id != 0).then(|| Arc::new(Extra { subscription_ids: vec![id], group: None }));
-    Replay {
-        filter: filter.text.into(),
-        cursor: RetainedCursor::default(),
-        qos: options.qos,
-        no_local: options.no_local,
-        extra,
     }
 }
