@@ -685,7 +685,7 @@ fn every_setting_in_the_example_is_explained() {
             comment.clear();
         }
     }
-    assert_eq!(explained.len(), 117);
+    assert_eq!(explained.len(), 118);
 }
 
 /// The range that the comment tells is the one that is enforced.

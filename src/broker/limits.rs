@@ -68,6 +68,8 @@ pub struct Limits {
     pub subscriptions_per_session_max: usize,
     /// levels of a Topic Filter
     pub filter_levels_max: usize,
+    /// Topic Filters in one SUBSCRIBE or UNSUBSCRIBE: for who decodes them
+    pub filters_per_packet_max: usize,
     /// sessions
     pub sessions_max: usize,
     /// subscriptions
@@ -171,6 +173,7 @@ impl Default for Limits {
             queue_qos0: false,
             subscriptions_per_session_max: 1_000_000,
             filter_levels_max: 256,
+            filters_per_packet_max: 10_000,
             sessions_max: 1_000_000,
             subscriptions_max: 10_000_000,
             subscription_bytes_max: 1 << 30,
@@ -258,6 +261,8 @@ pub struct Counters {
     pub refused_connects: u64,
     /// subscriptions refused at a limit
     pub refused_subscriptions: u64,
+    /// connections closed at `filters_per_packet_max`
+    pub closed_filters: u64,
     /// refusals (0x80 and above) that clients answered a PUBLISH with
     pub refused_by_clients: u64,
     /// inputs that named something that is gone
@@ -321,7 +326,7 @@ add_fields! {
     dropped_qos0_offline dropped_peer_qos0 dropped_queue_full dropped_expired
     dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
-    refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
+    closed_filters     refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
     queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue
     refused_queue_full closed_no_room
     dropped_not_authorized dropped_not_receivable refused_not_authorized asked closed_at_end

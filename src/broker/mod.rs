@@ -258,6 +258,8 @@ impl Broker {
         match input {
             Input::Packet(link, packet) => self.on_packet(now, link, &packet, common, fx),
             Input::Malformed(link, error) => {
+                self.counters.closed_filters +=
+                    u64::from(error.reason == ReasonCode::QuotaExceeded);
                 self.fail(now, link, on_a_link(error), common, fx);
             }
             Input::Opened(link, opening) => self.on_opened(now, link, &opening, common, fx),

@@ -155,16 +155,32 @@ pub fn decode<'a>(
     sender: Sender,
     version: Version,
 ) -> Result<Packet<'a>, DecodeError> {
+    decode_within(frame, sender, version, usize::MAX)
+}
+
+/// The same, with at most `filters_max` Topic Filters in a SUBSCRIBE or UNSUBSCRIBE: what is
+/// decoded takes many times the memory of the few bytes that each may have.
+///
+/// # Errors
+/// Also `QuotaExceeded`, if there are more.
+#[inline]
+pub fn decode_within<'a>(
+    frame: Frame<'a>,
+    sender: Sender,
+    version: Version,
+    filters_max: usize,
+) -> Result<Packet<'a>, DecodeError> {
     if frame.first >> 4 == PUBLISH {
         return publish::decode(frame, sender, version).map(Packet::Publish);
     }
-    decode_other(frame, sender, version)
+    decode_other(frame, sender, version, filters_max)
 }
 
 fn decode_other<'a>(
     frame: Frame<'a>,
     sender: Sender,
     version: Version,
+    filters_max: usize,
 ) -> Result<Packet<'a>, DecodeError> {
     let Frame { first, body, .. } = frame;
     let kind = first >> 4;
@@ -178,11 +194,11 @@ fn decode_other<'a>(
         (PUBREL, _) => ack::decode(kind, body, version).map(Packet::PubRel),
         (PUBCOMP, _) => ack::decode(kind, body, version).map(Packet::PubComp),
         (SUBSCRIBE, Sender::Client) => {
-            subscribe::decode_subscribe(body, version).map(Packet::Subscribe)
+            subscribe::decode_subscribe(body, version, filters_max).map(Packet::Subscribe)
         }
         (SUBACK, Sender::Server) => subscribe::decode_ack(kind, body, version).map(Packet::SubAck),
         (UNSUBSCRIBE, Sender::Client) => {
-            subscribe::decode_unsubscribe(body, version).map(Packet::Unsubscribe)
+            subscribe::decode_unsubscribe(body, version, filters_max).map(Packet::Unsubscribe)
         }
         (UNSUBACK, Sender::Server) => {
             subscribe::decode_ack(kind, body, version).map(Packet::UnsubAck)

@@ -11,10 +11,16 @@ use super::property::{self, IdSet, Property, UserProperties};
 use super::reason::ReasonCode;
 use super::{DecodeError, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE};
 
+const TOO_MANY: DecodeError = DecodeError {
+    reason: ReasonCode::QuotaExceeded,
+    what: "more Topic Filters in one packet than limits.filters_per_packet_max",
+};
+
 /// Decodes the body of a SUBSCRIBE.
 pub(super) fn decode_subscribe(
     body: &[u8],
     version: Version,
+    filters_max: usize,
 ) -> Result<Subscribe<'_>, DecodeError> {
     let mut r = Reader::new(body);
     let packet_id = r.packet_id()?;
@@ -32,6 +38,9 @@ pub(super) fn decode_subscribe(
     }
     let mut filters = Vec::new();
     while !r.is_empty() {
+        if filters.len() >= filters_max {
+            return Err(TOO_MANY);
+        }
         let filter = r.subscription_filter()?;
         let options = options(r.u8()?, version)?;
         if options.no_local && filter.share.is_some() {
@@ -109,6 +118,7 @@ pub(super) fn put_subscribe(s: &Subscribe<'_>, version: Version, out: &mut impl 
 pub(super) fn decode_unsubscribe(
     body: &[u8],
     version: Version,
+    filters_max: usize,
 ) -> Result<Unsubscribe<'_>, DecodeError> {
     let mut r = Reader::new(body);
     let packet_id = r.packet_id()?;
@@ -121,6 +131,9 @@ pub(super) fn decode_unsubscribe(
     }
     let mut filters = Vec::new();
     while !r.is_empty() {
+        if filters.len() >= filters_max {
+            return Err(TOO_MANY);
+        }
         filters.push(r.subscription_filter()?);
     }
     Ok(Unsubscribe { packet_id, user_properties, filters })

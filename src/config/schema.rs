@@ -212,6 +212,7 @@ pub(super) const KEYS: &[Key] = &[
     key("limits", "queue_qos0", Bool),
     key("limits", "subscriptions_per_session_max", Int(1, COUNT)),
     key("limits", "filter_levels_max", Int(1, 1024)),
+    key("limits", "filters_per_packet_max", Int(1, 1_000_000)),
     key("limits", "sessions_max", Int(1, COUNT)),
     key("limits", "subscriptions_max", Int(1, COUNT)),
     key("limits", "subscription_bytes_max", Int(0, BYTES)),

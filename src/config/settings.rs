@@ -368,6 +368,8 @@ pub struct Limits {
     pub subscriptions_per_session_max: usize,
     /// Levels of a topic filter.
     pub filter_levels_max: usize,
+    /// Topic filters in one SUBSCRIBE or UNSUBSCRIBE.
+    pub filters_per_packet_max: usize,
     /// Per broker: sessions, connected or not.
     pub sessions_max: usize,
     /// Per broker: subscriptions.

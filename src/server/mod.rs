@@ -403,6 +403,7 @@ fn limits(settings: &Settings, shards: usize, has_log: bool) -> Limits {
         queue_qos0: l.queue_qos0,
         subscriptions_per_session_max: l.subscriptions_per_session_max,
         filter_levels_max: l.filter_levels_max,
+        filters_per_packet_max: l.filters_per_packet_max,
         sessions_max: share(l.sessions_max),
         subscriptions_max: share(l.subscriptions_max),
         subscription_bytes_max: share(l.subscription_bytes_max),
@@ -477,6 +478,7 @@ fn shard_parts(
     };
     move || ShardParts {
         packet_bytes_max: limits.packet_bytes_max,
+        filters_per_packet_max: limits.filters_per_packet_max,
         output_bytes_max: limits.output_bytes_max,
         broker: broker(limits),
         store,

@@ -67,6 +67,7 @@ pub(crate) struct ShardParts<S> {
     pub(crate) shard: ShardId,
     pub(crate) started: Instant,
     pub(crate) packet_bytes_max: usize,
+    pub(crate) filters_per_packet_max: usize,
     pub(crate) read_bytes_per_pass: usize,
     pub(crate) half_received_bytes_max: usize,
     pub(crate) output_bytes_max: usize,
@@ -281,6 +282,7 @@ impl<S: Store> Shard<S> {
             ToShard::Quotas(quotas) => self.handle(Input::Quotas(quotas)),
             ToShard::Reload(limits) => {
                 self.parts.packet_bytes_max = limits.packet_bytes_max;
+                self.parts.filters_per_packet_max = limits.filters_per_packet_max;
                 self.parts.output_bytes_max = limits.output_bytes_max;
                 self.handle(Input::Reload(limits));
             }
@@ -498,7 +500,8 @@ impl<S: Store> Shard<S> {
                 Ok(Framed::Whole(frame)) => {
                     before = at;
                     at += frame.len;
-                    match codec::decode(frame, From::Client, version) {
+                    let filters_max = self.parts.filters_per_packet_max;
+                    match codec::decode_within(frame, From::Client, version, filters_max) {
                         Ok(packet) => self.handle(Input::Packet(link, packet)),
                         Err(error) => self.handle(Input::Malformed(link, error)),
                     }

@@ -186,6 +186,7 @@ fn dropped(f: &Figures<'_>, topics: &mut BTreeMap<String, String>) {
         ("retained_max", c.refused_retained),
         ("sessions_max", c.refused_connects),
         ("subscriptions_max", c.refused_subscriptions),
+        ("filters_per_packet_max", c.closed_filters),
         ("connections_max", load(&t.refused_connections)),
         ("connections_per_s_max", load(&t.refused_rate)),
         ("failed_connects", load(&t.failed_connects)),

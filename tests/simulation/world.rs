@@ -17,7 +17,7 @@ use stonechat::broker::{
     Outbox, PeerMessage, QueueFull, RetainedTree, Safety, Seq, ShardId, Time,
 };
 use stonechat::codec::{
-    Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, encode, frame,
+    Connect, Framed, Packet, QoS, ReasonCode, Sender, Version, decode, decode_within, encode, frame,
 };
 
 use super::asked::{Hook, Pending, Told, abouts};
@@ -406,7 +406,10 @@ impl World {
         let (opened, now) = (conn.opened, self.now);
         let framed = match frame(bytes, self.limits.packet_bytes_max) {
             Ok(Framed::Partial { .. }) => return 0,
-            Ok(Framed::Whole(f)) => decode(f, Sender::Client, version).map(|p| (p, f.len)),
+            Ok(Framed::Whole(f)) => {
+                let filters_max = self.limits.filters_per_packet_max;
+                decode_within(f, Sender::Client, version, filters_max).map(|p| (p, f.len))
+            }
             Err(error) => Err(error),
         };
         match framed {

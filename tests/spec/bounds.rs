@@ -142,6 +142,13 @@ pub(crate) const ROWS: &[Row] = &[
          count refused_subscriptions 1",
     ),
     row(
+        "filters_per_packet_max: 0x97, for SUBSCRIBE and UNSUBSCRIBE",
+        "limits filters_per_packet_max=2; a joins v5; a> subscribe 1 a 0 b 0; a< suback 1 00 00
+         a> unsubscribe 2 a b; a< unsuback 2 00 00; a> subscribe 3 a 0 b 0 a 0; a< disconnect 97
+         a! closed 97; count closed_filters 1; b joins v4 clean; b> unsubscribe 1 a b c
+         b! closed 97; count closed_filters 2",
+    ),
+    row(
         "sessions_max: 0x97, not for those who have one",
         "limits sessions_max=1; shards 1; a joins v5 expiry=9; a cut; b> connect v5
          b< connack 97; b! closed 97; c> connect v4 clean; c< connack 88; c! closed 97

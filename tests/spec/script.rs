@@ -311,6 +311,7 @@ impl Run {
                 "queue_qos0" => l.queue_qos0 = n == 1,
                 "subscriptions_per_session_max" => l.subscriptions_per_session_max = n,
                 "filter_levels_max" => l.filter_levels_max = n,
+                "filters_per_packet_max" => l.filters_per_packet_max = n,
                 "sessions_max" => l.sessions_max = n,
                 "subscriptions_max" => l.subscriptions_max = n,
                 "wills_max" => l.wills_max = n,

@@ -31,7 +31,7 @@ const HELD: Duration = Duration::from_millis(500);
 /// Runs at the same time.
 const THREADS: usize = 4;
 /// `limits` of the notation: the setting, and the least that it takes.
-const SETTINGS: [(&str, &str, u64); 27] = [
+const SETTINGS: [(&str, &str, u64); 28] = [
     ("session_expiry_max_s", "mqtt.session_expiry_max_s", 0),
     ("keep_alive_max_s", "mqtt.keep_alive_max_s", 0),
     ("receive_maximum", "mqtt.receive_maximum", 1),
@@ -52,6 +52,7 @@ const SETTINGS: [(&str, &str, u64); 27] = [
     ("queue_qos0", "limits.queue_qos0", 0),
     ("subscriptions_per_session_max", "limits.subscriptions_per_session_max", 1),
     ("filter_levels_max", "limits.filter_levels_max", 1),
+    ("filters_per_packet_max", "limits.filters_per_packet_max", 1),
     ("sessions_max", "limits.sessions_max", 1),
     ("subscriptions_max", "limits.subscriptions_max", 1),
     ("wills_max", "limits.wills_max", 0),

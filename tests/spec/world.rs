@@ -518,13 +518,14 @@ impl World {
             }
             let bytes = std::mem::take(&mut client.to_read);
             let (version, link) = (client.version, client.link);
+            let filters_max = self.limits.filters_per_packet_max;
             let taken = match (frame(&bytes, max), link) {
                 (Ok(Framed::Partial { .. }), _) => {
                     client.to_read = bytes;
                     return Ok(());
                 }
                 (Ok(Framed::Whole(frame)), Some((shard, link))) => {
-                    match decode(frame, Sender::Client, version) {
+                    match decode_within(frame, Sender::Client, version, filters_max) {
                         Ok(packet) => self.input(shard, Input::Packet(link, packet))?,
                         Err(e) => self.input(shard, Input::Malformed(link, e))?,
                     }

@@ -66,3 +66,13 @@ fn section_3_9_to_3_11_unsubscribe_and_acknowledgements() {
         ("[MQTT-3.11.3-2]", Server, ONLY_V5, "B0 0001 00", 0x82),
     ]);
 }
+
+#[test]
+fn what_has_more_filters_than_are_wanted_is_refused() {
+    for notation in ["82 0001 0001 'a' 00 0001 'b' 00", "A2 0001 0001 'a' 0001 'b'"] {
+        let bytes = packet(notation);
+        let Ok(Framed::Whole(frame)) = frame(&bytes, usize::MAX) else { panic!("{notation}") };
+        let reason = |most| decode_within(frame, Client, V311, most).map_err(|e| e.reason).err();
+        assert_eq!((reason(2), reason(1)), (None, Some(ReasonCode::QuotaExceeded)), "{notation}");
+    }
+}

@@ -51,6 +51,7 @@ fn shard() -> (Sender, std::thread::JoinHandle<()>, Arc<Totals>) {
             shard: ShardId(0),
             started: Instant::now(),
             packet_bytes_max: 1 << 20,
+            filters_per_packet_max: 10,
             read_bytes_per_pass: 65_536,
             half_received_bytes_max: 1 << 20,
             output_bytes_max: 65_536,
