@@ -326,7 +326,8 @@ add_fields! {
     dropped_qos0_offline dropped_peer_qos0 dropped_queue_full dropped_expired
     dropped_too_large dropped_no_member
     dropped_dollar_sys refused_retained refused_connects refused_subscriptions
-    closed_filters     refused_by_clients stale_inputs paused_links refused_no_room paused_uncommitted
+    closed_filters refused_by_clients stale_inputs paused_links refused_no_room
+    paused_uncommitted
     queued_unread queued_unread_bytes loads dropped_unreadable dropped_qos0_queue
     refused_queue_full closed_no_room
     dropped_not_authorized dropped_not_receivable refused_not_authorized asked closed_at_end
