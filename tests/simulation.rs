@@ -117,6 +117,12 @@ const REGRESSIONS_ON_DISK: &[(u64, &str)] = &[
     (6991, "PUBREC of a known identifier overtook that of a PUBLISH that was refused"),
 ];
 
+/// The same with all that there is, on a disk.
+const REGRESSIONS_ON_DISK_OF_TODAY: &[(u64, &str)] = &[(
+    13005677,
+    "retained messages of a subscription that had ended were taken for those of a newer one",
+)];
+
 fn run(seed: u64, vintage: Vintage) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| Sim::new(seed, vintage).run())) {
         Ok(outcome) => outcome,
@@ -215,6 +221,10 @@ fn seeds_that_once_failed_run_clean() {
     for &(seed, what) in REGRESSIONS_ON_DISK {
         println!("seed {seed}: {what}");
         run(seed, Vintage::Earlier);
+    }
+    for &(seed, what) in REGRESSIONS_ON_DISK_OF_TODAY {
+        println!("seed {seed}: {what}");
+        run(seed, Vintage::Disk);
     }
 }
 

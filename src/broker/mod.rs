@@ -198,6 +198,8 @@ pub struct Broker {
     scratch: Vec<u8>,
     encoded: Vec<u8>,
     batch: Vec<Message>,
+    /// how often retained messages were asked for by a SUBSCRIBE
+    replays_asked: u64,
 }
 
 impl Broker {
@@ -243,6 +245,7 @@ impl Broker {
             scratch: Vec::new(),
             encoded: Vec::new(),
             batch: Vec::new(),
+            replays_asked: 0,
         }
     }
 

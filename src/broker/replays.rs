@@ -57,15 +57,13 @@ struct Current {
 pub(super) struct Replays {
     queue: VecDeque<Replay>,
     current: BTreeMap<SubId, Current>,
-    asked: u64,
 }
 
 impl Replays {
     /// All messages that match are to be sent, from the first on: once what this returns is given
-    /// to `start`. What is being sent for the same Subscription ends.
-    pub(super) fn ask(&mut self, sub: SubId, filter: &str, wanted: Wanted) -> Replay {
-        self.asked += 1;
-        let asked = self.asked;
+    /// to `start`. What is being sent for the same Subscription ends. `asked` rises from one time
+    /// to the next, for as long as anything may be held.
+    pub(super) fn ask(&mut self, sub: SubId, asked: u64, filter: &str, wanted: Wanted) -> Replay {
         match self.current.get_mut(&sub) {
             Some(current) => {
                 current.wanted = wanted;
@@ -184,14 +182,14 @@ mod tests {
     fn what_was_asked_for_last_is_sent_as_it_is_wanted_now() {
         use QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
         let mut replays = Replays::default();
-        let a = replays.ask(1, "a", wanted(AtMostOnce));
-        let b = replays.ask(2, "b", wanted(AtMostOnce));
-        let c = replays.ask(3, "c", wanted(AtMostOnce));
+        let a = replays.ask(1, 1, "a", wanted(AtMostOnce));
+        let b = replays.ask(2, 2, "b", wanted(AtMostOnce));
+        let c = replays.ask(3, 3, "c", wanted(AtMostOnce));
         replays.start(vec![a, b, c]);
         replays.change(2, wanted(AtLeastOnce));
         replays.change(4, wanted(AtLeastOnce));
         replays.end(3);
-        let again = replays.ask(1, "a", wanted(ExactlyOnce));
+        let again = replays.ask(1, 4, "a", wanted(ExactlyOnce));
         replays.check_invariants();
         assert_eq!(replays.front().map(|(replay, _)| &*replay.filter), Some("b"));
         replays.start(vec![again]);
@@ -203,16 +201,16 @@ mod tests {
     #[test]
     fn each_suback_that_waits_has_its_own() {
         let mut replays = Replays::default();
-        let first = replays.ask(1, "a", wanted(QoS::AtMostOnce));
-        let second = replays.ask(1, "a", wanted(QoS::AtLeastOnce));
+        let first = replays.ask(1, 5, "a", wanted(QoS::AtMostOnce));
+        let second = replays.ask(1, 6, "a", wanted(QoS::AtLeastOnce));
         replays.start(vec![first]);
         replays.start(vec![second]);
         assert_eq!(sent(&mut replays).len(), 2);
         assert!(replays.is_unused());
         // The same number again, for another subscription, while the first one's still waits.
-        let gone = replays.ask(1, "a", wanted(QoS::AtMostOnce));
+        let gone = replays.ask(1, 7, "a", wanted(QoS::AtMostOnce));
         replays.end(1);
-        let new = replays.ask(1, "b", wanted(QoS::AtMostOnce));
+        let new = replays.ask(1, 8, "b", wanted(QoS::AtMostOnce));
         replays.start(vec![gone]);
         replays.check_invariants();
         assert!(replays.front().is_none());
@@ -224,8 +222,8 @@ mod tests {
     fn with_the_connection_goes_what_its_subacks_held() {
         let mut replays = Replays::default();
         let (sent_on, held) = (
-            replays.ask(1, "a", wanted(QoS::AtMostOnce)),
-            replays.ask(2, "b", wanted(QoS::AtMostOnce)),
+            replays.ask(1, 9, "a", wanted(QoS::AtMostOnce)),
+            replays.ask(2, 10, "b", wanted(QoS::AtMostOnce)),
         );
         replays.start(vec![sent_on]);
         drop(held);
@@ -238,8 +236,8 @@ mod tests {
     #[test]
     fn what_is_not_read_does_not_pile_up() {
         let mut replays = Replays::default();
-        for _ in 0..1_000 {
-            let asked = replays.ask(1, "a", wanted(QoS::AtMostOnce));
+        for n in 1..=1_000 {
+            let asked = replays.ask(1, n, "a", wanted(QoS::AtMostOnce));
             replays.start(vec![asked]);
             replays.check_invariants();
             assert!(replays.queue.len() <= 2 + STALE_MAX);

@@ -194,8 +194,9 @@ impl Broker {
         let wanted = Wanted { qos: options.qos, no_local: options.no_local, extra };
         match &mut s.replays {
             replays if asks => {
+                self.replays_asked += 1;
                 let replays = replays.get_or_insert_default();
-                Some(replays.ask(done.sub, filter.text, wanted))
+                Some(replays.ask(done.sub, self.replays_asked, filter.text, wanted))
             }
             Some(replays) => {
                 replays.change(done.sub, wanted);
