@@ -4,8 +4,8 @@
 //! May use: `topic`. The hash seed is an argument; nothing visible depends on iteration order.
 //!
 //! Invariant: every node but the root is reached from its parent in exactly one way, through the
-//! parent's `+` slot, its `#` slot, or by the node's first level; between operations every leaf holds a
-//! value (whoever inserts fills it, whoever empties a value prunes).
+//! parent's `+` slot, its `#` slot, or by the node's first level; between operations every leaf
+//! holds a value (whoever inserts fills it, whoever empties a value prunes).
 //!
 //! Nodes live in one arena and are named by 32-bit numbers. A parent names its only child with a
 //! literal level itself; where there have been several, they are in one hash table for all parents
