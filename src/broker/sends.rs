@@ -31,6 +31,12 @@ const FILLING_PACKETS_MIN: u32 = 4;
 /// and not more than this: what is larger gains nothing by being written with more.
 const FILLING_BYTES_MAX: usize = 16 * 1024;
 
+/// How much for all links is much: so many bytes for each that gets any, within these bounds. To
+/// write less at a time would cost more calls of the system.
+const MUCH_EACH_BYTES: usize = 16 * 1024;
+const MUCH_BYTES_MIN: usize = 16 << 20;
+const MUCH_BYTES_MAX: usize = 64 << 20;
+
 /// Why the broker ends a Network Connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closing {
@@ -116,6 +122,12 @@ impl Outbox {
     pub fn copied_backlog(&self) -> usize {
         let referred = self.later.as_ref().map_or(0, |later| later.referred_len);
         self.backlog().saturating_sub(referred)
+    }
+
+    /// Whether the last `added` bytes were those that made it `much` or more.
+    fn grew_past(&self, much: usize, added: usize) -> bool {
+        let backlog = self.backlog();
+        backlog >= much && backlog - added < much
     }
 
     /// Whether its client did not take all of it when it was written last.
@@ -220,6 +232,12 @@ pub struct Sends {
     pool_bytes: usize,
     /// bytes that were left in outboxes when they were written, large payloads left out
     left_bytes: usize,
+    /// bytes that outboxes got since `take_dirty`, large payloads left out
+    fresh_bytes: usize,
+    /// so much for one link is much; 0: nothing is
+    much_bytes: usize,
+    /// some link's outbox has come to hold so much since `take_dirty`
+    one_has_much: bool,
     /// and bytes of large payloads
     referred_bytes: Arc<AtomicUsize>,
 }
@@ -285,9 +303,11 @@ impl Sends {
         let before = tail.len();
         let result = write(tail);
         let added = tail.len() - before;
+        self.fresh_bytes += added;
         if let Some(later) = &mut outbox.later {
             later.len += added;
         }
+        self.one_has_much |= outbox.grew_past(self.much_bytes, added);
         Some(result)
     }
 
@@ -299,6 +319,7 @@ impl Sends {
 
     /// Appends a payload by reference, right after the head that was just appended.
     pub fn append_payload(&mut self, link: LinkKey, payload: Arc<Referred>) {
+        let much_bytes = self.much_bytes;
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
@@ -307,6 +328,8 @@ impl Sends {
             later.len += len;
             later.referred_len += len;
             later.chunks.push_back(Chunk::Payload(payload));
+            let grew = outbox.grew_past(much_bytes, len);
+            self.one_has_much |= grew;
         }
     }
 
@@ -342,6 +365,20 @@ impl Sends {
         }
     }
 
+    /// From here on an outbox of so many bytes has much.
+    pub fn set_much(&mut self, bytes: usize) {
+        self.much_bytes = bytes;
+    }
+
+    /// Whether what outboxes got since the last [`Sends::take_dirty`] is to be written before
+    /// anything else is handled. Otherwise publishers that are read in one pass would fill memory
+    /// with what their subscribers could have had, and what comes to the end of a link's room would
+    /// be dropped though its client reads.
+    pub fn have_much(&self) -> bool {
+        let all = (self.dirty.len() * MUCH_EACH_BYTES).clamp(MUCH_BYTES_MIN, MUCH_BYTES_MAX);
+        self.one_has_much || self.fresh_bytes >= all
+    }
+
     /// Whether some outbox got something since the last [`Sends::take_dirty`].
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
@@ -350,6 +387,7 @@ impl Sends {
     /// Swaps the list of outboxes that got something (or are to be closed) into `list`.
     pub fn take_dirty(&mut self, list: &mut Vec<LinkKey>) {
         list.clear();
+        (self.fresh_bytes, self.one_has_much) = (0, false);
         std::mem::swap(&mut self.dirty, list);
         for link in list.iter() {
             if let Some(outbox) = self.boxes.get_mut(link.index()) {
@@ -482,6 +520,35 @@ mod tests {
     #[test]
     fn sizes() {
         assert_eq!(size_of::<Outbox>(), 64);
+    }
+
+    #[test]
+    fn much_is_known_as_such_until_it_is_taken() {
+        let links: Vec<_> = (0..2_000).map(|n| LinkKey::new(n, 1)).collect();
+        let mut sends = Sends::default();
+        links.iter().for_each(|link| sends.open(*link));
+        let mut list = Vec::new();
+        let mut add = |sends: &mut Sends, link: LinkKey, bytes: usize| {
+            sends.append(link, |b| b.resize(b.len() + bytes, 0));
+            sends.have_much()
+        };
+        assert!(!add(&mut sends, links[0], MUCH_BYTES_MIN - 1), "nobody has said what is much");
+        assert!(add(&mut sends, links[1], 1));
+        sends.take_dirty(&mut list);
+        sends.set_much(1_000);
+        assert!(!add(&mut sends, links[0], 1), "it was more than that before");
+        assert!(!add(&mut sends, links[2], 999));
+        assert!(add(&mut sends, links[2], 1));
+        sends.take_dirty(&mut list);
+        assert!(!sends.have_much());
+        refer(&mut sends, links[3], &[b'x'; 1_000]);
+        assert!(sends.have_much(), "large payloads as well");
+        sends.take_dirty(&mut list);
+        sends.set_much(usize::MAX);
+        // For two thousand it is more.
+        let first = links.iter().position(|link| add(&mut sends, *link, MUCH_EACH_BYTES - 1));
+        assert_eq!(first, None);
+        assert!(add(&mut sends, links[0], links.len()));
     }
 
     #[test]

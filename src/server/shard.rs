@@ -38,6 +38,8 @@ use crate::store::Store;
 /// How many packets of one connection are handled before others have their turn: tiny ones are
 /// many in the bytes of one read.
 const PACKETS_PER_TURN: usize = 2048;
+/// When an outbox holds such a part of what it may, it is written before more is handled.
+const MUCH_PART: usize = 4;
 /// How many messages of the mailbox one pass takes.
 const MAIL_PER_PASS: usize = 256;
 /// How often a pass flushes again because writing made room for more output.
@@ -137,6 +139,7 @@ pub(crate) fn run<S: Store>(mut parts: ShardParts<S>) {
         deadlines: BinaryHeap::new(),
         stop_at: None,
     };
+    shard.set_output_bytes_max(shard.parts.output_bytes_max);
     shard.restore(sessions);
     while !shard.is_over() {
         shard.pass();
@@ -150,6 +153,11 @@ impl<S: Store> Shard<S> {
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
         self.parts.broker.handle(self.now, input, &mut self.parts.common, &mut self.fx);
+    }
+
+    fn set_output_bytes_max(&mut self, bytes: usize) {
+        self.parts.output_bytes_max = bytes;
+        self.fx.sends.set_much((bytes / MUCH_PART).max(1));
     }
 
     fn is_over(&self) -> bool {
@@ -166,6 +174,7 @@ impl<S: Store> Shard<S> {
         }
         for slot in ready.drain(..) {
             self.turn(slot);
+            self.settle_if_much();
         }
         if self.ready.is_empty() && ready.capacity() <= LIST_KEPT_MAX {
             self.ready = ready;
@@ -240,6 +249,14 @@ impl<S: Store> Shard<S> {
                 return;
             };
             self.on_mail(mail);
+            self.settle_if_much();
+        }
+    }
+
+    /// What there is to be sent goes out before anything else is handled, if it is much.
+    fn settle_if_much(&mut self) {
+        if self.fx.sends.have_much() {
+            self.settle();
         }
     }
 
@@ -259,6 +276,7 @@ impl<S: Store> Shard<S> {
             ToShard::Peers(from, messages) => {
                 for message in messages {
                     self.handle(Input::Peer(from, message));
+                    self.settle_if_much();
                 }
             }
             ToShard::Publish(messages) => {
@@ -283,7 +301,7 @@ impl<S: Store> Shard<S> {
             ToShard::Reload(limits) => {
                 self.parts.packet_bytes_max = limits.packet_bytes_max;
                 self.parts.filters_per_packet_max = limits.filters_per_packet_max;
-                self.parts.output_bytes_max = limits.output_bytes_max;
+                self.set_output_bytes_max(limits.output_bytes_max);
                 self.handle(Input::Reload(limits));
             }
             ToShard::Restored => self.begin(),
@@ -487,7 +505,7 @@ impl<S: Store> Shard<S> {
                 }
                 _ => return bytes.len(),
             }
-            if left == 0 {
+            if left == 0 || self.fx.sends.have_much() {
                 if let Some(c) = self.connections.get_mut(link.index()) {
                     c.unhandled = true;
                     queue(&mut self.ready, c, link.index());

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stonechat::codec::{Packet, QoS, Version};
+use rustix::process::Signal;
+use stonechat::codec::{Packet, QoS, Version, encode};
 
 use crate::support::broker::{Broker, sharded};
 use crate::support::client::{Client, Heard, connect, persistent, publish};
@@ -35,6 +36,34 @@ pub(crate) fn longest_gap(broker: &Broker, disturb: impl FnOnce()) -> Duration {
         done.store(true, Relaxed);
         pair.join().unwrap()
     })
+}
+
+/// Publishers that are all read in one pass of the broker: what is for one client is more than it
+/// may have waiting, and comes all the same, for it is written in between.
+#[test]
+fn a_burst_of_many_publishers_reaches_who_reads() {
+    const PUBLISHERS: usize = 6;
+    const EACH: usize = 80;
+    let broker = sharded(1, "limits.output_bytes_max = 8192");
+    let mut reader = Client::new(&broker, "reader");
+    reader.subscribe("t/#", QoS::AtMostOnce);
+    let mut publishers: Vec<_> =
+        (0..PUBLISHERS).map(|n| Client::new(&broker, &n.to_string())).collect();
+    broker.signal(Signal::STOP);
+    for (n, publisher) in publishers.iter_mut().enumerate() {
+        let mut burst = Vec::new();
+        for _ in 0..EACH {
+            let topic = format!("t/{n}");
+            let packet = Packet::Publish(publish(&topic, &[b'x'; 90], QoS::AtMostOnce, 0));
+            encode(&packet, Version::V5, &mut burst);
+        }
+        publisher.send_bytes(&burst);
+    }
+    broker.signal(Signal::CONT);
+    for _ in 0..PUBLISHERS * EACH {
+        reader.message();
+    }
+    broker.stop();
 }
 
 /// So many messages were dropped at the limit, or soon will have been.
