@@ -217,6 +217,7 @@ fn publish_head(c: &mut Criterion) {
             message_expiry_s: None,
             subscription_ids: &[],
             forwarded: &[],
+            forwarded_follows: false,
             payload_len: payload.len(),
         };
         let mut out = Vec::new();

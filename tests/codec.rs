@@ -582,7 +582,7 @@ proptest! {
     #[test]
     fn publish_head_agrees(
         version in proptest::sample::select(&VERSIONS[..]),
-        flags in any::<(bool, bool)>(),
+        flags in any::<(bool, bool, bool)>(),
         qos in qos(),
         ids in vec(1..=268_435_455_u32, 0..4),
         alias in option::of(any::<NonZeroU16>()),
@@ -594,7 +594,7 @@ proptest! {
             (!without).then(|| TopicName::new("a/b").unwrap())
         });
         let with_id = qos != QoS::AtMostOnce;
-        let (dup, retain) = (flags.0 && with_id, flags.1);
+        let (dup, retain, follows) = (flags.0 && with_id, flags.1, flags.2);
         let packet_id = with_id.then_some(packet_id);
         let all = publish_block(&f, alias, &ids);
         let mut forwarded = Vec::new();
@@ -605,10 +605,14 @@ proptest! {
             message_expiry_s: expiry,
             subscription_ids: &ids,
             forwarded: &forwarded,
+            forwarded_follows: follows,
             payload_len: payload.len(),
         };
         let mut bytes = Vec::new();
         head.encode(version, &mut bytes);
+        if follows && version.is_v5() {
+            bytes.extend(&forwarded);
+        }
         bytes.extend(payload);
         prop_assert_eq!(head.packet_len(version), bytes.len());
 

@@ -81,6 +81,7 @@ fn publish_head(p: &Publish<'_>, bytes: &[u8], version: Version) {
     let subscription_ids = ids(p);
     let mut forwarded = Vec::new();
     p.properties.forwarded(&mut forwarded);
+    let follows = bytes.len().is_multiple_of(2);
     let head = PublishHead {
         dup: p.dup,
         qos: p.qos,
@@ -91,11 +92,15 @@ fn publish_head(p: &Publish<'_>, bytes: &[u8], version: Version) {
         message_expiry_s: p.message_expiry_s,
         subscription_ids: &subscription_ids,
         forwarded: &forwarded,
+        forwarded_follows: follows,
         payload_len: p.payload.len(),
     };
     assert_eq!(head.packet_len(version), bytes.len());
     let mut written = vec![7];
     head.encode(version, &mut written);
+    if follows && version.is_v5() {
+        written.extend_from_slice(&forwarded);
+    }
     written.extend_from_slice(p.payload);
     assert_eq!((written[0], written.len() - 1), (7, bytes.len()));
     let Packet::Publish(again) = read(&written[1..], Sender::Server, version) else {

@@ -298,11 +298,12 @@ impl Broker {
         fx: &mut Effects,
     ) -> bool {
         let Some(l) = self.links.get_mut(link) else { return true };
+        let version = l.version;
         let ids: &[u32] = out.extra.map_or(&[], |e| &e.subscription_ids);
         let written = if l.alias_out_max > 0 || (!ids.is_empty() && l.version.is_v5()) {
             write_own(now, l, publication, out, ids, fx)
         } else {
-            let (version, max) = (l.version, l.maximum_packet_size);
+            let max = l.maximum_packet_size;
             let v = publication.variant(now, version, out.qos, out.retain, &mut self.encoded);
             let fits = v.packet_len <= max as usize;
             if fits {
@@ -324,9 +325,9 @@ impl Broker {
             self.counters.dropped_too_large += 1;
             return false;
         }
-        if !publication.is_inline() {
-            let payload = publication.referred(&fx.sends, &mut self.spent, &mut self.scratch);
-            fx.sends.append_payload(link, payload);
+        let (spent, scratch) = (&mut self.spent, &mut self.scratch);
+        if let Some(end) = publication.referred(version, &fx.sends, spent, scratch) {
+            fx.sends.append_end(link, end);
         }
         self.counters.packets_sent += 1;
         self.counters.publish_sent += 1;
@@ -540,7 +541,7 @@ fn write_own(
     ids: &[u32],
     fx: &mut Effects,
 ) -> bool {
-    let mut head = publication.head(now, out.qos, out.retain);
+    let mut head = publication.head(now, l.version, out.qos, out.retain);
     head.dup = out.dup;
     head.packet_id = out.packet_id;
     head.subscription_ids = ids;
@@ -562,7 +563,7 @@ fn write_own(
     }
     fx.sends.append(l.key, |buffer| {
         head.encode(version, buffer);
-        if publication.is_inline() {
+        if publication.is_inline(version) {
             buffer.extend_from_slice(publication.payload());
         }
     });

@@ -14,7 +14,7 @@ use crate::codec::{Properties, Property, QoS};
 use crate::topic::TopicName;
 
 /// Payloads longer than this many bytes are not copied into a receiver's output buffer: the
-/// buffer refers to the message instead.
+/// buffer refers to the message instead. So are property blocks, with the payload behind them.
 pub const INLINE_PAYLOAD_BYTES_MAX: usize = 2048;
 
 #[derive(Debug)]
@@ -254,6 +254,11 @@ impl Message {
     pub fn payload(&self) -> &[u8] {
         let start = self.topic_len() + self.0.header.header.properties_len as usize;
         &self.0.slice[start..self.len()]
+    }
+
+    /// The properties and the payload, one behind the other as in a packet.
+    pub fn properties_and_payload(&self) -> &[u8] {
+        &self.0.slice[self.topic_len()..self.len()]
     }
 
     /// What it counts for in budgets, in bytes: everything it holds, and its own overhead.

@@ -33,8 +33,8 @@ pub(super) struct Publication<'a> {
     pub(super) safety: Safety,
     /// made when the first receiver needs it to outlive the call
     message: Option<Message>,
-    /// its payload, once an outbox refers to it
-    referred: Option<Arc<Referred>>,
+    /// the end of its packets, once an outbox refers to it: the payload, or the properties too
+    referred: [Option<Arc<Referred>>; 2],
     /// nobody needs it behind its last receiver
     pub(super) ends_there: bool,
     /// the next receiver is that
@@ -88,7 +88,7 @@ impl<'a> Publication<'a> {
             parts,
             safety,
             message: None,
-            referred: None,
+            referred: [None, None],
             ends_there: false,
             is_last: false,
             variants: [None; 8],
@@ -127,19 +127,25 @@ impl<'a> Publication<'a> {
         message.get_or_insert_with(|| spent.message(parts, *safety, scratch)).clone()
     }
 
-    /// Its payload, for outboxes to refer to.
+    /// What comes behind a head of this version that was written to an outbox, for that to refer
+    /// to; nothing if it was copied.
     pub(super) fn referred(
         &mut self,
+        version: Version,
         sends: &Sends,
         spent: &mut Spent,
         scratch: &mut Vec<u8>,
-    ) -> Arc<Referred> {
-        if let Some(referred) = &self.referred {
-            return Arc::clone(referred);
+    ) -> Option<Arc<Referred>> {
+        if self.is_inline(version) {
+            return None;
         }
-        let referred = sends.refer(self.message(spent, scratch));
-        self.referred = Some(Arc::clone(&referred));
-        referred
+        let with_properties = self.forwarded_follows(version);
+        let kind = usize::from(with_properties);
+        if self.referred[kind].is_none() {
+            let message = self.message(spent, scratch);
+            self.referred[kind] = Some(sends.refer(message, with_properties));
+        }
+        self.referred[kind].clone()
     }
 
     /// The same for a receiver that it is not written to now: the last one gets it without a count.
@@ -170,7 +176,13 @@ impl<'a> Publication<'a> {
     }
 
     /// The head for a receiver that needs one of its own.
-    pub(super) fn head<'b>(&'b self, now: Time, qos: QoS, retain: bool) -> PublishHead<'b> {
+    pub(super) fn head<'b>(
+        &'b self,
+        now: Time,
+        version: Version,
+        qos: QoS,
+        retain: bool,
+    ) -> PublishHead<'b> {
         PublishHead {
             dup: false,
             qos,
@@ -181,13 +193,19 @@ impl<'a> Publication<'a> {
             message_expiry_s: self.expiry_left_s(now),
             subscription_ids: &[],
             forwarded: self.forwarded(),
+            forwarded_follows: self.forwarded_follows(version),
             payload_len: self.parts.payload.len(),
         }
     }
 
-    /// Whether the payload is copied behind the head.
-    pub(super) fn is_inline(&self) -> bool {
-        self.parts.payload.len() <= INLINE_PAYLOAD_BYTES_MAX
+    /// Whether properties are too long to be copied with the head.
+    fn forwarded_follows(&self, version: Version) -> bool {
+        version.is_v5() && self.forwarded().len() > INLINE_PAYLOAD_BYTES_MAX
+    }
+
+    /// Whether all that comes behind the head is copied.
+    pub(super) fn is_inline(&self, version: Version) -> bool {
+        self.parts.payload.len() <= INLINE_PAYLOAD_BYTES_MAX && !self.forwarded_follows(version)
     }
 
     /// The payload.
@@ -215,7 +233,7 @@ impl<'a> Publication<'a> {
         }
         let start = encoded.len();
         let qos = if acked { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-        let mut head = self.head(now, qos, retain);
+        let mut head = self.head(now, version, qos, retain);
         head.packet_id = acked.then_some(crate::codec::PacketId::MIN);
         let packet_len = head.packet_len(version);
         head.encode(version, encoded);
@@ -226,7 +244,7 @@ impl<'a> Publication<'a> {
             _ => 5,
         };
         let packet_id_at = fixed + 2 + self.parts.topic.as_str().len();
-        if self.is_inline() {
+        if self.is_inline(version) {
             encoded.extend_from_slice(self.parts.payload);
         }
         let variant = Variant { start, end: encoded.len(), packet_id_at, packet_len };

@@ -46,31 +46,41 @@ pub struct Closing {
     pub why: &'static str,
 }
 
-/// A large payload that outboxes refer to.
+/// The end of large packets, which outboxes refer to: the payload, or the properties before it too.
 #[derive(Debug)]
 pub struct Referred {
     message: Message,
+    with_properties: bool,
     /// bytes of all such payloads
     all: Arc<AtomicUsize>,
 }
 
+impl Referred {
+    fn bytes(&self) -> &[u8] {
+        match self.with_properties {
+            true => self.message.properties_and_payload(),
+            false => self.message.payload(),
+        }
+    }
+}
+
 impl Drop for Referred {
     fn drop(&mut self) {
-        self.all.fetch_sub(self.message.payload().len(), Ordering::Relaxed);
+        self.all.fetch_sub(self.bytes().len(), Ordering::Relaxed);
     }
 }
 
 #[derive(Debug)]
 enum Chunk {
     Bytes(Vec<u8>),
-    Payload(Arc<Referred>),
+    End(Arc<Referred>),
 }
 
 impl Chunk {
     fn as_slice(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes,
-            Self::Payload(referred) => referred.message.payload(),
+            Self::End(referred) => referred.bytes(),
         }
     }
 }
@@ -187,7 +197,7 @@ impl Outbox {
             }
             self.sent -= len;
             later.len -= len;
-            if let Some(Chunk::Payload(_)) = later.chunks.pop_front() {
+            if let Some(Chunk::End(_)) = later.chunks.pop_front() {
                 later.referred_len -= len;
             }
         }
@@ -311,23 +321,25 @@ impl Sends {
         Some(result)
     }
 
-    /// The message's payload, to be referred to by outboxes: of one message once for all of them.
-    pub fn refer(&self, message: Message) -> Arc<Referred> {
-        self.referred_bytes.fetch_add(message.payload().len(), Ordering::Relaxed);
-        Arc::new(Referred { message, all: Arc::clone(&self.referred_bytes) })
+    /// The message's payload, or its properties too, to be referred to by outboxes: of one message
+    /// once for all of them.
+    pub fn refer(&self, message: Message, with_properties: bool) -> Arc<Referred> {
+        let referred = Referred { message, with_properties, all: Arc::clone(&self.referred_bytes) };
+        self.referred_bytes.fetch_add(referred.bytes().len(), Ordering::Relaxed);
+        Arc::new(referred)
     }
 
-    /// Appends a payload by reference, right after the head that was just appended.
-    pub fn append_payload(&mut self, link: LinkKey, payload: Arc<Referred>) {
+    /// Appends the end of a packet by reference, right behind the head that was just appended.
+    pub fn append_end(&mut self, link: LinkKey, end: Arc<Referred>) {
         let much_bytes = self.much_bytes;
         if let Some(outbox) = self.outbox_mut(link)
             && outbox.closing.is_none()
         {
             let later = outbox.later.get_or_insert_default();
-            let len = payload.message.payload().len();
+            let len = end.bytes().len();
             later.len += len;
             later.referred_len += len;
-            later.chunks.push_back(Chunk::Payload(payload));
+            later.chunks.push_back(Chunk::End(end));
             let grew = outbox.grew_past(much_bytes, len);
             self.one_has_much |= grew;
         }
@@ -472,7 +484,7 @@ impl Sends {
         let mut referred: Vec<&Arc<Referred>> = later
             .flat_map(|later| &later.chunks)
             .filter_map(|chunk| match chunk {
-                Chunk::Payload(referred) => Some(referred),
+                Chunk::End(referred) => Some(referred),
                 Chunk::Bytes(_) => None,
             })
             .collect();
@@ -513,8 +525,8 @@ mod tests {
     }
 
     fn refer(sends: &mut Sends, link: LinkKey, payload: &[u8]) {
-        let payload = sends.refer(message(payload));
-        sends.append_payload(link, payload);
+        let payload = sends.refer(message(payload), false);
+        sends.append_end(link, payload);
     }
 
     #[test]
@@ -528,7 +540,7 @@ mod tests {
         let mut sends = Sends::default();
         links.iter().for_each(|link| sends.open(*link));
         let mut list = Vec::new();
-        let mut add = |sends: &mut Sends, link: LinkKey, bytes: usize| {
+        let add = |sends: &mut Sends, link: LinkKey, bytes: usize| {
             sends.append(link, |b| b.resize(b.len() + bytes, 0));
             sends.have_much()
         };
@@ -644,11 +656,11 @@ mod tests {
     fn what_waits_is_counted_once() {
         let links = [LinkKey::new(0, 1), LinkKey::new(1, 1), LinkKey::new(2, 1)];
         let mut sends = Sends::default();
-        let payload = sends.refer(message(&[7; 1000]));
+        let payload = sends.refer(message(&[7; 1000]), false);
         for link in links {
             sends.open(link);
             sends.append(link, |out| out.extend_from_slice(b"head"));
-            sends.append_payload(link, Arc::clone(&payload));
+            sends.append_end(link, Arc::clone(&payload));
         }
         drop(payload);
         assert_eq!(sends.waiting_bytes(), 1000);

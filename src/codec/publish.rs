@@ -42,6 +42,8 @@ pub struct PublishHead<'a> {
     pub subscription_ids: &'a [u32],
     /// Encoded properties that go out as they are (`Properties::forwarded`)
     pub forwarded: &'a [u8],
+    /// `forwarded` is counted and not written: it follows with the payload
+    pub forwarded_follows: bool,
     /// Length of the payload in bytes
     pub payload_len: usize,
 }
@@ -175,6 +177,7 @@ fn head_of<'a>(p: &Publish<'a>) -> PublishHead<'a> {
         message_expiry_s: p.message_expiry_s.filter(|_| lacks(id::MESSAGE_EXPIRY_INTERVAL)),
         subscription_ids: &[],
         forwarded: p.properties.as_bytes(),
+        forwarded_follows: false,
         payload_len: p.payload.len(),
     }
 }
@@ -187,7 +190,8 @@ impl PublishHead<'_> {
         1 + varint_len(remaining) + remaining
     }
 
-    /// Appends everything up to the payload. In 3.x the properties are left out.
+    /// Appends everything up to the payload, or up to `forwarded` if that follows with it. In 3.x
+    /// the properties are left out.
     #[inline]
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) {
         let (remaining, properties) = self.lengths(version);
@@ -239,7 +243,9 @@ impl PublishHead<'_> {
             let value = u64::from(u32::from_le_bytes(bytes));
             append_word(out, u64::from(id::SUBSCRIPTION_IDENTIFIER) | value << 8, 1 + n);
         }
-        append(out, self.forwarded);
+        if !self.forwarded_follows {
+            append(out, self.forwarded);
+        }
     }
 
     /// Remaining Length and Property Length.

@@ -242,6 +242,18 @@ pub(crate) const ROWS: &[Row] = &[
          s> hex 7478; s< publish t x",
     ),
     row(
+        "[MQTT-3.3.2-15] [MQTT-3.3.2-16] large properties pass whole, with any payload, to any client",
+        "shards 1; s joins v5; s> subscribe 1 t 1; s< suback 1 01; o joins v4 clean
+         o> subscribe 1 t 1; o< suback 1 01; a joins v5 aliases=2; a> subscribe 1 t 0 sub=7
+         a< suback 1 00; p joins v5; p> publish t x q1#1 corr=c*3000; p< puback 1
+         s< publish t x q1#1 corr=c*3000; o< publish t x q1#1
+         a< publish t x alias=1 sub=7 corr=c*3000; p> publish t y*3000 q1#2 corr=c*3000 ct=z
+         p< puback 2; s< publish t y*3000 q1#2 corr=c*3000 ct=z; o< publish t y*3000 q1#2
+         a< publish '' y*3000 alias=1 sub=7 corr=c*3000 ct=z; p> publish t '' q1#3 corr=d*2049
+         p< puback 3; s< publish t '' q1#3 corr=d*2049; o< publish t '' q1#3
+         a< publish '' '' alias=1 sub=7 corr=d*2049",
+    ),
+    row(
         "[MQTT-4.2-1] large payloads pass whole",
         "s joins v* clean; s> subscribe 1 t 1; s gets 1 suback; p joins v* clean
          p> publish t xyz*30000 q1#1; p< puback 1; s< publish t xyz*30000 q1#1",

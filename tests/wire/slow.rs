@@ -230,7 +230,7 @@ fn a_flood_of_tiny_packets_does_not_starve_others() {
         let tiny: Vec<u8> = {
             let mut bytes = Vec::new();
             let packet = Packet::Publish(publish("t", b"", QoS::AtMostOnce, 0));
-            stonechat::codec::encode(&packet, Version::V5, &mut bytes);
+            encode(&packet, Version::V5, &mut bytes);
             bytes.repeat(20_000)
         };
         let gap = longest_gap(&broker, || {

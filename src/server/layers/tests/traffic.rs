@@ -51,8 +51,8 @@ fn much_to_a_client_that_does_not_read_at_first() {
             host.sends.append(link(), |out| out.extend_from_slice(&small[n..]));
             expected.extend_from_slice(&small[n..]);
             if n % 15 == 0 {
-                let payload = host.sends.refer(message(&large[n..]));
-                host.sends.append_payload(link(), payload);
+                let payload = host.sends.refer(message(&large[n..]), false);
+                host.sends.append_end(link(), payload);
                 expected.extend_from_slice(&large[n..]);
             }
             host.settle();
@@ -133,8 +133,8 @@ fn a_packet_is_a_frame_or_several() {
             if n % 2 == 0 {
                 host.sends.append(link(), |out| out.extend_from_slice(&payload));
             } else {
-                let payload = host.sends.refer(message(&payload));
-                host.sends.append_payload(link(), payload);
+                let payload = host.sends.refer(message(&payload), false);
+                host.sends.append_end(link(), payload);
             }
         }
         host.drain(&mut client);
