@@ -4,6 +4,13 @@ use super::script::{Row, row};
 
 pub(crate) const ROWS: &[Row] = &[
     row(
+        "[MQTT-3.8.4-3] asked for anew, retained messages begin anew, and those of before end",
+        "p joins v5; p> publish t/1 x q1#1 retain; p gets 1 puback; p> publish t/2 y q1#2 retain
+         p gets 1 puback; a joins v5 rmax=1; a> subscribe 1 t/# 1; a< suback 1 01
+         a< publish t/1 x q1#1 retain; a> subscribe 2 t/# 1; a< suback 2 01; a> puback 1
+         a< publish t/1 x q1#2 retain; a> puback 2; a< publish t/2 y q1#3 retain; a> puback 3",
+    ),
+    row(
         "[MQTT-3.3.1-5] RETAIN 1 stores the message, in place of the one before",
         "p joins v* clean; p> publish t 1 retain; p> publish t 2 retain; a joins v* clean
          a> subscribe 1 t 0; a gets 1 suback; a< publish t 2 retain",
