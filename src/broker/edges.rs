@@ -46,6 +46,13 @@ impl Edges {
         if at + 1 < self.slots.len() { at + 1 } else { 0 }
     }
 
+    /// Reads where a hash belongs, so that a look-up that follows finds that memory at hand.
+    #[inline]
+    pub(super) fn touch(&self, hash: u32) {
+        let slot = self.slots.get(home(hash, self.slots.len()));
+        std::hint::black_box(slot.map_or(FREE, |slot| slot.id));
+    }
+
     /// The number with this hash that `is_it`.
     pub(super) fn find(&self, hash: u32, is_it: impl Fn(u32) -> bool) -> Option<u32> {
         let mut at = home(hash, self.slots.len());

@@ -185,14 +185,12 @@ impl<T: NodeValue> FilterTree<T> {
                 visit(NodeId(id), value);
             }
         };
-        // A node, how much of its levels was looked at, and where in `text` the level behind that
-        // starts, beyond the end for none. One way is followed at once, those through `+` wait: at
-        // most one for each level of the topic.
+        // One way is followed at once, those through `+` wait: at most one for each level.
         let mut waiting = Stack::new();
-        let mut next = Some((ROOT, 0, 0));
-        while let Some((id, seen, at)) = next.take().or_else(|| waiting.pop().map(through_plus)) {
+        let mut next = Some(Visit::default()); // the root
+        while let Some(Visit { id, seen, at, hash }) = next.take().or_else(|| waiting.pop()) {
             let node = self.node(id);
-            let at = match node.levels.follow(seen, text, at as usize) {
+            let at = match node.levels.follow(seen as usize, text, at as usize) {
                 Way::On(at) => at,
                 Way::End => {
                     visit_value(id);
@@ -210,16 +208,30 @@ impl<T: NodeValue> FilterTree<T> {
                 continue;
             };
             let level = first(rest);
-            let after = (at + level.len() + 1) as u32;
+            let after = at + level.len() + 1;
+            // Memory is what takes long: both ways' first look at it is under way before either
+            // is followed.
+            let hash = hash.or_else(|| self.look_ahead(id, level));
             if wildcards && node.plus != NONE {
-                // What it needs comes while the other way is followed.
-                std::hint::black_box(self.node(node.plus).edges);
-                waiting.push((node.plus, after));
+                waiting.push(self.through_plus(node.plus, text, after));
             }
-            if node.edges != NO_EDGES {
-                next = self.literal_child(id, level).map(|child| (child, level.len(), after));
-            }
+            next = self.literal_child(id, level, hash).map(|child| Visit {
+                id: child,
+                seen: level.len() as u32,
+                at: after as u32,
+                hash: None,
+            });
         }
+    }
+
+    /// The way from a `+` node's parent, for a topic whose level behind the `+` begins at `at`.
+    #[inline(always)]
+    fn through_plus(&self, id: u32, topic: &[u8], at: usize) -> Visit {
+        let levels = self.node(id).levels.as_bytes().len();
+        // Where it stands for more levels, its children's is a later one.
+        let rest = if levels == 1 { topic.get(at..) } else { None };
+        let hash = rest.and_then(|rest| self.look_ahead(id, first(rest)));
+        Visit { id, seen: 1, at: at as u32, hash }
     }
 
     /// Visits every node that has a value, in no useful order.
@@ -268,20 +280,33 @@ impl<T: NodeValue> FilterTree<T> {
         match level {
             b"+" => self.node(parent).plus,
             b"#" => self.node(parent).hash,
-            _ => self.literal_child(parent, level).unwrap_or(NONE),
+            _ => self.literal_child(parent, level, self.look_ahead(parent, level)).unwrap_or(NONE),
         }
     }
 
-    fn literal_child(&self, parent: u32, level: &[u8]) -> Option<u32> {
-        let edges = self.node(parent).edges;
-        if edges & MANY == 0 {
-            let is_it = edges != NO_EDGES && self.node(edges).levels.begin_with(level);
-            return is_it.then_some(edges);
+    /// What a node's child with this level is found by in the edge table, if its children are
+    /// there. That place is read, and nobody waits for what it says.
+    #[inline(always)]
+    fn look_ahead(&self, parent: u32, level: &[u8]) -> Option<u32> {
+        if self.node(parent).edges & MANY == 0 {
+            return None;
         }
-        self.edges.find(edge_hash(&self.hasher, parent, level), |id| {
-            let node = self.node(id);
-            node.parent == parent && node.levels.begin_with(level)
-        })
+        let hash = edge_hash(&self.hasher, parent, level);
+        self.edges.touch(hash);
+        Some(hash)
+    }
+
+    /// A node's child with this level; `hash` is what `look_ahead` said.
+    #[inline(always)]
+    fn literal_child(&self, parent: u32, level: &[u8], hash: Option<u32>) -> Option<u32> {
+        if let Some(hash) = hash {
+            return self.edges.find(hash, |id| {
+                let node = self.node(id);
+                node.parent == parent && node.levels.begin_with(level)
+            });
+        }
+        let only = self.node(parent).edges;
+        (only != NO_EDGES && self.node(only).levels.begin_with(level)).then_some(only)
     }
 
     /// Makes the nodes for `rest` below one that has no child that begins so. Returns the last.
@@ -524,27 +549,34 @@ fn edge_hash(hasher: &FixedState, parent: u32, level: &[u8]) -> u32 {
     (hasher.finish() >> 32) as u32
 }
 
-/// The ways through the tree that wait while another is followed: on the machine's stack as long
-/// as they are few, so that matching allocates nothing.
+/// Where a way through the tree has come to.
+#[derive(Clone, Copy, Default)]
+struct Visit {
+    id: u32,
+    /// how many bytes of the node's levels are known to match
+    seen: u32,
+    /// where in the topic the level behind those begins, beyond its end for none
+    at: u32,
+    /// what the child with that level is found by, if it was looked ahead for
+    hash: Option<u32>,
+}
+
+/// The ways that wait while another is followed: on the machine's stack as long as they are few,
+/// so that matching allocates nothing.
 struct Stack {
-    few: [(u32, u32); STACK_FEW],
+    few: [Visit; STACK_FEW],
     few_len: usize,
-    more: Vec<(u32, u32)>,
+    more: Vec<Visit>,
 }
 
 const STACK_FEW: usize = 12;
 
-/// A way that waited begins with a `+`, which is not looked at again.
-fn through_plus((id, at): (u32, u32)) -> (u32, usize, u32) {
-    (id, 1, at)
-}
-
 impl Stack {
     fn new() -> Self {
-        Self { few: [(0, 0); STACK_FEW], few_len: 0, more: Vec::new() }
+        Self { few: [Visit::default(); STACK_FEW], few_len: 0, more: Vec::new() }
     }
 
-    fn push(&mut self, way: (u32, u32)) {
+    fn push(&mut self, way: Visit) {
         match self.few.get_mut(self.few_len) {
             Some(slot) => {
                 *slot = way;
@@ -554,7 +586,7 @@ impl Stack {
         }
     }
 
-    fn pop(&mut self) -> Option<(u32, u32)> {
+    fn pop(&mut self) -> Option<Visit> {
         if let Some(way) = self.more.pop() {
             return Some(way);
         }
