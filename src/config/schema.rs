@@ -184,7 +184,7 @@ pub(super) const KEYS: &[Key] = &[
     key("server", "user", ACCOUNT),
     key("server", "group", ACCOUNT),
     key("server", "watch_files_s", Int(0, 3600)),
-    key("mqtt", "packet_bytes_max", Int(KIB, PACKET)),
+    key("mqtt", "packet_bytes_max", Int(20, PACKET)),
     key("mqtt", "session_expiry_max_s", Int(0, u32::MAX as u64)),
     key("mqtt", "keep_alive_max_s", Int(0, 65_535)),
     key("mqtt", "receive_maximum", Int(1, 65_535)),

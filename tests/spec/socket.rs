@@ -38,7 +38,7 @@ const SETTINGS: [(&str, &str, u64); 28] = [
     ("in_flight_max", "mqtt.in_flight_max", 1),
     ("topic_alias_max", "mqtt.topic_alias_max", 0),
     ("topic_alias_outgoing_max", "mqtt.topic_alias_outgoing_max", 0),
-    ("packet_bytes_max", "mqtt.packet_bytes_max", 1024),
+    ("packet_bytes_max", "mqtt.packet_bytes_max", 20),
     ("retain_available", "mqtt.retain_available", 0),
     ("response_information", "mqtt.response_information", 0),
     ("output_bytes_max", "limits.output_bytes_max", 4096),
