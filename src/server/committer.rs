@@ -27,8 +27,10 @@ const LONG_QUIET: Duration = Duration::from_secs(2);
 /// took lately, and twice as long each time that all of them did, for there is little to wake for.
 const LINGER_MIN: Duration = Duration::from_micros(200);
 const LINGER_MAX: Duration = Duration::from_millis(2);
-/// So many records are not held back for `store.commit_delay_ms`: a sync is shared by enough.
+/// So many records, or about so many bytes of them, are not held back for `store.commit_delay_ms`:
+/// a sync is shared by enough, and publishers are not held at `limits.uncommitted_bytes_max`.
 const GATHERED_MAX: usize = 1000;
+const GATHERED_BYTES_MAX: usize = 1 << 20;
 
 /// Where shards leave their records, and the committer takes them.
 pub(crate) struct Desk {
@@ -39,6 +41,10 @@ pub(crate) struct Desk {
 struct Inner {
     staging: Staging,
     sleeps: Sleep,
+    /// `store.commit_delay_ms`: how long what is urgent waits for more
+    delay: Duration,
+    /// about how many bytes came since something was taken; not counted without a delay
+    gathered_bytes: usize,
     /// since when something is urgent
     urgent_since: Option<Instant>,
     /// no shard is left
@@ -53,7 +59,7 @@ enum Sleep {
     UntilMore,
     /// for what is urgent
     UntilUrgent,
-    /// for [`GATHERED_MAX`] records
+    /// for [`GATHERED_MAX`] records, or [`GATHERED_BYTES_MAX`]
     UntilMany,
 }
 
@@ -64,15 +70,14 @@ struct Waits {
     at_most: Option<Duration>,
     /// for what is not urgent to become void
     linger: Duration,
-    /// for more, once something is urgent
-    delay: Duration,
 }
 
 impl Desk {
-    /// `seed` is for the hasher.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// `seed` is for the hasher, `delay` is `store.commit_delay_ms`.
+    pub(crate) fn new(seed: u64, delay: Duration) -> Self {
         let (staging, sleeps) = (Staging::new(seed), Sleep::Awake);
-        let inner = Inner { staging, sleeps, urgent_since: None, stop: false };
+        let (gathered_bytes, urgent_since, stop) = (0, None, false);
+        let inner = Inner { staging, sleeps, delay, gathered_bytes, urgent_since, stop };
         Self { inner: Mutex::new(inner), more: Condvar::new() }
     }
 
@@ -111,14 +116,14 @@ impl Desk {
         if inner.may_linger() {
             inner = self.linger(inner, waits.linger);
         }
-        inner = self.gather(inner, waits.delay);
+        inner = self.gather(inner);
         inner.sleeps = Sleep::Awake;
         // What came only just now lingers on.
         let taken = match inner.may_linger() {
             true => inner.staging.take_marked(),
             false => inner.staging.take(),
         };
-        inner.urgent_since = None;
+        (inner.urgent_since, inner.gathered_bytes) = (None, 0);
         (taken, inner.stop)
     }
 
@@ -145,15 +150,11 @@ impl Desk {
     }
 
     /// Waits for more, until something was urgent for so long.
-    fn gather<'a>(
-        &'a self,
-        mut inner: MutexGuard<'a, Inner>,
-        for_: Duration,
-    ) -> MutexGuard<'a, Inner> {
+    fn gather<'a>(&'a self, mut inner: MutexGuard<'a, Inner>) -> MutexGuard<'a, Inner> {
         while inner.may_gather()
             && let Some(since) = inner.urgent_since
         {
-            let left = for_.saturating_sub(since.elapsed());
+            let left = inner.delay.saturating_sub(since.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -189,7 +190,7 @@ impl Inner {
     }
 
     fn has_many(&self) -> bool {
-        self.staging.counts().staged >= GATHERED_MAX
+        self.staging.counts().staged >= GATHERED_MAX || self.gathered_bytes >= GATHERED_BYTES_MAX
     }
 }
 
@@ -208,6 +209,9 @@ impl Store for DeskStore {
         void: &mut Vec<Seq>,
     ) -> Option<Seq> {
         let mut inner = self.desk.lock();
+        if !inner.delay.is_zero() {
+            inner.gathered_bytes += records.iter().map(Record::cost_bytes).sum::<usize>();
+        }
         inner.staging.push(self.shard, records, last, sync, void);
         if inner.urgent_since.is_none() && inner.staging.is_urgent() {
             inner.urgent_since = Some(Instant::now());
@@ -251,8 +255,6 @@ pub(crate) struct Committer {
     pub(crate) busy: bool,
     /// see [`LINGER_MIN`]
     pub(crate) linger: Duration,
-    /// `store.commit_delay_ms`
-    pub(crate) delay: Duration,
     /// what is told of a batch, when all of it is done
     pub(crate) told: Vec<Told>,
     /// when the last batch came, while memory is kept for large ones
@@ -263,8 +265,8 @@ impl Committer {
     /// Until no shard is left.
     pub(crate) fn run(mut self) {
         loop {
-            let (at_most, linger, delay) = (self.patience(), self.linger, self.delay);
-            let (taken, stop) = self.desk.take(Waits { at_most, linger, delay });
+            let (at_most, linger) = (self.patience(), self.linger);
+            let (taken, stop) = self.desk.take(Waits { at_most, linger });
             let quiet = taken.is_empty();
             let written = self.write(taken).and_then(|()| self.keep_house());
             if let Err(error) = written {
@@ -428,6 +430,17 @@ mod tests {
         }
     }
 
+    /// Each is half of what is much.
+    fn push_large(desk: &Arc<Desk>, count: u64) {
+        let mut store = DeskStore { desk: Arc::clone(desk), shard: ShardId(0) };
+        for n in 0..count {
+            let filter = "x".repeat(GATHERED_BYTES_MAX / 2).into();
+            let session = SessionNumber(1);
+            let mut records = vec![Record::Unsubscribed { session, filter }];
+            store.append(&mut records, Seq(1_000_000 + n), true, &mut Vec::new());
+        }
+    }
+
     /// How many records were taken since the start.
     fn taken(desk: &Desk) -> usize {
         let counts = desk.counts();
@@ -447,36 +460,51 @@ mod tests {
 
     #[test]
     fn what_is_urgent_waits_for_more_until_there_are_many() {
-        let (desk, mut last) = (Arc::new(Desk::new(1)), 0);
+        let (desk, mut last) = (Arc::new(Desk::new(1, HOUR)), 0);
         push(&desk, 1, &mut last);
         when_it_gathers(&desk, move |desk| push(desk, GATHERED_MAX as u64, &mut last));
-        let (_, stop) = desk.take(Waits { delay: HOUR, ..Waits::default() });
+        let (_, stop) = desk.take(Waits::default());
         assert!(taken(&desk) >= GATHERED_MAX && !stop, "{}", taken(&desk));
     }
 
     #[test]
+    fn or_until_it_is_much() {
+        let desk = Arc::new(Desk::new(1, HOUR));
+        push(&desk, 1, &mut 0);
+        when_it_gathers(&desk, |desk| push_large(desk, 2));
+        desk.take(Waits::default());
+        assert!((2..=3).contains(&taken(&desk)), "{}", taken(&desk));
+        // What came while nobody gathered counts as well, and each time anew.
+        push_large(&desk, 4);
+        desk.take(Waits::default());
+        assert_eq!(desk.lock().gathered_bytes, 0);
+    }
+
+    #[test]
     fn at_the_end_nothing_is_held_back() {
-        let (desk, mut last) = (Arc::new(Desk::new(1)), 0);
+        let (desk, mut last) = (Arc::new(Desk::new(1, HOUR)), 0);
         push(&desk, 1, &mut last);
         when_it_gathers(&desk, |desk| desk.stop());
-        let (_, stop) = desk.take(Waits { delay: HOUR, ..Waits::default() });
+        let (_, stop) = desk.take(Waits::default());
         assert_eq!((taken(&desk), stop), (1, true));
     }
 
     #[test]
     fn the_delay_ends_by_itself_and_counts_from_the_first() {
-        let (desk, mut last) = (Arc::new(Desk::new(1)), 0);
+        let delay = Duration::from_millis(3);
+        let (desk, mut last) = (Arc::new(Desk::new(1, delay)), 0);
         push(&desk, 1, &mut last);
         let came = desk.lock().urgent_since.expect("somebody waits");
         push(&desk, 1, &mut last);
         assert_eq!(desk.lock().urgent_since, Some(came), "later ones do not make it later");
-        let delay = Duration::from_millis(3);
-        desk.take(Waits { delay, ..Waits::default() });
+        desk.take(Waits::default());
         assert_eq!(taken(&desk), 2);
         assert!(came.elapsed() >= delay);
         push(&desk, 1, &mut last);
         assert!(desk.lock().urgent_since > Some(came), "it begins anew");
+        let (desk, mut last) = (Arc::new(Desk::new(1, Duration::ZERO)), 0);
+        push(&desk, 1, &mut last);
         desk.take(Waits::default());
-        assert_eq!(taken(&desk), 3, "without a delay nothing is held back");
+        assert_eq!(taken(&desk), 1, "without a delay nothing is held back");
     }
 }

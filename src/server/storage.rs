@@ -144,7 +144,6 @@ pub(crate) struct Storage {
     jobs: (mpsc::Sender<LoadJob>, mpsc::Receiver<LoadJob>),
     recovered: Recovered,
     sync_every: Option<Duration>,
-    delay: Duration,
     started: Instant,
 }
 
@@ -183,16 +182,16 @@ impl Storage {
         let state = Arc::new(SharedState(Mutex::new(opened.state)));
         let log = Log::new(opened.resume, Arc::clone(&state), clock(started))?;
         let recovered = opened.recovered;
+        let delay = Duration::from_millis(settings.commit_delay_ms);
         tell_of(path, &recovered, started);
         Ok(Some(Self {
             log,
             reader: Reader::new(disk, state),
-            desk: Arc::new(Desk::new(random_u64()?)),
+            desk: Arc::new(Desk::new(random_u64()?, delay)),
             health: Arc::default(),
             jobs: mpsc::channel(),
             recovered,
             sync_every: syncs.then_some(Duration::from_millis(settings.interval_ms)),
-            delay: Duration::from_millis(settings.commit_delay_ms),
             started,
         }))
     }
@@ -237,7 +236,6 @@ impl Storage {
             unsynced_since: None,
             busy: true,
             linger: Duration::ZERO,
-            delay: self.delay,
             told: Vec::new(),
             holds_since: None,
         };
