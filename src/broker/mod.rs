@@ -259,7 +259,9 @@ impl Broker {
         fx: &mut Effects,
     ) {
         match input {
-            Input::Packet(link, packet) => self.on_packet(now, link, &packet, common, fx),
+            Input::Packet(link, packet) => {
+                return self.handle_packet(now, link, &packet, common, fx);
+            }
             Input::Malformed(link, error) => {
                 self.counters.closed_filters +=
                     u64::from(error.reason == ReasonCode::QuotaExceeded);
@@ -285,6 +287,24 @@ impl Broker {
             Input::Shutdown => self.on_shutdown(now, common, fx),
             Input::Full(full) => self.on_full(full, fx),
         }
+        self.after_input(now, common, fx);
+    }
+
+    /// Handles `Input::Packet`: most inputs are that, and a packet is long to copy.
+    pub fn handle_packet(
+        &mut self,
+        now: Time,
+        link: LinkKey,
+        packet: &Packet<'_>,
+        common: &mut impl Common,
+        fx: &mut Effects,
+    ) {
+        self.on_packet(now, link, packet, common, fx);
+        self.after_input(now, common, fx);
+    }
+
+    #[inline]
+    fn after_input(&mut self, now: Time, common: &mut impl Common, fx: &mut Effects) {
         if !self.work.is_empty() {
             self.do_work(now, 1, common, fx);
         }

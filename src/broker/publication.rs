@@ -60,13 +60,15 @@ impl<'a> Publication<'a> {
         publisher: SessionKey,
         scratch: &mut Vec<u8>,
     ) -> Self {
-        // Properties need filtering once: then the message's own copy is the one to use.
-        let message = (!parts.properties.as_bytes().is_empty())
-            .then(|| Message::with_safety(&parts, safety, scratch));
         let waits = parts.qos != QoS::AtMostOnce && safety != Safety::Memory;
         let when = waits.then_some(ReceiptWhen::Committed);
         let (publisher, ends_there) = (Some(publisher), true);
-        Self { message, publisher, when, ends_there, ..Self::new(parts, safety) }
+        let mut this = Self { publisher, when, ends_there, ..Self::new(parts, safety) };
+        // Properties need filtering once: then the message's own copy is the one to use.
+        if !this.parts.properties.as_bytes().is_empty() {
+            this.message = Some(Message::with_safety(&this.parts, safety, scratch));
+        }
+        this
     }
 
     /// Of a message that exists already; nobody waits for an acknowledgement.

@@ -163,26 +163,37 @@ pub fn decode<'a>(
 ///
 /// # Errors
 /// Also `QuotaExceeded`, if there are more.
-#[inline]
+#[inline(always)]
 pub fn decode_within<'a>(
     frame: Frame<'a>,
     sender: Sender,
     version: Version,
     filters_max: usize,
 ) -> Result<Packet<'a>, DecodeError> {
-    if frame.first >> 4 == PUBLISH {
-        return publish::decode(frame, sender, version).map(Packet::Publish);
-    }
-    decode_other(frame, sender, version, filters_max)
+    // One by one they are in registers: to read a frame that was just written to memory waits.
+    decode_parts(frame.first, frame.body, sender, version, filters_max)
 }
 
-fn decode_other<'a>(
-    frame: Frame<'a>,
+fn decode_parts(
+    first: u8,
+    body: &[u8],
     sender: Sender,
     version: Version,
     filters_max: usize,
-) -> Result<Packet<'a>, DecodeError> {
-    let Frame { first, body, .. } = frame;
+) -> Result<Packet<'_>, DecodeError> {
+    if first >> 4 == PUBLISH {
+        return publish::decode(first, body, sender, version).map(Packet::Publish);
+    }
+    decode_other(first, body, sender, version, filters_max)
+}
+
+fn decode_other(
+    first: u8,
+    body: &[u8],
+    sender: Sender,
+    version: Version,
+    filters_max: usize,
+) -> Result<Packet<'_>, DecodeError> {
     let kind = first >> 4;
     let dup = matches!(kind, PUBREL | SUBSCRIBE | UNSUBSCRIBE) && first & 0x0F == FLAGS_0010_DUP;
     if !FIRST_ALLOWED[usize::from(first)] || (dup && version != Version::V31) {

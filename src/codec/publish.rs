@@ -11,7 +11,7 @@ use super::primitive::{
     Reader, append, append_word, malformed, protocol_error, varint_bytes, varint_len,
 };
 use super::property::{self, IdSet, Properties, Property, id};
-use super::{DecodeError, Frame, PUBLISH};
+use super::{DecodeError, PUBLISH};
 use crate::topic::TopicName;
 
 const DUP: u8 = 0b1000;
@@ -48,22 +48,23 @@ pub struct PublishHead<'a> {
     pub payload_len: usize,
 }
 
-/// Decodes all but the fixed header.
+/// Decodes what follows the fixed header, whose first byte is `first`.
 #[inline]
-pub(super) fn decode<'a>(
-    frame: Frame<'a>,
+pub(super) fn decode(
+    first: u8,
+    body: &[u8],
     sender: Sender,
     version: Version,
-) -> Result<Publish<'a>, DecodeError> {
-    let dup = frame.first & DUP != 0;
-    let qos = match frame.first >> 1 & 3 {
+) -> Result<Publish<'_>, DecodeError> {
+    let dup = first & DUP != 0;
+    let qos = match first >> 1 & 3 {
         0 if dup => return Err(QOS_0_WITH_DUP),
         0 => QoS::AtMostOnce,
         1 => QoS::AtLeastOnce,
         2 => QoS::ExactlyOnce,
         _ => return Err(QOS_3),
     };
-    let mut r = Reader::new(frame.body);
+    let mut r = Reader::new(body);
     let topic = r.topic_name()?;
     let packet_id = if qos == QoS::AtMostOnce { None } else { Some(r.packet_id()?) };
     let (mut topic_alias, mut message_expiry_s) = (None, None);
@@ -79,7 +80,7 @@ pub(super) fn decode<'a>(
     if topic.is_none() && topic_alias.is_none() {
         return Err(no_topic(version));
     }
-    let retain = frame.first & RETAIN != 0;
+    let retain = first & RETAIN != 0;
     let payload = r.rest();
     Ok(Publish {
         dup,

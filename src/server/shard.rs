@@ -520,7 +520,10 @@ impl<S: Store> Shard<S> {
                     at += frame.len;
                     let filters_max = self.parts.filters_per_packet_max;
                     match codec::decode_within(frame, From::Client, version, filters_max) {
-                        Ok(packet) => self.handle(Input::Packet(link, packet)),
+                        Ok(ref packet) => {
+                            let Self { parts, now, fx, .. } = self;
+                            parts.broker.handle_packet(*now, link, packet, &mut parts.common, fx);
+                        }
                         Err(error) => self.handle(Input::Malformed(link, error)),
                     }
                 }
