@@ -5,9 +5,9 @@
 //!
 //! Run: `cargo bench --bench matching`, or `-- --quick` for figures that are good to a tenth. The
 //! table of memory comes first, and ends the run if a bound is broken. 2 processors: a hit in the
-//! cache about 14 to 20 ns at any size, uncached 1.2 to 1.3 times as long per tenfold and about twice
-//! in the last one, through the broker 1.4 times at most, 100 to 107 bytes per subscription with 1 to
-//! 16 shards; `benches/README.md` has the tables.
+//! cache about 14 to 20 ns at any size, uncached 1.2 to 1.3 times as long per tenfold and about
+//! twice in the last one, through the broker 1.4 times at most, 100 to 107 bytes per subscription
+//! with 1 to 16 shards; `benches/README.md` has the tables.
 //!
 //! The filters are those of plants: of a hundred, 70 are one device's commands, 15 one device with
 //! all below it, 10 one quantity of all devices of a site (`+`), 5 alarms of a zone of all plants
