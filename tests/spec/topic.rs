@@ -38,6 +38,12 @@ pub(crate) const ROWS: &[Row] = &[
          a< publish s/ x; a> publish s/t x; a< publish s/t x; a> publish s/t/u x",
     ),
     row(
+        "[MQTT-4.7.1-2] + before a level that several filters have, and go on behind it",
+        "a joins v* clean; a> subscribe 1 +/b/c 0; a gets 1 suback; a> subscribe 2 +/b/d 0
+         a gets 1 suback; a> publish q/b/c x; a< publish q/b/c x; a> publish q/b/d x
+         a< publish q/b/d x; a> publish q/b/b x; a> publish q/c/d x",
+    ),
+    row(
         "[MQTT-4.7.1-2] + and # together",
         "a joins v5; a> subscribe 1 +/t/# 0; a< suback 1 00; a> publish a/t x; a< publish a/t x
          a> publish a/t/b/c x; a< publish a/t/b/c x; a> publish a/b/t x",
